@@ -1,0 +1,168 @@
+"""The JSONL records that the stages exchange: Example, Prediction, Verdict. One schema, one place.
+
+Unknown fields are kept on reading (a user may add their own); missing or wrong ones are errors that
+`clarifyvlm.jsonl` reports with file, line and field.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Strategy = Literal["answer", "infer", "enumerate", "clarify", "correct", "abstain"]
+AmbiguityType = Literal["none", "referential", "attribute", "vague", "spatial", "lexical", "premise", "unanswerable"]
+Split = Literal["train", "validation", "test", "test_ood"]
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class Object(Record):
+    """One thing in the picture. `box` is (x0, y0, x1, y1) in pixels of the picture, origin top left."""
+
+    id: str
+    name: str  # the noun: a shape ("star") in scenes, a class ("dog") in photographs
+    box: tuple[float, float, float, float]
+    place: str  # one of clarifyvlm.places.PLACES: the cell of a 3 x 3 grid that holds the box's centre
+    salience: float = Field(gt=0)  # drawn area as a share of the picture (scenes); AQuA's area + centrality (coco)
+    color: str | None = None
+    size: str | None = None
+    pattern: str | None = None
+    hidden: list[str] = []  # attributes that the picture does not show ("color" under wrapping, "name" in a blur)
+    overlaps: list[str] = []  # ids of objects that this one touches or covers, or is covered by
+    visible_share: float = 1.0
+
+
+class Facts(Record):
+    """What is in the picture: the ground truth that judges read."""
+
+    source: str  # "scenes", "coco", ...
+    width: int
+    height: int
+    objects: list[Object]
+    background: str | None = None
+    complete: bool = True  # false where the annotation may miss objects
+
+
+class Reading(Record):
+    """One way to understand the question."""
+
+    objects: list[str]  # ids in facts.objects; empty for a word that nothing in the picture fits
+    expression: str  # a noun phrase that means only this reading: "the star at the top left"
+    answer: str | None  # canonical answer ("red", "star", "top left", "3", "yes"); None: the picture hides it
+
+
+class Ambiguity(Record):
+    type: AmbiguityType
+    level: Literal[0, 1, 2, 3] | None
+    readings: list[Reading]
+
+
+class Turn(Record):
+    role: Literal["user", "assistant"]
+    text: str
+
+
+class Dialogue(Record):
+    """A clarifying dialogue for one drawn reading: question, reply, final answer. `reading` indexes readings."""
+
+    reading: int
+    question: str
+    reply: str
+    answer: str
+
+
+class Example(Record):
+    id: str
+    split: Split
+    image: str  # path relative to the JSONL file
+    image_sha256: str
+    question: str
+    kind: str  # what is asked: color, shape, size, count, position, relation, existence, comparison
+    ambiguity: Ambiguity
+    strategy: Strategy
+    reference: str
+    dialogue: Dialogue | None = None
+    group_id: str | None = None
+    facts: Facts
+    provenance: dict = {}
+
+    @model_validator(mode="after")
+    def _dialogue_belongs_to_clarify(self):
+        if (self.strategy == "clarify") != (self.dialogue is not None):
+            raise ValueError("`dialogue` must be there for strategy `clarify`, and only there")
+        if self.dialogue and not 0 <= self.dialogue.reading < len(self.ambiguity.readings):
+            raise ValueError(f"dialogue.reading {self.dialogue.reading} is not an index of ambiguity.readings")
+        return self
+
+
+class Prediction(Record):
+    """A model's words on one example. Another tool's `{"example_id", "text"}` or `{"example_id", "turns"}` is enough.
+
+    `turns` starts with the model's first response: assistant, then user and assistant in turn.
+    """
+
+    example_id: str
+    text: str | None = None  # the first response; filled from turns where it is missing
+    turns: list[Turn] = []
+    model: str = "unknown"
+    messages: list[dict] | None = None  # as sent
+    completion_tokens: list[int] = []  # per assistant turn
+    finish_reasons: list[str] = []  # per assistant turn: "stop" | "length"
+    logprob: float | None = None  # sum over the first response's tokens
+    confidence: float | None = None  # exp(mean log-probability) of the first response, 0..1
+    reading: int | None = None  # the reading that the simulated user had in mind
+    seed: int | None = None
+    seconds: float | None = None
+
+    @model_validator(mode="after")
+    def _text_and_turns_agree(self):
+        if self.text is None and not self.turns:
+            raise ValueError('needs "text" or "turns"')
+        if self.turns:
+            if self.turns[0].role != "assistant":
+                raise ValueError("turns must start with the model's response (role assistant)")
+            if self.text is None:
+                self.text = self.turns[0].text
+        else:
+            self.turns = [Turn(role="assistant", text=self.text)]
+        return self
+
+
+CRITERIA = (
+    "strategy_right",
+    "grounded",
+    "answer_right",
+    "overconfident",
+    "over_asked",
+    "complete",
+    "question_value",
+)
+
+
+class Verdict(Record):
+    """A judge's finding on one prediction: a value per criterion, or a named failure. Never a made-up number.
+
+    A criterion that does not apply is None (`question_value` of a response that asks nothing).
+    Values are 0..1; all but `complete` and `question_value` are 0 or 1.
+    """
+
+    example_id: str
+    model: str = "unknown"
+    judge: str
+    used_strategy: Strategy | Literal["none"] | None = None  # "none": empty, garbage, off-topic
+    criteria: dict[str, float | None] = {}
+    answer_right_after_reply: float | None = None  # when the dialogue had a second response
+    evidence: dict[str, str] = {}
+    raw: str | None = None
+    failure: str | None = None  # named: "timeout", "unparsable", ...; then criteria is empty
+
+    @model_validator(mode="after")
+    def _failed_or_scored(self):
+        if self.failure is None and set(self.criteria) != set(CRITERIA):
+            raise ValueError(f"criteria must have exactly the keys {', '.join(CRITERIA)} unless `failure` is set")
+        if self.failure is not None and self.criteria:
+            raise ValueError("a failed verdict has no criteria")
+        if any(v is not None and not 0 <= v <= 1 for v in self.criteria.values()):
+            raise ValueError("criteria must be within 0..1")
+        return self
