@@ -1,0 +1,106 @@
+"""The reward: what a judge's Verdict on one response is worth. GRPO trains on it, the report prints it.
+
+    total = sum(weight * term)        None where the judge failed
+
+`strategy` pays 1 for the right strategy; every other term takes something away for a fault, so a faultless
+response earns exactly 1 whatever its strategy, and a constant policy (always answer, always ask, ...) at
+most the share of examples on which it happens to be right. Terms are pure functions of (Example, Verdict,
+text) and never see another response. `tuning_grpo/rewards.py` hands them to TRL.
+"""
+
+from dataclasses import dataclass, field
+
+from clarifyvlm.records import Example, Verdict
+
+NO_STRATEGY = -0.5  # an empty or garbled response must not be a safe way out of a wrong one, which earns 0
+FREE_WORDS = 8  # a response may be twice as long as the reference and these many words more ...
+LONG_WORDS = 24  # ... and is worth the whole length penalty this many words later
+
+
+def strategy(example: Example, verdict: Verdict, text: str) -> float:
+    """1 for the right strategy, 0 for another one, NO_STRATEGY for a response that follows none."""
+    if verdict.used_strategy == "none":
+        return NO_STRATEGY
+    return float(verdict.criteria["strategy_right"] or 0.0)
+
+
+def grounding(example: Example, verdict: Verdict, text: str) -> float:
+    """-1 where a claim contradicts the facts (AQuA's factual distortion)."""
+    return -1.0 if verdict.criteria["grounded"] == 0 else 0.0
+
+
+def overconfidence(example: Example, verdict: Verdict, text: str) -> float:
+    """-1 where one reading is asserted as if there were no other."""
+    return -float(verdict.criteria["overconfident"] or 0.0)
+
+
+def over_asking(example: Example, verdict: Verdict, text: str) -> float:
+    """-1 where the response asks though there is one reading."""
+    return -float(verdict.criteria["over_asked"] or 0.0)
+
+
+def question_value(example: Example, verdict: Verdict, text: str) -> float:
+    """-(share of the readings that a rightly asked question leaves together). A wrongly asked one has no value."""
+    return _shortfall(verdict, "question_value") if example.strategy == "clarify" else 0.0
+
+
+def completeness(example: Example, verdict: Verdict, text: str) -> float:
+    """-(share of the readings that a rightly made list leaves out)."""
+    return _shortfall(verdict, "complete") if example.strategy == "enumerate" else 0.0
+
+
+def answer(example: Example, verdict: Verdict, text: str) -> float:
+    """-1 where the strategy is right and the answer that it gives is wrong."""
+    return _shortfall(verdict, "answer_right")
+
+
+def length(example: Example, verdict: Verdict, text: str) -> float:
+    """0 up to twice the reference's words plus FREE_WORDS, then down to -1 within LONG_WORDS more."""
+    excess = len(text.split()) - 2 * len(example.reference.split()) - FREE_WORDS
+    return -min(1.0, max(0.0, excess / LONG_WORDS))
+
+
+TERMS = {
+    f.__name__: f
+    for f in (strategy, grounding, overconfidence, over_asking, question_value, completeness, answer, length)
+}
+
+
+@dataclass
+class RewardWeights:
+    """How much each term counts. Penalties are positive weights on terms that are 0 or negative."""
+
+    strategy_weight: float = field(default=1.0, metadata={"help": "Right strategy."})
+    grounding_weight: float = field(default=0.3, metadata={"help": "A claim that contradicts the facts."})
+    overconfidence_weight: float = field(default=0.2, metadata={"help": "One reading asserted, others ignored."})
+    over_asking_weight: float = field(default=0.2, metadata={"help": "Asked though there is one reading."})
+    question_value_weight: float = field(default=0.5, metadata={"help": "Readings a question fails to separate."})
+    completeness_weight: float = field(default=0.5, metadata={"help": "Readings that a list leaves out."})
+    answer_weight: float = field(default=0.5, metadata={"help": "Right strategy, wrong answer."})
+    length_weight: float = field(default=0.2, metadata={"help": "Much longer than the reference."})
+
+    def of(self, term: str) -> float:
+        """The weight of one of TERMS."""
+        return getattr(self, f"{term}_weight")
+
+
+def terms(example: Example, verdict: Verdict, text: str) -> dict[str, float] | None:
+    """Every term by name, unweighted; None where the judge failed: that is no fault of the response."""
+    if verdict.failure is not None:
+        return None
+    return {name: term(example, verdict, text) for name, term in TERMS.items()}
+
+
+def total(example: Example, verdict: Verdict, text: str, weights: RewardWeights | None = None) -> float | None:
+    """The reward of one response: the weighted sum of its terms, at most 1; None where the judge failed."""
+    values = terms(example, verdict, text)
+    weights = weights or RewardWeights()
+    return None if values is None else sum(weights.of(name) * value for name, value in values.items())
+
+
+def _shortfall(verdict: Verdict, criterion: str) -> float:
+    """How far a criterion stays below 1 for a response of the right strategy; 0 where it does not apply."""
+    value = verdict.criteria[criterion]
+    if value is None or not verdict.criteria["strategy_right"]:
+        return 0.0
+    return float(value) - 1.0
