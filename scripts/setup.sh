@@ -1,0 +1,162 @@
+#!/usr/bin/env bash
+# Make .venv with the pinned packages and the editable install of clarifyvlm. Sourced by run.sh, tests/run.sh and
+# .ci/run; `source scripts/setup.sh` does the same for your own shell. A second call finds the stamp and does nothing.
+#
+#   CLARIFYVLM_PYTHON=/path/python   use this interpreter as it is and install nothing (a cluster's own environment)
+#   CLARIFYVLM_TORCH=cpu|cuda        which build of torch; default: cuda where nvidia-smi shows a GPU, else cpu
+#   CLARIFYVLM_DEV=1                 with the packages for tests and lint
+#   PYTHON=/path/python              the Python that makes .venv; default: the first of python3.11, python3, python3.1x
+#
+# pip's settings (PIP_FIND_LINKS, PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, pip.conf) hold, for uv too. A wheelhouse/ folder
+# (scripts/wheelhouse.sh) is looked into first; with PIP_NO_INDEX=1 nothing else is.
+
+CLARIFYVLM_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+# Two torch threads that spin while they wait slow each other down tenfold on a busy CPU.
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
+
+_setup_say() { echo "set-up: $*" >&2; }
+_setup_fail() { echo "set-up failed: $*" >&2; return 1; }
+
+_setup_find_python() {
+    local candidate
+    for candidate in ${PYTHON:-python3.11 python3 python3.12 python3.13 python3.14}; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    _setup_fail "needs Python 3.11 or newer; found $(python3 --version 2>/dev/null || echo 'no python3')." \
+        "Install one, or name it: PYTHON=/path/to/python3.11 ./run.sh"
+}
+
+_setup_kind() {
+    if [ -n "${CLARIFYVLM_TORCH:-}" ]; then
+        case $CLARIFYVLM_TORCH in
+            cpu | cuda) echo "$CLARIFYVLM_TORCH" ;;
+            *) _setup_fail "CLARIFYVLM_TORCH is '$CLARIFYVLM_TORCH'; it can be cpu or cuda" ;;
+        esac
+    elif nvidia-smi -L 2>/dev/null | grep -q '^GPU'; then
+        echo cuda
+    else
+        echo cpu
+    fi
+}
+
+# What .venv was made from: a change of any of it sets up again. The folder is in it because an editable install
+# points there.
+_setup_fingerprint() {
+    local files=(pyproject.toml requirements.txt requirements-cuda.txt requirements-dev.txt scripts/setup.sh)
+    (cd "$CLARIFYVLM_ROOT" && { echo "$CLARIFYVLM_ROOT $1"; cat "${files[@]}"; } | cksum | tr ' ' '-')
+}
+
+_setup_install() { # the arguments of `pip install`
+    local links=()
+    if [ -d wheelhouse ]; then links=(--find-links wheelhouse); fi
+    if [ "$installer" = uv ]; then
+        VIRTUAL_ENV=$CLARIFYVLM_ROOT/.venv uv pip install --quiet ${links[@]+"${links[@]}"} "$@"
+    else
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check ${links[@]+"${links[@]}"} "$@"
+    fi
+}
+
+_setup_make() { # kind
+    local kind=$1 requirements=requirements.txt installer=pip log=.venv/torch.log
+    if command -v uv >/dev/null; then installer=uv; fi
+    PYTHON=$(_setup_find_python) || return 1
+
+    # A half-copied package confuses every later install: after an interruption start from nothing.
+    if [ -e .venv/.installing ]; then
+        _setup_say "the last set-up did not finish: making .venv anew"
+        rm -rf .venv
+    fi
+    if ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+        _setup_say "making .venv with $("$PYTHON" --version) and $installer"
+        rm -rf .venv
+        if [ "$installer" = uv ]; then
+            uv venv --quiet --seed --no-config --python "$PYTHON" .venv 2>/dev/null ||
+                uv venv --quiet --no-config --python "$PYTHON" .venv || return 1
+        else
+            "$PYTHON" -m venv .venv || { _setup_fail "python -m venv did not work (on Debian: apt install python3-venv)"; return 1; }
+        fi
+    elif [ "$installer" = pip ] && ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+        .venv/bin/python -m ensurepip >/dev/null || return 1
+    fi
+    rm -f .venv/.stamp-*
+    touch .venv/.installing
+    if [ "$installer" = uv ]; then
+        source scripts/pip_settings.sh
+        pip_settings_to_uv
+    fi
+
+    # On Linux the plain build of torch is the CUDA build, and needs gigabytes beside it. Ask for the CPU build by
+    # name; where none is on offer, take the CUDA build and say so.
+    if [ "$kind" = cuda ]; then
+        requirements=requirements-cuda.txt
+        _setup_say "an NVIDIA GPU, or CLARIFYVLM_TORCH=cuda: installing the CUDA build of torch (several GB)"
+    elif [ "$(uname -s)" = Linux ]; then
+        _setup_say "installing the CPU build of torch"
+        if ! _setup_install --no-deps "$(sed -n 's/^cpu = \["\(torch==[^"]*\)"\]$/\1/p' pyproject.toml)" 2>"$log"; then
+            if grep -qiE 'no matching distribution|no version of torch|not found in the|only .* available|no solution' "$log"; then
+                _setup_say "no CPU build of torch is on offer here: taking the CUDA build (several GB). To avoid it, name" \
+                    "a folder or index that has the CPU build in PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL"
+                requirements=requirements-cuda.txt
+            else
+                tail -n 20 "$log" >&2
+                _setup_fail "torch could not be installed"
+                return 1
+            fi
+        fi
+    fi
+    _setup_say "installing $requirements${CLARIFYVLM_DEV:+ and requirements-dev.txt} with $installer (minutes, the first time)"
+    _setup_install --no-deps --require-hashes -r "$requirements" ${CLARIFYVLM_DEV:+-r requirements-dev.txt} || {
+        _setup_fail "the packages could not be installed (above). Behind a mirror: set PIP_INDEX_URL; without network: scripts/wheelhouse.sh"
+        return 1
+    }
+    _setup_install --no-deps --no-build-isolation --editable . || return 1
+    .venv/bin/python -c 'import clarifyvlm, torch, transformers' || { _setup_fail "the packages are in, but do not import (above)"; return 1; }
+    rm -f .venv/.installing "$log"
+}
+
+_setup() {
+    local kind fingerprint wanted lock_fd
+    if [ -n "${CLARIFYVLM_PYTHON:-}" ]; then
+        "$CLARIFYVLM_PYTHON" -c 'import clarifyvlm' 2>/dev/null || {
+            _setup_fail "$CLARIFYVLM_PYTHON cannot import clarifyvlm. In that environment:" \
+                "pip install --no-build-isolation --no-deps -e $CLARIFYVLM_ROOT"
+            return 1
+        }
+        PATH=$(cd "$(dirname "$(command -v "$CLARIFYVLM_PYTHON")")" && pwd):$PATH
+        export PATH
+        return
+    fi
+    cd "$CLARIFYVLM_ROOT" || return 1
+    kind=$(_setup_kind) || return 1
+    fingerprint=$(_setup_fingerprint "$kind")
+    wanted=.venv/.stamp-core
+    if [ -n "${CLARIFYVLM_DEV:-}" ]; then wanted=.venv/.stamp-dev; fi
+    if [ "$(cat "$wanted" 2>/dev/null)" != "$fingerprint" ] || [ ! -x .venv/bin/python ]; then
+        # One set-up at a time: a second start waits for the first, then finds its stamp.
+        if command -v flock >/dev/null; then
+            exec {lock_fd}>.setup.lock
+            flock -n "$lock_fd" || { _setup_say "waiting for another set-up in this folder"; flock "$lock_fd"; }
+        fi
+        if [ "$(cat "$wanted" 2>/dev/null)" != "$fingerprint" ] || [ ! -x .venv/bin/python ]; then
+            _setup_make "$kind" || return 1
+            echo "$fingerprint" >.venv/.stamp-core
+            if [ -n "${CLARIFYVLM_DEV:-}" ]; then echo "$fingerprint" >.venv/.stamp-dev; fi
+            _setup_say "done: .venv"
+        fi
+        if [ -n "${lock_fd:-}" ]; then exec {lock_fd}>&-; fi
+    fi
+    export VIRTUAL_ENV=$CLARIFYVLM_ROOT/.venv
+    case :$PATH: in
+        *:"$VIRTUAL_ENV/bin":*) ;;
+        *) export PATH=$VIRTUAL_ENV/bin:$PATH ;;
+    esac
+}
+
+_setup_folder=$PWD
+_setup || { cd "$_setup_folder" || true; return 1 2>/dev/null || exit 1; }
+cd "$_setup_folder" || true
+unset _setup_folder
