@@ -1,0 +1,258 @@
+"""Options of a stage script: dataclasses -> command-line flags, with `--config file.yaml` underneath.
+
+The keys of the file are the script's own flags. They are turned into command-line tokens *ahead of* the real ones,
+so that types and choices are checked alike and the command line wins.
+"""
+
+import argparse
+import dataclasses
+import difflib
+import importlib
+import json
+import sys
+import types
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+
+from clarifyvlm.errors import UserError
+
+
+def parse_args(
+    dataclass_types: Sequence[type | str],
+    argv: Sequence[str] | None = None,
+    *,
+    description: str = "",
+    section: str | None = None,
+    other_sections: Sequence[str] = (),
+) -> list:
+    """One instance per dataclass, filled from the defaults, `--config`, then `argv` (default: sys.argv[1:]).
+
+    A type given by name ("trl.SFTConfig") is imported only when it is needed, so that `--help` stays instant:
+    `--help` then shows the script's own flags, `--help_all` those of the named types too. With such a type among
+    them, trl.TrlParser does the parsing (so that TRL's and Trainer's options are all there); otherwise plain argparse.
+
+    Where two scripts share a file, `section` names this script's part of it and `other_sections` those to pass over;
+    keys outside any section belong to every script.
+
+    Raises UserError (with the key, the file and the nearest valid key) for an unknown key or flag or a bad value.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    named = [t for t in dataclass_types if isinstance(t, str)]
+    wants_help = any(token in ("-h", "--help") for token in argv)
+    if wants_help and named:
+        own = _own_parser([t for t in dataclass_types if not isinstance(t, str)], description)
+        own.epilog = f"All options of {', '.join(named)} are flags as well: --help_all shows them."
+        own.print_help()
+        raise SystemExit(0)
+    resolved = [_import(t) if isinstance(t, str) else t for t in dataclass_types]
+    parser = _trl_parser(resolved, description) if named else _own_parser(resolved, description)
+    if "--help_all" in argv and named:
+        parser.print_help()
+        raise SystemExit(0)
+
+    argv, config_path = _take_config(argv)
+    actions = {}
+    for action in parser._actions:  # the first of a name: `--no_x` comes after `--x`
+        actions.setdefault(action.dest, action)
+    config = read_yaml(config_path, section=section, other_sections=other_sections) if config_path else {}
+    nullable = {name for cls in resolved for name, hint in typing.get_type_hints(cls).items() if _takes_none(hint)}
+    tokens = _tokens(config, actions, nullable, config_path)
+
+    def error(message: str):
+        flags = [f for action in actions.values() for f in action.option_strings if f"argument {f}" in message]
+        from_file = any(f.lstrip("-") in config for f in flags) and not any(a.split("=")[0] in flags for a in argv)
+        raise UserError(f"{config_path}: {message}" if from_file else message)
+
+    parser.error = error
+    namespace, rest = parser.parse_known_args(tokens + argv)
+    if rest:
+        flag = rest[0].split("=")[0]
+        if not flag.startswith("--"):
+            raise UserError(f"unexpected argument {flag!r}. Options are written --name value; see --help.")
+        raise UserError(f"unknown flag {flag}.{_nearest(flag.lstrip('-').removeprefix('no_'), actions, '--')}")
+    return [_build(cls, namespace) for cls in resolved]
+
+
+def read_yaml(path: str | Path, *, section: str | None = None, other_sections: Sequence[str] = ()) -> dict:
+    """The mapping in a YAML file: keys outside any section, then those of `section`. UserError if it is none."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    def mapping(loader, node, deep=False):
+        keys = [loader.construct_object(key) for key, _ in node.value]
+        twice = sorted({str(k) for k in keys if keys.count(k) > 1})
+        if twice:
+            raise UserError(f"{path}:{node.start_mark.line + 1}: key {twice[0]!r} is there twice; keep one of them.")
+        loader.flatten_mapping(node)
+        return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
+
+    Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        folder = Path(path).parent
+        there = ", ".join(sorted(str(p) for p in folder.glob("*.yaml"))) if folder.is_dir() else ""
+        raise UserError(f"no config file {path}." + (f" There are: {there}" if there else "")) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the config file {path}: {error}") from None
+    try:
+        content = yaml.load(text, Loader)  # noqa: S506 (a SafeLoader)
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    content = {} if content is None else content
+    if not isinstance(content, dict):
+        raise UserError(f"{path} must hold `key: value` lines, not a {type(content).__name__}.")
+    merged = {k: v for k, v in content.items() if k != section and k not in other_sections}
+    own = content.get(section) if section else None
+    if own is not None and not isinstance(own, dict):
+        raise UserError(f"{path}: `{section}:` must hold `key: value` lines.")
+    return {**merged, **(own or {})}
+
+
+# --- dataclass -> argparse ---------------------------------------------------------------------------------------
+
+
+def _own_parser(dataclass_types: Sequence[type], description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", metavar="FILE.yaml", help="options from a file; the command line wins over it")
+    for cls in dataclass_types:
+        hints = typing.get_type_hints(cls)
+        for field in dataclasses.fields(cls):
+            if field.init:
+                _add_field(parser, field, hints[field.name])
+    return parser
+
+
+def _add_field(parser: argparse.ArgumentParser, field: dataclasses.Field, hint) -> None:
+    optional = _takes_none(hint)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        hint = next(member for member in typing.get_args(hint) if member is not type(None))
+    default = field.default
+    if field.default_factory is not dataclasses.MISSING:
+        default = field.default_factory()
+    required = default is dataclasses.MISSING and not optional
+    if default is dataclasses.MISSING:
+        default = None
+    shown = " ".join(map(str, default)) if isinstance(default, list | tuple) else default
+    text = field.metadata.get("help", "") + (f" (default: {shown})" if shown not in (None, "") else "")
+    options = {"required": required, "default": default, "help": text.replace("%", "%%").strip()}
+    origin = typing.get_origin(hint)
+    if hint is bool:
+        parser.add_argument(f"--{field.name}", type=parse_bool, nargs="?", const=True, metavar="BOOL", **options)
+        parser.add_argument(
+            f"--no_{field.name}", dest=field.name, action="store_false", help=argparse.SUPPRESS, default=default
+        )
+    elif origin is typing.Literal:
+        choices = typing.get_args(hint)
+        parser.add_argument(f"--{field.name}", type=type(choices[0]), choices=choices, **options)
+    elif origin is list:
+        (item,) = typing.get_args(hint)
+        choices = typing.get_args(item) if typing.get_origin(item) is typing.Literal else None
+        parser.add_argument(
+            f"--{field.name}", type=type(choices[0]) if choices else item, choices=choices, nargs="+", **options
+        )
+    elif hint is dict or origin is dict:
+        parser.add_argument(f"--{field.name}", type=_parse_mapping, metavar="JSON", **options)
+    else:
+        parser.add_argument(f"--{field.name}", type=hint, metavar=hint.__name__.upper(), **options)
+
+
+def _takes_none(hint) -> bool:
+    return typing.get_origin(hint) in (typing.Union, types.UnionType) and type(None) in typing.get_args(hint)
+
+
+def parse_bool(text: str) -> bool:
+    if text.lower() in ("true", "yes", "1", "on"):
+        return True
+    if text.lower() in ("false", "no", "0", "off"):
+        return False
+    raise argparse.ArgumentTypeError(f"expected true or false, not {text!r}")
+
+
+def _parse_mapping(text: str) -> dict:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"not a JSON mapping: {error}") from None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"expected a mapping, not {text}")
+    return value
+
+
+def _trl_parser(dataclass_types: Sequence[type], description: str) -> argparse.ArgumentParser:
+    from trl import TrlParser
+
+    parser = TrlParser(list(dataclass_types), description=description, allow_abbrev=False)
+    parser.add_argument("--config", metavar="FILE.yaml", help="options from a file; the command line wins over it")
+    return parser
+
+
+def _import(name: str) -> type:
+    module, _, attribute = name.rpartition(".")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _build(cls: type, namespace: argparse.Namespace):
+    values = {f.name: getattr(namespace, f.name) for f in dataclasses.fields(cls) if f.init}
+    try:
+        return cls(**values)
+    except (ValueError, TypeError) as error:  # a check in __post_init__ ("generation_batch_size must be divisible ...")
+        raise UserError(f"{cls.__name__}: {error}") from error
+
+
+# --- YAML -> tokens ----------------------------------------------------------------------------------------------
+
+
+def _take_config(argv: list[str]) -> tuple[list[str], str | None]:
+    """argv without `--config FILE`, and FILE."""
+    rest, path, tokens = [], None, iter(argv)
+    for token in tokens:
+        if token == "--config" or token.startswith("--config="):
+            if path is not None:
+                raise UserError("--config is there twice; give one file.")
+            path = token.partition("=")[2] if "=" in token else next(tokens, None)
+            if not path:
+                raise UserError("--config needs a file, as in --config configs/tiny.yaml")
+        else:
+            rest.append(token)
+    return rest, path
+
+
+def _tokens(config: dict, actions: dict[str, argparse.Action], nullable: set[str], path: str | None) -> list[str]:
+    """Command-line tokens for a config; a null is set as the default, for a flag cannot say it."""
+    tokens = []
+    for key, value in config.items():
+        action = actions.get(key) if key not in ("config", "help") else None
+        if action is None:
+            raise UserError(f"{path}: unknown key {key!r}.{_nearest(str(key), actions)} --help lists all of them.")
+        takes_list = action.nargs in ("+", "*")
+        if isinstance(value, list) != takes_list and not (value is None or isinstance(value, dict)):
+            if not takes_list:
+                raise UserError(f"{path}: {key}: expected one value, not a list: {value}")
+            value = [value]
+        if value is None and key not in nullable:
+            raise UserError(f"{path}: {key}: a value is missing. Give one, or remove the line.")
+        if value is None or value == []:
+            action.default, action.required = value, False
+        elif takes_list:
+            action.required = False
+            tokens += [f"--{key}", *map(_text, value)]
+        else:
+            tokens.append(f"--{key}={_text(value)}")
+    return tokens
+
+
+def _text(value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)
+
+
+def _nearest(key: str, actions: dict[str, argparse.Action], prefix: str = "") -> str:
+    near = difflib.get_close_matches(key, [a for a in actions if a != "help"], n=1, cutoff=0.5)
+    return f" Did you mean {prefix}{near[0]}?" if near else ""

@@ -1,0 +1,83 @@
+"""Open a picture safely: RGB, upright, whole, and not so large or so long that it takes the machine down."""
+
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clarifyvlm.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from clarifyvlm.records import Example
+
+MAX_PIXELS = 50_000_000  # Pillow itself only warns at 89 Mpx; 50 Mpx are 150 MB of RGB
+MAX_ASPECT = 50  # longer side / shorter side
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # no EPS: it would start Ghostscript
+MAX_SHOWN = 20
+
+
+def open_image(path: str | Path) -> "Image.Image":
+    """The picture as RGB, turned as its EXIF says, transparency over white; the first frame of an animation.
+
+    Raises UserError that names the file: missing, not a picture, truncated, above MAX_PIXELS, longer than MAX_ASPECT,
+    or of a mode with no one meaning in 8-bit RGB (16-bit, 32-bit and float pictures).
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: {'is a folder, not a picture' if path.is_dir() else 'no such picture'}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            opened = Image.open(path, formats=FORMATS)
+        with opened as image:
+            width, height = image.size  # from the header: nothing is decoded yet
+            if width * height > MAX_PIXELS:
+                raise UserError(
+                    f"{path}: {width} x {height} px is {width * height / 1e6:.0f} Mpx, above the cap of "
+                    f"{MAX_PIXELS / 1e6:.0f} Mpx; make it smaller"
+                )
+            if max(width, height) > MAX_ASPECT * min(width, height):
+                raise UserError(f"{path}: {width} x {height} px is longer than {MAX_ASPECT}:1; crop it")
+            if image.mode == "F" or image.mode.startswith("I"):
+                raise UserError(f"{path}: mode {image.mode} (more than 8 bits a channel); save it as 8-bit RGB")
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:
+                upright = upright.convert("RGBA")
+                paper = Image.new("RGBA", upright.size, "white")
+                return Image.alpha_composite(paper, upright).convert("RGB")
+            upright.load()
+            return upright.convert("RGB")
+    except UserError:
+        raise
+    except UnidentifiedImageError:
+        raise UserError(f"{path}: not a picture in a known format ({', '.join(FORMATS)})") from None
+    except Image.DecompressionBombError:
+        raise UserError(f"{path}: above the cap of {MAX_PIXELS / 1e6:.0f} Mpx; make it smaller") from None
+    except PermissionError:
+        raise UserError(f"{path}: no permission to read it") from None
+    except (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError) as error:  # Pillow's decoders
+        raise UserError(f"{path}: corrupt or truncated picture ({error})") from None
+
+
+def check_images(examples: "Iterable[Example]", root: str | Path) -> int:
+    """Decode every picture of `examples` (paths relative to `root`) once. Returns how many there are.
+
+    Raises one UserError that lists all bad ones: to be called before a model loads.
+    """
+    root, faults = Path(root), []
+    names = dict.fromkeys(example.image for example in examples)
+    for name in names:
+        try:
+            open_image(root / name)
+        except UserError as error:
+            faults.append(str(error))
+    if faults:
+        more = f"\n  ... and {len(faults) - MAX_SHOWN} more" if len(faults) > MAX_SHOWN else ""
+        raise UserError(
+            f"{len(faults)} of {len(names)} pictures cannot be used\n  " + "\n  ".join(faults[:MAX_SHOWN]) + more
+        )
+    return len(names)

@@ -1,0 +1,173 @@
+"""JSONL files: reading with file:line:field errors, whole-file writes that are complete or absent, and an append
+that continues where a killed run stopped."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from clarifyvlm.errors import UserError
+
+R = TypeVar("R", bound=BaseModel)
+
+MAX_SHOWN = 5  # bad lines named in one error
+MADE_BY = {  # file name -> the script that makes it
+    **dict.fromkeys(("train", "validation", "test", "test_ood"), "dataset_generation/generate.py"),
+    "predictions": "inference/predict.py",
+    "verdicts": "inference/judge.py",
+}
+
+
+def dumps(row: BaseModel | dict) -> str:
+    """One row as one line, without the newline. Raises ValueError for NaN and infinity, which JSON has not."""
+    content = row.model_dump(mode="json") if isinstance(row, BaseModel) else row
+    return json.dumps(content, ensure_ascii=False, allow_nan=False)
+
+
+def read(path: str | Path, model: type[R], *, unique: str | None = None, made_by: str | None = None) -> list[R]:
+    """All rows of a file as `model`, in order; empty lines are passed over.
+
+    `unique` names a field that may not repeat. Raises UserError that names every fault as file:line: field: problem
+    (the first few of them), and for a missing file the command that makes it (`made_by`, or known from its name).
+    """
+    path, rows, faults, seen = Path(path), [], [], {}
+    for number, line in enumerate(_lines(path, made_by), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = model.model_validate_json(line)
+        except ValidationError as error:
+            faults += [f"{path}:{number}: {problem}" for problem in _problems(error)]
+            continue
+        if unique is not None:
+            value = getattr(row, unique)
+            if value in seen:
+                faults.append(f"{path}:{number}: {unique}: {value!r} is already on line {seen[value]}")
+            seen[value] = number
+        rows.append(row)
+    if faults:
+        more = f"\n  ... and {len(faults) - MAX_SHOWN} more" if len(faults) > MAX_SHOWN else ""
+        raise UserError("invalid records\n  " + "\n  ".join(faults[:MAX_SHOWN]) + more)
+    return rows
+
+
+def _lines(path: Path, made_by: str | None = None) -> list[bytes]:
+    try:
+        return path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        script = made_by or MADE_BY.get(path.stem)
+        hint = f" `python {script}` makes it." if script else ""
+        raise UserError(f"no file {path}.{hint}") from None
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder; give the JSONL file in it.") from None
+
+
+def _problems(error: ValidationError) -> list[str]:
+    problems = []
+    for item in error.errors(include_url=False):
+        field = ".".join(str(part) for part in item["loc"])
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "json_invalid":
+            message = f"not a whole JSON object ({message.removeprefix('Invalid JSON: ')}); the line may be torn"
+        given = (
+            f" (got {str(item['input'])[:40]!r})" if field and item["type"] not in ("missing", "json_invalid") else ""
+        )
+        problems.append(f"{field}: {message}{given}" if field else message)
+    return problems
+
+
+def write_atomic(path: str | Path, rows: Iterable[BaseModel | dict]) -> int:
+    """Write all rows, then put the file in its place in one step. Returns the number of rows."""
+    count = 0
+
+    def lines():
+        nonlocal count
+        for row in rows:
+            count += 1
+            yield dumps(row) + "\n"
+
+    write_text_atomic(path, lines())
+    return count
+
+
+def write_text_atomic(path: str | Path, parts: str | Iterable[str]) -> None:
+    """Write text to a file that is complete or absent: a temporary file beside it, then a rename."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.writelines([parts] if isinstance(parts, str) else parts)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException as error:
+        Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+class Appender:
+    """Rows appended one whole line at a time to a file that an earlier, killed run may have begun.
+
+    `done` holds the `key` of every row already there. A torn last line (one without its newline) is dropped, and
+    `dropped` says so; a bad line anywhere else is a UserError. A line that does not fit on the disk is taken back.
+    """
+
+    def __init__(self, path: str | Path, key: str = "example_id"):
+        self.path, self.key = Path(path), key
+        self.dropped = False
+        self.done: set[str] = set()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        content = self.path.read_bytes() if self.path.exists() else b""
+        whole = content.rfind(b"\n") + 1
+        for number, line in enumerate(content[:whole].split(b"\n")[:-1], start=1):
+            if line.strip():
+                self.done.add(self._key_of(line, number))
+        self.dropped = whole < len(content)
+        self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 (closed by __exit__)
+        if self.dropped:
+            print(f"{self.path}: dropped a torn last line ({len(content) - whole} bytes) of an interrupted run")
+            self._file.truncate(whole)
+
+    def _key_of(self, line: bytes, number: int) -> str:
+        try:
+            return json.loads(line)[self.key]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{self.path}:{number}: {self.key}: cannot continue this file ({type(error).__name__}: {error}). "
+                "Mend or remove the line, or write to another file."
+            ) from None
+
+    def append(self, row: BaseModel | dict) -> None:
+        data = (dumps(row) + "\n").encode()
+        start = os.fstat(self._file.fileno()).st_size
+        written = 0
+        try:
+            while written < len(data):
+                written += self._file.write(data[written:])
+        except BaseException as error:
+            self._file.truncate(start)
+            if isinstance(error, OSError):
+                error.filename = str(self.path)
+            raise
+        self.done.add(row[self.key] if isinstance(row, dict) else getattr(row, self.key))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.fsync(self._file.fileno())
+        self._file.close()

@@ -1,0 +1,275 @@
+"""run.json beside every output: arguments, commit, versions, input hashes, status and counts; and the lock that
+keeps two runs out of one folder."""
+
+import datetime
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from clarifyvlm import __version__
+from clarifyvlm.errors import UserError
+from clarifyvlm.jsonl import write_text_atomic
+
+PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "pillow", "openai")
+ALWAYS_IGNORED = ("config", "overwrite", "output_dir", "output_file")
+WHOLE_FILE_BYTES = 256 * 2**20  # larger files are hashed by size, head and tail
+CHECKPOINT_SUFFIXES = (".safetensors", ".json", ".jinja", ".model", ".txt", ".bin")
+LOGS = ("run.json", "trainer_state.json", "all_results.json", "train_results.json", "eval_results.json")
+
+
+class RunRecord:
+    """The record of one run. Use `with RunRecord.start(...) as run:`, look at `run.complete`, end with `run.finish()`.
+
+    Without `finish` (an exception, a kill) the status stays `running`, and the same command continues.
+    """
+
+    def __init__(self, output: Path, record_path: Path, content: dict, complete: bool, lock: int, lock_path: Path):
+        self.output = output
+        self.path = record_path
+        self.content = content
+        self.complete = complete  # everything asked for is there already
+        self._lock, self._lock_path = lock, lock_path
+        self._began = time.monotonic()
+
+    @classmethod
+    def start(
+        cls,
+        output: str | Path,
+        stage: str,
+        args: dict,
+        inputs: Iterable[str | Path] = (),
+        overwrite: bool = False,
+        ignore: Iterable[str] = (),
+    ) -> "RunRecord":
+        """Lock `output` and write its record with status `running`.
+
+        `output` is a folder (record: run.json in it) or a .jsonl file (record: <stem>.run.json beside it).
+        `inputs` are files or checkpoint folders; their content counts, so a moved input is no change. Arguments that
+        name an input or a folder above one are compared by that content; those in `ignore` (speed and memory only:
+        device, num_workers, ...) are not compared. `overwrite` deletes what an earlier run of the same stage left.
+
+        Raises UserError when another run holds the lock, when an earlier run had other arguments or inputs (each one
+        named, old -> new), or when the folder holds files that no run of this stage wrote.
+        """
+        output, inputs, stage = Path(output), [Path(p) for p in inputs], str(stage)
+        is_file = output.suffix == ".jsonl"
+        folder = output.parent if is_file else output
+        if not is_file and output.exists() and not output.is_dir():
+            raise UserError(f"{output} is a file; give a folder to write to.")
+        record_path = folder / f"{output.stem}.run.json" if is_file else folder / "run.json"
+        folder.mkdir(parents=True, exist_ok=True)
+        lock_path = folder / (f".{output.stem}.lock" if is_file else ".lock")
+        lock = _lock(lock_path, output)
+        try:
+            content = {
+                "stage": stage,
+                "status": "running",
+                "args": json.loads(json.dumps(args, default=str)),
+                "inputs": [{"path": str(p), "sha256": hash_input(p)} for p in inputs],
+            }
+            old = _read_record(record_path)
+            complete = False
+            if old is None:
+                _refuse_foreign(output, is_file, overwrite, stage)
+                if overwrite and is_file:
+                    output.unlink(missing_ok=True)
+            elif old.get("stage") != stage:
+                raise UserError(f"{output} holds the output of {old.get('stage')}, not of {stage}; give another place.")
+            elif overwrite:
+                _wipe(output, is_file, lock_path)
+            else:
+                changed = _changes(old, content, {*ignore, *ALWAYS_IGNORED})
+                if changed:
+                    raise UserError(
+                        f"{output} was made with other settings:\n  " + "\n  ".join(changed) + "\nGive --overwrite to "
+                        f"delete it and start anew, or another --{'output_file' if is_file else 'output_dir'}."
+                    )
+                complete = old.get("status") == "complete" and _all_there(old, folder)
+                if not complete:
+                    content["resumed"] = old.get("resumed", 0) + 1
+            if complete:
+                content = old
+            else:
+                content |= {
+                    "commit": _commit(),
+                    "versions": _versions(),
+                    "started": _now(),
+                }
+                _write(record_path, content)
+            return cls(output, record_path, content, complete, lock, lock_path)
+        except BaseException:
+            _unlock(lock, lock_path)
+            raise
+
+    def finish(self, **counts) -> None:
+        """Write status `complete` with `counts` (numbers, short strings, small dicts) and the seconds of this call."""
+        folder = self.path.parent
+        files = [self.output] if self.output.suffix == ".jsonl" else sorted(folder.iterdir())
+        self.content |= {
+            "status": "complete",
+            "finished": _now(),
+            "seconds": round(time.monotonic() - self._began, 2),
+            "counts": counts,
+            "files": [p.name for p in files if p != self.path and not p.name.startswith((".", "checkpoint-"))],
+        }
+        _write(self.path, self.content)
+        self.complete = True
+
+    def __enter__(self) -> "RunRecord":
+        return self
+
+    def __exit__(self, *_) -> None:
+        _unlock(self._lock, self._lock_path)
+
+
+def hash_input(path: str | Path) -> str:
+    """sha256 of a file, or of the weights, configs and tokenizer files on top of a checkpoint folder.
+
+    A name that is no local path (a model of the hub) counts by its name. Files above WHOLE_FILE_BYTES count by their
+    size, first and last mebibyte.
+    """
+    path = Path(path)
+    digest = hashlib.sha256()
+    if path.is_dir():
+        for file in sorted(path.iterdir()):
+            if file.suffix in CHECKPOINT_SUFFIXES and file.name not in LOGS and file.is_file():
+                digest.update(f"{file.name} {hash_input(file)}\n".encode())
+    elif path.is_file():
+        with open(path, "rb") as file:
+            size = path.stat().st_size
+            if size <= WHOLE_FILE_BYTES:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+            digest.update(f"{size}".encode() + file.read(2**20))
+            file.seek(-(2**20), os.SEEK_END)
+            digest.update(file.read())
+    else:
+        digest.update(str(path).encode())
+    return digest.hexdigest()
+
+
+def _changes(old: dict, new: dict, ignore: set[str]) -> list[str]:
+    paths = [Path(i["path"]) for i in old["inputs"] + new["inputs"]]
+
+    def is_input(value) -> bool:
+        return isinstance(value, str) and any(Path(value) == p or Path(value) in p.parents for p in paths)
+
+    changes = []
+    for name in sorted(set(old["args"]) | set(new["args"])):
+        before, after = old["args"].get(name), new["args"].get(name)
+        if name not in ignore and before != after and not (is_input(before) and is_input(after)):
+            changes.append(f"{name}: {before} -> {after}")
+    before, after = old["inputs"], new["inputs"]
+    if len(before) != len(after):
+        changes.append(f"inputs: {[i['path'] for i in before]} -> {[i['path'] for i in after]}")
+    for a, b in zip(before, after, strict=False):
+        if a["sha256"] != b["sha256"]:
+            where = a["path"] if a["path"] == b["path"] else f"{a['path']} -> {b['path']}"
+            changes.append(f"content of {where}: {a['sha256'][:12]} -> {b['sha256'][:12]}")
+    return changes
+
+
+def _refuse_foreign(output: Path, is_file: bool, overwrite: bool, stage: str) -> None:
+    """No record: then nothing of ours may be there, and nothing of anyone else's may be deleted."""
+    if is_file:
+        if output.exists() and not overwrite:
+            raise UserError(
+                f"{output} is there, but no record of the run that wrote it. Give --overwrite to replace it, or "
+                "another --output_file."
+            )
+        return
+    foreign = sorted(p.name for p in output.iterdir() if not p.name.startswith("."))
+    if foreign:
+        raise UserError(
+            f"{output} holds files that no run of {stage} wrote ({', '.join(foreign[:5])}"
+            f"{', ...' if len(foreign) > 5 else ''}). Give another --output_dir."
+        )
+
+
+def _wipe(output: Path, is_file: bool, lock_path: Path) -> None:
+    if is_file:
+        output.unlink(missing_ok=True)
+        return
+    # The record goes last: a wipe that is killed can be told from a folder of someone else's.
+    for path in sorted(output.iterdir(), key=lambda p: p.name == "run.json"):
+        if path != lock_path:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _all_there(record: dict, folder: Path) -> bool:
+    return all((folder / name).exists() for name in record.get("files", []))
+
+
+def _read_record(path: Path) -> dict | None:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not readable as a run record ({error}); give another place.") from None
+
+
+def _write(path: Path, content: dict) -> None:
+    write_text_atomic(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _lock(path: Path, output: Path) -> int:
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(handle, 32).decode() or "unknown"
+            os.close(handle)
+            raise UserError(
+                f"another run (process {holder}) is writing to {output}. Wait for it, or give another place."
+            ) from None
+        try:  # the file may have been unlinked by its last holder between open and lock
+            if os.fstat(handle).st_ino == os.stat(path).st_ino:
+                os.truncate(handle, 0)
+                os.write(handle, str(os.getpid()).encode())
+                return handle
+        except FileNotFoundError:
+            pass
+        os.close(handle)
+
+
+def _unlock(handle: int, path: Path) -> None:
+    path.unlink(missing_ok=True)
+    os.close(handle)
+
+
+def _commit() -> str | None:
+    """The commit of the code that runs, with "+changes" when files differ from it; None outside a repository."""
+    root = Path(__file__).resolve().parent.parent
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    head = git("rev-parse", "HEAD")
+    return head and head + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else "")
+
+
+def _versions() -> dict[str, str]:
+    versions = {"clarifyvlm": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,182 @@
+"""What tests share: a random tiny VLM, and small real example files."""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: see clarifyvlm.errors.run_main
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+CHAT_TEMPLATE = (
+    "{% for m in messages %}{{ '<|' + m.role + '|>' }}"
+    "{% for c in m.content %}{{ '<image>' if c.type == 'image' else c.text }}{% endfor %}{{ '<|end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+
+def build_tiny_model(folder: Path, *, seed: int = 0, pixels: int = 96, patch: int = 16) -> Path:
+    """A random LLaVA-shaped model (~0.2 M parameters) with its processor: a byte-level tokenizer without merges."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import (
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+        LlavaProcessor,
+        PreTrainedTokenizerFast,
+        SiglipVisionConfig,
+    )
+    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
+    special = ["<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", "<image>"]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(special + alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(special)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<|pad|>",
+        eos_token="<|end|>",
+        extra_special_tokens={"image_token": "<image>"},
+    )
+    pictures = SiglipImageProcessorPil(size={"height": pixels, "width": pixels})
+    processor = LlavaProcessor(
+        image_processor=pictures,
+        tokenizer=fast,
+        patch_size=patch,
+        vision_feature_select_strategy="full",
+        chat_template=CHAT_TEMPLATE,
+    )
+    vision = SiglipVisionConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        image_size=pixels,
+        patch_size=patch,
+    )
+    text = LlamaConfig(
+        vocab_size=len(special) + len(alphabet),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        pad_token_id=0,
+        bos_token_id=None,
+        eos_token_id=1,
+    )
+    config = LlavaConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_index=4,
+        image_seq_length=(pixels // patch) ** 2,
+        vision_feature_select_strategy="full",
+        vision_feature_layer=-1,
+        tie_word_embeddings=True,
+    )
+    torch.manual_seed(seed)
+    model = LlavaForConditionalGeneration(config)
+    model.generation_config.pad_token_id, model.generation_config.eos_token_id = 0, 1
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model_dir(tmp_path_factory) -> Path:
+    """A random tiny VLM on disk, made once per test session. Do not write into it."""
+    return build_tiny_model(tmp_path_factory.mktemp("tiny_model"))
+
+
+@pytest.fixture(scope="session")
+def tiny_adapter_dir(tmp_path_factory, tiny_model_dir) -> Path:
+    """A LoRA adapter on `tiny_model_dir`, with weights that change what the model says. Do not write into it."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    from clarifyvlm.models import load
+
+    model, processor = load(tiny_model_dir, device="cpu")
+    lora = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
+    peft_model = get_peft_model(model, lora)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, weight in peft_model.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(0, 0.5)
+    folder = tmp_path_factory.mktemp("tiny_adapter")
+    peft_model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+def star_example(index: int, image: str, image_sha256: str, *, stars: int = 4) -> dict:
+    """An example line: `stars` equally large stars, each of another color, and a question about the star."""
+    colors = ["red", "green", "blue", "yellow", "pink", "orange"][:stars]
+    places = ["top left", "top right", "bottom left", "bottom right", "center", "top middle"][:stars]
+    objects = [
+        {
+            "id": f"o{i}",
+            "name": "star",
+            "box": [4 + 20 * i, 4, 20 + 20 * i, 20],
+            "place": p,
+            "salience": 0.02,
+            "color": c,
+        }
+        for i, (c, p) in enumerate(zip(colors, places, strict=True))
+    ]
+    readings = [
+        {"objects": [o["id"]], "expression": f"the star at the {o['place']}", "answer": o["color"]} for o in objects
+    ]
+    clarify = stars > 3
+    ask = "Which star do you mean?" + " Please say where it is." * (index % 2)
+    return {
+        "id": f"ex{index:04d}",
+        "split": "test",
+        "image": image,
+        "image_sha256": image_sha256,
+        "question": "What color is the star?" + " Tell me." * (index % 3),
+        "kind": "color",
+        "ambiguity": {"type": "referential" if clarify else "none", "level": 3 if clarify else 0, "readings": readings},
+        "strategy": "clarify" if clarify else "answer",
+        "reference": ask if clarify else "It is red.",
+        "dialogue": {"reading": 0, "question": ask, "reply": "The one at the top left.", "answer": "It is red."}
+        if clarify
+        else None,
+        "facts": {"source": "scenes", "width": 96, "height": 96, "objects": objects},
+    }
+
+
+def write_examples(folder: Path, count: int = 10) -> Path:
+    """test.jsonl with `count` examples (every second one ambiguous) and their pictures; returns its path."""
+    from PIL import Image, ImageDraw
+
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    lines = []
+    for index in range(count):
+        name = f"images/{index:04d}.png"
+        image = Image.new("RGB", (96, 96), (255, 255 - 20 * (index % 10), 230))
+        ImageDraw.Draw(image).rectangle(
+            (4 + 3 * index % 60, 4, 30 + 3 * index % 60, 30), fill=(200, 20 * index % 255, 40)
+        )
+        image.save(folder / name)
+        digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        lines.append(json.dumps(star_example(index, name, digest, stars=4 if index % 2 else 1)))
+    path = folder / "test.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture
+def test_file(tmp_path) -> Path:
+    """A small data folder of this test's own: its test.jsonl, ten examples with pictures."""
+    return write_examples(tmp_path / "data")
