@@ -15,11 +15,11 @@ HEADER = "# Made by scripts/lock.sh from pyproject.toml: do not edit.\n"
 CPU_HEADER = (
     HEADER
     + """#
-# What ./run.sh installs where there is no NVIDIA GPU. torch is listed with the hashes of both of its builds and
-# without the CUDA packages, so `pip install -r requirements.txt` works where pip is offered the CPU build (then it
-# takes it: 2.13.0+cpu counts as newer than 2.13.0) and on systems whose only build is a CPU build. Where pip is
-# offered nothing but the CUDA build it stops at the first nvidia package: use requirements-cuda.txt there.
-# The CPU build's hash is that of the wheel for the Python in .python-version on x86-64 Linux.
+# What ./run.sh installs where there is no NVIDIA GPU. On Linux torch's plain build is the CUDA build, with gigabytes
+# beside it, so its CPU build is asked for by name here. `pip install -r requirements.txt` therefore needs an index or
+# a find-links folder that offers it; where none does, pip says "No matching distribution found for torch==…+cpu":
+# use requirements-cuda.txt (./run.sh does so by itself, and says so). The hash is that of the wheel for the Python in
+# .python-version on x86-64; for another Python ./run.sh installs torch first, by version.
 """
 )
 CUDA_HEADER = (
@@ -77,8 +77,13 @@ def main(argv=None):
     dev = {pin: hashes for pin, hashes in dev.items() if pin not in cpu}
     torch_cpu = next(pin for pin in cpu if pin.startswith("torch=="))
     torch_cuda = next(pin for pin in cuda if pin.startswith("torch=="))
-    both = {**cpu, torch_cpu: sorted([*cuda[torch_cuda], f"--hash=sha256:{digest}"])}
-    cpu = {torch_cuda if pin == torch_cpu else pin: hashes for pin, hashes in both.items()}
+    # Listed as one pin with the hashes of both builds, pip would take the CUDA build: it prefers a file whose hash its
+    # index already states to one in a folder.
+    torch = {
+        f"{torch_cpu} ; sys_platform == 'linux'": [f"--hash=sha256:{digest}"],
+        f"{torch_cuda} ; sys_platform != 'linux'": cuda[torch_cuda],
+    }
+    cpu = {pin: hashes for pin, hashes in cpu.items() if pin != torch_cpu} | torch
     # '===' compares the whole name, so a CPU build on offer is not taken for the CUDA build.
     cuda = {pin.replace("==", "===", 1) if pin == torch_cuda else pin: hashes for pin, hashes in cuda.items()}
 

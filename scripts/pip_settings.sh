@@ -21,7 +21,6 @@ pip_settings_to_uv() {
     if [ -n "$index_url" ]; then export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$index_url}"; fi
     if [ -n "$extra_index_url" ]; then export UV_INDEX="${UV_INDEX:-$extra_index_url}"; fi
     if [ -n "$cert" ]; then export SSL_CERT_FILE="${SSL_CERT_FILE:-$cert}"; fi
-    if [ -n "${PIP_NO_INDEX:-}" ]; then export UV_NO_INDEX="${UV_NO_INDEX:-1}"; fi
     # pip takes the best version of all its indexes together; uv by default only looks at the first that has the name.
     export UV_INDEX_STRATEGY="${UV_INDEX_STRATEGY:-unsafe-best-match}"
 }

@@ -26,7 +26,8 @@ _setup_find_python() {
             return
         fi
     done
-    _setup_fail "needs Python 3.11 or newer; found $(python3 --version 2>/dev/null || echo 'no python3')." \
+    candidate=${PYTHON:-python3}
+    _setup_fail "needs Python 3.11 or newer; $candidate is $("$candidate" --version 2>/dev/null || echo 'not there')." \
         "Install one, or name it: PYTHON=/path/to/python3.11 ./run.sh"
 }
 
@@ -54,9 +55,9 @@ _setup_install() { # the arguments of `pip install`
     local links=()
     if [ -d wheelhouse ]; then links=(--find-links wheelhouse); fi
     if [ "$installer" = uv ]; then
-        VIRTUAL_ENV=$CLARIFYVLM_ROOT/.venv uv pip install --quiet ${links[@]+"${links[@]}"} "$@"
+        VIRTUAL_ENV=$CLARIFYVLM_ROOT/.venv uv pip install --quiet ${PIP_NO_INDEX:+--no-index} ${links[@]+"${links[@]}"} "$@"
     else
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check ${links[@]+"${links[@]}"} "$@"
+        .venv/bin/python -m pip install -qq --disable-pip-version-check ${links[@]+"${links[@]}"} "$@"
     fi
 }
 
@@ -73,9 +74,10 @@ _setup_make() { # kind
     if ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
         _setup_say "making .venv with $("$PYTHON" --version) and $installer"
         rm -rf .venv
+        mkdir .venv
+        touch .venv/.installing
         if [ "$installer" = uv ]; then
-            uv venv --quiet --seed --no-config --python "$PYTHON" .venv 2>/dev/null ||
-                uv venv --quiet --no-config --python "$PYTHON" .venv || return 1
+            uv venv --quiet --allow-existing --no-config --python "$PYTHON" .venv || return 1
         else
             "$PYTHON" -m venv .venv || { _setup_fail "python -m venv did not work (on Debian: apt install python3-venv)"; return 1; }
         fi

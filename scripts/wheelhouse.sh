@@ -5,7 +5,10 @@
 #     scripts/wheelhouse.sh           # the CPU set (requirements.txt), with the packages for the tests
 #     scripts/wheelhouse.sh --cuda    # the CUDA set (requirements-cuda.txt), several gigabytes
 #
-# Then, without network:  PIP_NO_INDEX=1 ./run.sh     or     uv sync --frozen --offline [--extra cpu | --extra gpu]
+# Then, without network, one of
+#     PIP_NO_INDEX=1 ./run.sh
+#     uv sync --frozen --offline --find-links wheelhouse [--extra cpu | --extra gpu] [--extra dev]
+# `--extra cpu` insists on the CPU build; without an extra uv takes it where the lock has a wheel of it for the machine.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PYTHON=${PYTHON:-python3}
