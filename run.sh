@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# The whole pipeline: data -> SFT -> GRPO -> predictions -> verdicts -> report.
+#
+#     ./run.sh [preset] [run_dir] [flags for every stage]
+#
+#     ./run.sh                              # preset tiny into runs/tiny: minutes on two cores, no GPU, no network
+#     ./run.sh smoke                        # the same at the smallest sizes, into runs/smoke
+#     ./run.sh tiny runs/tiny --overwrite   # anew, over what is there
+#     GENERATE_ARGS="--seed 1" SFT_ARGS="--learning_rate 1.0e-4" ./run.sh tiny runs/other
+#
+# A preset is a configs/<preset>.yaml in each stage's folder; the model that a run starts from is model_name_or_path
+# in tuning_sft/configs/<preset>.yaml (models/tiny where that names none). Each command is printed before it runs and
+# works pasted alone after `source scripts/setup.sh`. A rerun skips what is complete and continues what is not.
+# Flags for one stage: GENERATE_ARGS, SFT_ARGS, GRPO_ARGS, PREDICT_ARGS, JUDGE_ARGS, REPORT_ARGS.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+case "${1:-}" in -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p;}' run.sh; exit 0 ;; esac
+preset=tiny
+if [ $# -gt 0 ] && [[ $1 != -* ]]; then preset=$1; shift; fi
+run=runs/$preset
+if [ $# -gt 0 ] && [[ $1 != -* ]]; then run=$1; shift; fi
+flags=("$@")
+
+for stage in dataset_generation tuning_sft tuning_grpo inference; do
+    if [ ! -f "$stage/configs/$preset.yaml" ]; then
+        echo "run.sh: preset '$preset' has no $stage/configs/$preset.yaml. There is:" \
+            "$(cd "$stage/configs" && for file in *.yaml; do printf '%s ' "${file%.yaml}"; done)" >&2
+        exit 2
+    fi
+done
+base=$(sed -n 's/^model_name_or_path: *\([^ #]*\).*/\1/p' "tuning_sft/configs/$preset.yaml")
+base=${base:-models/tiny}
+
+source scripts/setup.sh
+
+step() { # print a command as it could be pasted, then run it
+    echo >&2
+    printf '%q ' '$' "$@" ${flags[@]+"${flags[@]}"} | sed 's/^\\\$ /$ /; s/ $//' >&2
+    echo >&2
+    "$@" ${flags[@]+"${flags[@]}"}
+}
+
+data=$run/data/test.jsonl
+
+infer() { # name, model: its predictions and their verdicts
+    local out=$run/inference/$1
+    step python inference/predict.py --config "inference/configs/$preset.yaml" --model_name_or_path "$2" \
+        --data_file "$data" --output_file "$out/predictions.jsonl" --turns 2 ${PREDICT_ARGS:-}
+    step python inference/judge.py --config "inference/configs/$preset.yaml" --data_file "$data" \
+        --predictions "$out/predictions.jsonl" --output_file "$out/verdicts.jsonl" ${JUDGE_ARGS:-}
+}
+
+step python dataset_generation/generate.py --config "dataset_generation/configs/$preset.yaml" \
+    --output_dir "$run/data" ${GENERATE_ARGS:-}
+
+infer base "$base"
+
+step python tuning_sft/train.py --config "tuning_sft/configs/$preset.yaml" --model_name_or_path "$base" \
+    --data_dir "$run/data" --output_dir "$run/sft" ${SFT_ARGS:-}
+infer sft "$run/sft"
+
+step python tuning_grpo/train.py --config "tuning_grpo/configs/$preset.yaml" --model_name_or_path "$run/sft" \
+    --data_dir "$run/data" --output_dir "$run/grpo" ${GRPO_ARGS:-}
+infer grpo "$run/grpo"
+
+step python inference/report.py --data_file "$data" --inference_dir "$run/inference" --output_dir "$run/report" \
+    ${REPORT_ARGS:-}
+
+echo
+cat "$run/report/report.md"
+echo
+echo "The report: $run/report/report.html"
