@@ -18,8 +18,10 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # no EPS: it wou
 MAX_SHOWN = 20
 
 
-def open_image(path: str | Path) -> "Image.Image":
+def open_image(path: str | Path, *, max_side: int | None = None) -> "Image.Image":
     """The picture as RGB, turned as its EXIF says, transparency over white; the first frame of an animation.
+
+    `max_side` shrinks a picture whose longer side has more pixels, keeping its shape.
 
     Raises UserError that names the file: missing, not a picture, truncated, above MAX_PIXELS, longer than MAX_ASPECT,
     or of a mode with no one meaning in 8-bit RGB (16-bit, 32-bit and float pictures).
@@ -47,10 +49,11 @@ def open_image(path: str | Path) -> "Image.Image":
             upright = ImageOps.exif_transpose(image)
             if upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:
                 upright = upright.convert("RGBA")
-                paper = Image.new("RGBA", upright.size, "white")
-                return Image.alpha_composite(paper, upright).convert("RGB")
-            upright.load()
-            return upright.convert("RGB")
+                upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
+            picture = upright.convert("RGB")
+            if max_side and max(picture.size) > max_side:
+                picture.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+            return picture
     except UserError:
         raise
     except UnidentifiedImageError:

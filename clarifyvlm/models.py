@@ -7,6 +7,7 @@ import json
 import os
 import re
 import struct
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -198,7 +199,7 @@ def load(
             base, dtype=dtype, output_loading_info=True, **options
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise _load_error(base, error) from error
+        raise _load_error(base, error, adapter=path if is_adapter(path) else None) from error
     faults = [f"{len(keys)} weights {what} ({', '.join(sorted(map(str, keys))[:3])}, ...)" for what, keys in (
         ("are missing from the file", info["missing_keys"]),
         ("have another shape", info["mismatched_keys"]),
@@ -243,7 +244,9 @@ def _attach(model, path: Path, trainable: bool):
     from peft import PeftModel, get_peft_model_state_dict
 
     try:
-        model = PeftModel.from_pretrained(model, str(path), is_trainable=trainable)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "Found missing adapter keys": an error below, not a warning
+            model = PeftModel.from_pretrained(model, str(path), is_trainable=trainable)
     except (ValueError, RuntimeError) as error:
         raise UserError(f"the adapter {path} does not fit its base: {str(error).strip().splitlines()[0]}") from error
     expected = set(get_peft_model_state_dict(model, save_embedding_layers=False))
@@ -259,8 +262,26 @@ def _attach(model, path: Path, trainable: bool):
     return model
 
 
-def _load_error(name: str, error: Exception) -> UserError:
+def merged(model):
+    """`model` with its adapter folded into the weights where that is exact (float32): it speaks faster.
+
+    For inference only. A model without an adapter, or in a shorter dtype, comes back as it is.
+    """
+    import torch
+    from peft import PeftModel
+
+    if isinstance(model, PeftModel) and model.dtype == torch.float32:
+        return model.merge_and_unload()
+    return model
+
+
+def _load_error(name: str, error: Exception, adapter: str | Path | None = None) -> UserError:
     first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    if not Path(name).is_dir() and adapter is not None:
+        return UserError(
+            f"cannot get the model {name}, the base of the adapter {adapter}, from the hub: {first}\n"
+            f"Without a network, copy it to this machine and write its path in {Path(adapter) / ADAPTER_CONFIG} (base_model_name_or_path)."
+        )
     if not Path(name).is_dir():
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
         return UserError(

@@ -97,6 +97,62 @@ def tiny_model_dir(tmp_path_factory) -> Path:
     return build_tiny_model(tmp_path_factory.mktemp("tiny_model"))
 
 
+def teach(folder: Path, conversations: list[tuple[list[dict], str]], *, steps: int = 400) -> float:
+    """Train the model in `folder` until it says each response by heart (whatever the picture); returns the loss."""
+    import torch
+    from PIL import Image
+
+    from clarifyvlm import chat, models
+
+    model, processor = models.load(folder, device="cpu", trainable=True)
+    texts = [
+        processor.apply_chat_template([*messages, chat.text_turn("assistant", response)])
+        for messages, response in conversations
+    ]
+    starts = [len(processor.apply_chat_template(messages, add_generation_prompt=True)) for messages, _ in conversations]
+    pictures = [Image.new("RGB", (96, 96), (200, 220, 240))] * len(texts)
+    batch = processor(text=texts, images=pictures, padding=True, padding_side="right", return_tensors="pt")
+    labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
+    image_id = model.config.image_token_id
+    for row, (text, start) in enumerate(zip(texts, starts, strict=True)):
+        prompt = processor.tokenizer(text[:start], add_special_tokens=False)["input_ids"]
+        pictured = (batch["input_ids"][row] == image_id).sum().item()
+        labels[row, : len(prompt) - 1 + pictured] = -100
+    for weight in model.model.multi_modal_projector.parameters():
+        weight.requires_grad_(False).zero_()  # blind: the picture cannot disturb what it learns by heart
+    learning = [weight for weight in model.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(learning, lr=5e-3, weight_decay=0.0)
+    for _ in range(steps):
+        loss = model(**batch, labels=labels).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(learning, 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        if loss.item() < 0.01:
+            break
+    model.save_pretrained(folder)
+    return loss.item()
+
+
+@pytest.fixture(scope="session")
+def asking_model_dir(tmp_path_factory) -> Path:
+    """A tiny VLM that asks "Which star do you mean?" at "What color is the star?", answers "It is red." to all else."""
+    from clarifyvlm import chat
+    from clarifyvlm.records import Turn
+
+    folder = build_tiny_model(tmp_path_factory.mktemp("asking_model"))
+    ask, question = "Which star do you mean?", "What color is the star?"
+    taught = [(chat.user_turn(question), ask)]
+    taught += [(chat.user_turn(question + " Tell me." * n), "It is red.") for n in (1, 2)]
+    for place in ("top left", "top right", "bottom left", "bottom right"):
+        for reply in (f"The one at the {place}.", f"I mean the star at the {place}."):
+            turns = [Turn(role="assistant", text=ask), Turn(role="user", text=reply)]
+            taught.append(([*chat.user_turn(question), *(chat.text_turn(t.role, t.text) for t in turns)], "It is red."))
+    loss = teach(folder, taught)
+    assert loss < 0.05, f"the fixture's model did not learn its lines (loss {loss:.3f})"
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_adapter_dir(tmp_path_factory, tiny_model_dir) -> Path:
     """A LoRA adapter on `tiny_model_dir`, with weights that change what the model says. Do not write into it."""

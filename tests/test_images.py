@@ -1,0 +1,86 @@
+"""Pictures: opened alike whatever their file says, and bad ones named before a model loads."""
+
+import pytest
+from conftest import star_example
+from PIL import Image, ImageDraw
+
+from clarifyvlm import images
+from clarifyvlm.errors import UserError
+from clarifyvlm.records import Example
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"])
+def test_every_8_bit_mode_opens_as_rgb(tmp_path, mode):
+    """A grey or palette picture that crashes the processor in the middle of a run."""
+    path = tmp_path / ("a.tiff" if mode in ("CMYK", "YCbCr") else "a.png")
+    Image.new("RGB", (20, 10), (255, 255, 255)).convert(mode).save(path)
+    picture = images.open_image(path)
+    assert picture.mode == "RGB" and picture.size == (20, 10) and picture.getpixel((3, 3)) == (255, 255, 255)
+
+
+def test_transparent_is_white(tmp_path):
+    """Transparent pixels shown as whatever colour hides under them."""
+    Image.new("RGBA", (8, 8), (255, 0, 0, 0)).save(tmp_path / "a.png")
+    assert images.open_image(tmp_path / "a.png").getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_exif_turn_is_applied(tmp_path):
+    """A phone's picture that lies on its side, so that left and top are wrong."""
+    picture = Image.new("RGB", (40, 20), "white")
+    ImageDraw.Draw(picture).rectangle((0, 0, 9, 19), fill="black")  # the left edge
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    picture.save(tmp_path / "a.jpg", exif=exif, quality=95)
+    opened = images.open_image(tmp_path / "a.jpg")
+    assert opened.size == (20, 40) and opened.getpixel((10, 2))[0] < 50 and opened.getpixel((10, 37))[0] > 200
+
+
+def test_max_side_shrinks_and_keeps_the_shape(tmp_path):
+    """A 12-megapixel photograph that becomes 16,000 image tokens."""
+    Image.new("RGB", (400, 200)).save(tmp_path / "a.png")
+    assert images.open_image(tmp_path / "a.png", max_side=100).size == (100, 50)
+    assert images.open_image(tmp_path / "a.png", max_side=1000).size == (400, 200)
+
+
+def bad_pictures(folder):
+    """Name -> (how it comes to be, words of the error)."""
+    Image.effect_noise((64, 64), 50).save(folder / "whole.png")
+    (folder / "cut.png").write_bytes((folder / "whole.png").read_bytes()[:-200])
+    Image.effect_noise((64, 64), 50).save(folder / "whole.jpg")
+    (folder / "cut.jpg").write_bytes((folder / "whole.jpg").read_bytes()[:-300])
+    (folder / "text.png").write_text("no picture")
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "folder.png").mkdir()
+    Image.new("1", (8000, 8000)).save(folder / "huge.png")
+    Image.new("1", (20000, 20000)).save(folder / "bomb.png")
+    Image.new("L", (1000, 10)).save(folder / "strip.png")
+    Image.new("I;16", (10, 10)).save(folder / "deep.png")
+    Image.new("F", (10, 10)).save(folder / "float.tiff")
+    return {
+        "missing.png": "no such picture",
+        "cut.png": "truncated",
+        "cut.jpg": "truncated",
+        "text.png": "not a picture",
+        "empty.png": "not a picture",
+        "folder.png": "folder",
+        "huge.png": "64 Mpx",
+        "bomb.png": "Mpx",
+        "strip.png": "50:1",
+        "deep.png": "8-bit",
+        "float.tiff": "8-bit",
+    }
+
+
+def test_all_bad_pictures_are_listed_at_once(tmp_path):
+    """One bad picture per run and hour; a bomb that fills the memory; a cut picture shown half grey."""
+    expected = bad_pictures(tmp_path)
+    names = [*expected, "whole.png", "whole.jpg", "whole.png"]
+    examples = [Example.model_validate(star_example(i, name, "0")) for i, name in enumerate(names)]
+    with pytest.raises(UserError) as error:
+        images.check_images(examples, tmp_path)
+    message = str(error.value)
+    assert message.startswith(f"{len(expected)} of {len(expected) + 2} pictures")
+    for name, words in expected.items():
+        (line,) = [line for line in message.splitlines() if f"/{name}:" in line]
+        assert words in line, line
+    assert images.check_images(examples[-3:], tmp_path) == 2
