@@ -1,0 +1,523 @@
+"""The clause parser of the scene reader: one sentence that states something -> claims.
+
+Works on the items of `lexicon.items_of`, left to right: a clause opens with "there", "see", "no", a noun phrase or a
+bare value; what follows decides which claim it makes. Words it does not know are passed over.
+"""
+
+from clarifyvlm.judges.lexicon import Vocabulary
+from clarifyvlm.judges.scene_phrases import STARTS, Claim, Description, Phrases, Response
+
+_LISTED = ("and", ",", "or", ":", "but")
+_BREAKS = (",", ":", "but", "so", "as")
+
+
+class Statements(Phrases):
+    """Adds the claims of one sentence after another to `response`. `subject` is what "it" means by then."""
+
+    def __init__(self, response: Response, words: Vocabulary, asked: frozenset[str]):
+        super().__init__(words)
+        self.response, self.asked = response, asked
+        self.subject: Description | None = None
+
+    def add(self, kind: str, subject=None, **more) -> Claim:
+        claim = Claim(kind, subject, possible=self.possible, **more)
+        self.response.claims.append(claim)
+        return claim
+
+    def parse(self) -> None:
+        i = 0
+        while i < self.n:
+            i = max(i + 1, self._clause(i))
+
+    def _clause(self, i: int) -> int:
+        """Parse what starts at i; returns where to go on."""
+        k, v = self.items[i]
+        following = self.kind(i + 1)
+        if k in ("yes", "nay") or (k == "no" and following in (None, ",", ":", "there", "see", "pron", "so", "but")):
+            if self.kind(i - 1) not in ("cop", "see", "count") or i == 0:
+                self.add("yesno", value="no" if k in ("no", "nay") else "yes")
+            elif k == "no":  # "There are no."
+                self.add("deny", None)
+            return i + 1
+        if k == "no":
+            return self._denied(i + 1)
+        if k == "none":
+            return self._none(i)
+        if k == "nothing":
+            return self._nothing(i + 1)
+        if k == "there":
+            return self._there(i + 1)
+        if k == "see" or (k == "count" and not self.negated):
+            return self._see(i)
+        if k == "not":
+            self.negated = True
+            return i + 1
+        if k == "modal":
+            self.possible = True
+            return i + 1
+        if (
+            k in ("know", "count")
+            and self.negated
+            or (k == "unsure" and (self.negated or v not in ("sure", "certain", "clear")))
+        ):
+            return self._unsure(i + 1)
+        if k == "attr":
+            return self._property(i, Description(one=True, definite=True))
+        if k == "mean" or (k == "as" and any(self.kind(j) == "take" for j in range(i))):
+            return self._named(i + 1)
+        if k in ("assume", "take"):
+            return self._assumed(i + 1)
+        if k == "for":
+            return self._for(i + 1)
+        if k in STARTS:
+            if k == "det" and following == "attr":  # "its color"
+                return i + 1
+            found = self.noun_phrase(i)
+            if found:
+                return self._after_noun_phrase(i, *found)
+        if k in _BREAKS:
+            self.negated = self.possible = False
+        return i + 1
+
+    def _skip(self, i: int) -> int:
+        """Past copulas, modals and negations; sets self.negated and self.possible."""
+        while self.kind(i) in ("cop", "modal", "not"):
+            if self.kind(i) == "not":
+                self.negated = True
+            self.possible |= self.kind(i) == "modal"
+            i += 1
+        return i
+
+    def _opens_clause(self, i: int) -> bool:
+        """Whether a noun phrase at i is the subject of a clause of its own."""
+        if self.kind(i) in ("there", "see", "none", "nothing", "attr", "mean"):
+            return True
+        if self.kind(i) == "det" and self.kind(i + 1) == "attr":
+            return True
+        found = self.noun_phrase(i) if self.kind(i) in STARTS else None
+        if not found:
+            return False
+        j = found[1]
+        if self.kind(j) in ("modal", "not"):
+            j += 1
+        return self.kind(j) in ("cop", ":", "poss") or (self.kind(j) == "see" and self.items[j][1] in ("has", "have"))
+
+    # --- what is there and what is not
+
+    def _there(self, i: int) -> int:
+        i = self._skip(i)
+        if self.kind(i) in ("no", "none", "nothing"):
+            return self._clause(i)
+        return self._objects(i)
+
+    def _see(self, i: int) -> int:
+        i += 1
+        while self.kind(i) == "not":
+            self.negated, i = True, i + 1
+        k = self.kind(i)
+        j = i + 1 if k in ("det", "all") else i
+        if self.kind(j) == "attr" or k == "rel":  # "I cannot see its color", "... what color it is"
+            if self.negated:
+                return self._unsure(i)
+            return i + 1 if k == "rel" else self._property(j, Description(one=True, definite=True))
+        if k in ("no", "none", "nothing"):
+            return self._clause(i)
+        if i >= self.n or k in _BREAKS:
+            if self.negated:
+                self.add("deny", None)
+            return i
+        return self._objects(i)
+
+    def _objects(self, i: int) -> int:
+        """The list after "there is" or "I see": existence and counts, or denials after a negation."""
+        negated = self.negated
+        if i >= self.n or self.kind(i) in _BREAKS:
+            self.add("yesno", value="no" if negated else "yes")
+            return i
+        first, either = True, False
+        while i < self.n:
+            if not first:
+                if self.kind(i) not in _LISTED or self._opens_clause(i + 1):
+                    return i
+                either = self.kind(i) == "or"
+                i += 1
+            if self.kind(i) == "not":  # "a circle, not a star"
+                found = self.noun_phrase(i + 1)
+                if found:
+                    self.add("deny", found[0])
+                    i, first = found[1], False
+                    continue
+            found = self.noun_phrase(i) if self.kind(i) in STARTS else None
+            if not found:
+                if self.kind(i) == "pic" or (first and self.kind(i) in ("det", "prep")):
+                    i += 1
+                    continue
+                return i
+            d, i = found
+            self._mention(d, negated, either)
+            if first and not negated and (d.given() or d.one) and not d.plural:
+                self.subject = d
+            first = False
+        return i
+
+    def _mention(self, d: Description, negated: bool, either: bool = False) -> None:
+        bare = d.one and not d.given()
+        if negated:
+            self.add("deny", None if bare else d)
+        elif d.number is not None:
+            self.add("count", d, value=d.number)
+        elif bare:
+            self.add("yesno", value="yes")
+        elif d.plural and not d.definite:
+            self.add("count", d.without(), value=2).subject.at_least = True
+        else:
+            self.add("exists", d, either=either)
+
+    def _denied(self, i: int) -> int:
+        """After "no": the phrase denied, and others joined to it; "no object is a star" denies a star."""
+        if self.kind(i) == "attr":
+            return i + 1
+        while found := (self.noun_phrase(i) if self.kind(i) in (*STARTS, "unk") else None):
+            d, i = found
+            if self.kind(i) == "cop" and self.kind(i + 1) not in (
+                None,
+                "see",
+                "pic",
+                "there",
+                "absent",
+                "prep",
+                ",",
+                "but",
+            ):
+                return self._none_is(d, i + 1)
+            self.add("deny", d)
+            if self.kind(i) not in ("or", "and") or self._opens_clause(i + 1):
+                break
+            i += 1
+            if self.kind(i) == "no":
+                i += 1
+        else:
+            if self.kind(i) == "unk":  # "no wombat"
+                self.add("deny", Description(unknown=self.items[i][1]))
+                i += 1
+        while self.kind(i) in ("cop", "see", "there", "pic", "absent", "prep"):
+            i += 1
+        return i
+
+    def _none(self, i: int) -> int:
+        """ "none": of what the question is about; "none of the objects is a star"."""
+        i += 1
+        d = Description(one=True)
+        if self.kind(i) == "of":
+            found = self.noun_phrase(i + 1)
+            d, i = found if found else (d, i + 1)
+        if self.kind(i) == "cop":
+            return self._none_is(d, i + 1)
+        self.add("deny", None if d.one and not d.given() else d)
+        return i
+
+    def _nothing(self, i: int) -> int:
+        if self.kind(i) == "rel":
+            i += 1
+        if self.kind(i) == "cop":
+            i += 1
+        return self._none_is(Description(), i)
+
+    def _none_is(self, d: Description, i: int) -> int:
+        """ "no object is PREDICATE": denies what has both."""
+        found = self.noun_phrase(i) if self.kind(i) in STARTS else None
+        if found:
+            for attribute, value in found[0].given().items():
+                setattr(d, attribute, value)
+            i = found[1]
+        if d.given():
+            self.add("deny", d)
+        return i
+
+    # --- readings named, and what cannot be told
+
+    def _named(self, i: int) -> int:
+        """After "you mean", "read gred as": the reading that the response takes."""
+        while self.kind(i) in ("prep", "of", "with", "for", "as", ":", "mean"):
+            i += 1
+        j = i + 1 if self.kind(i) == "det" else i
+        if self.kind(j) == "attr":
+            d, i = Description(attribute=self.items[j][1]), j + 1
+        else:
+            found = self.noun_phrase(i) if self.kind(i) in STARTS else None
+            if not found:
+                return i
+            d, i = found
+            if self.kind(i) == "cop":  # "I think you mean it is ..." names nothing
+                return i
+            if self.kind(i) == "poss":
+                return self._property(i + 1, d)
+        self.response.named.append(d)
+        self.subject = d
+        return self._value_after(i, d)
+
+    def _assumed(self, i: int) -> int:
+        """ "assuming the large one": names a reading where a definite phrase follows that is no subject."""
+        j = i
+        while self.kind(j) in ("with", "for", "prep"):
+            j += 1
+        if self.kind(j) != "det":
+            return i
+        if self.kind(j + 1) == "attr":
+            return i
+        found = self.noun_phrase(j)
+        if not found or not found[0].definite or not found[0].given():
+            return i
+        d, end = found
+        if self.kind(end) in ("cop", "modal", "not", "poss", "as", "mean") or (
+            self.kind(end) == "prep" and self.kind(end + 1) == "mean"
+        ):
+            return i
+        self.response.named.append(d)
+        self.subject = d
+        return self._value_after(end, d)
+
+    def _value_after(self, i: int, d: Description) -> int:
+        """ "...the large one: red": a bare value after a named reading or a label is about it."""
+        if self.kind(i) not in (":", ","):
+            return i
+        j = i + 1
+        found = self.noun_phrase(j) if self.kind(j) in STARTS and self.kind(j) != "pron" else None
+        if not found or self._opens_clause(j) or not set(found[0].given()) & self.asked:
+            return i
+        value, end = found
+        if value.definite and not ("cells" in self.asked and value.cells):
+            return i
+        self._attributes(d, value)
+        return end
+
+    def _for(self, i: int) -> int:
+        """ "For the large star, it is red": sets what "it" means."""
+        found = self.noun_phrase(i) if self.kind(i) in STARTS else None
+        if not found or self.kind(found[1]) == "cop":
+            return i
+        self.subject = found[0]
+        return self._value_after(found[1], found[0])
+
+    def _unsure(self, i: int) -> int:
+        """ "I cannot tell ...": what follows, up to the next clause, is not asserted; a property in it is not shown."""
+        self.response.unsure = True
+        subject = None
+        while i < self.n and self.kind(i) not in (":", ",", "but", "so", "as"):
+            if self.kind(i) == "attr":
+                if self.kind(i + 1) == "of" and (found := self.noun_phrase(i + 2)):
+                    subject = found[0]
+                self.add("hidden", subject or self.subject, attribute=self.items[i][1])
+            elif self.kind(i) in STARTS and subject is None and (found := self.noun_phrase(i)):
+                subject, i = found[0] if found[0].given() else None, found[1]
+                continue
+            i += 1
+        self.negated = False
+        return i
+
+    def _property(self, i: int, owner: Description) -> int:
+        """ "its color is red", "the color of the star is hidden": i is at the property's word."""
+        attribute = self.items[i][1]
+        i += 1
+        if self.kind(i) in ("attr",):
+            i += 1
+        if self.kind(i) == "of" and (found := self.noun_phrase(i + 1)):
+            owner, i = found
+        owner = self._refer(owner)
+        if self.kind(i) == "and" and self.kind(i + 1) in ("attr", "det") and self.kind(i + 2) in ("attr", "cop"):
+            return i
+        if self.kind(i) not in ("cop", ":", "not", "modal", "see", "know", "unsure", "hid"):
+            return i
+        if self.kind(i) == ":":
+            i += 1
+        i = self._skip(i)
+        k = self.kind(i)
+        if k == "hid" or (k == "hide") or (self.negated and k in ("see", "know", "clear", "unsure")) or k == "unsure":
+            self.add("hidden", owner, attribute=attribute)
+            self.response.unsure, self.negated = True, False
+            return i + 1
+        if attribute == "count":
+            if k == "#":
+                self.add("count", None, value=self.items[i][1])
+                return i + 1
+            return i
+        return self._predicate([owner], i)
+
+    # --- subjects and predicates
+
+    def _refer(self, d: Description) -> Description | None:
+        """What a pronoun stands for: the subject so far (None: what the question is about)."""
+        if not d.one or d.given() or d.other or d.unknown or d.number is not None or d.whole:
+            return d
+        if not d.definite:  # "one is red"
+            return d
+        if d.plural:
+            return Description(one=True, plural=True, whole=True)
+        return self.subject
+
+    def _after_noun_phrase(self, start: int, d: Description, i: int) -> int:
+        subjects = [d]
+        while self.kind(i) in ("and", "or", ",") and self.kind(i + 1) in STARTS:  # "the star and the circle are red"
+            found = self.noun_phrase(i + 1)
+            if not found or not (found[0].name or found[0].definite) or self.kind(found[1]) not in ("and", "cop"):
+                break
+            if self.kind(found[1]) == "cop" and self.items[found[1]][1] not in (
+                "are",
+                "were",
+                "look",
+                "seem",
+                "appear",
+            ):
+                break
+            subjects.append(found[0])
+            i = found[1]
+        if len(subjects) > 1 and self.kind(i) != "cop":
+            subjects, i = [d], self.noun_phrase(start)[1]
+        k, v = self.items[i] if i < self.n else (None, None)
+        if k == "poss":
+            if self.kind(i + 1) == "attr":
+                return self._property(i + 1, d)
+            return i + 1
+        if k == "mean":  # "the star you mean is red"
+            i += 1
+            k, v = self.items[i] if i < self.n else (None, None)
+        if k == "see" and v in ("has", "have"):
+            return self._has(d, i + 1)
+        if k in ("cop", "modal", "not"):
+            subjects = [self._refer(s) for s in subjects]
+            j = self._skip(i)
+            if (
+                j == i + 1
+                and k == "not"
+                and self.kind(j) not in (*STARTS, "see", "absent", "pic", "there", "know", "hid")
+            ):
+                return j
+            return self._predicate(subjects, j)
+        if k == ":" or (k == "," and d.definite and not set(d.given()) & self.asked):
+            end = self._value_after(i, d)
+            if end != i:
+                return end
+            if k == ":":
+                self.subject = d
+        if k == "for" and (found := self.noun_phrase(i + 1)):  # "red for the large one"
+            self._attributes(found[0], d)
+            return found[1]
+        if d.one and not d.given() and d.number is None and not d.other:
+            return i
+        if self.negated and start > 0:
+            self.add("attribute", None, attribute=None, value=d, negated=True)
+            self.negated = False
+            return i
+        if d.number is not None and not (d.one and d.given()):
+            self.add("count", d, value=d.number)
+        else:
+            either = "or" in (self.kind(start - 1) if start else None, self.kind(i))
+            self.add("fragment", d, either=either)
+            if d.name or d.definite:
+                self.subject = d
+        return i
+
+    def _has(self, d: Description, i: int) -> int:
+        """ "the star has a red color", "... has no visible color"."""
+        d = self._refer(d)
+        if self.kind(i) == "no":
+            j = i + 2 if self.kind(i + 1) == "see" else i + 1
+            if self.kind(j) == "attr":
+                self.add("hidden", d, attribute=self.items[j][1])
+                return j + 1
+            return i
+        while self.kind(i) in ("det", "attr", "prep", "of"):
+            i += 1
+        return self._predicate([d], i)
+
+    def _attributes(self, subject: Description | None, value: Description, negated=False, either=False) -> None:
+        """One claim per attribute that `value` gives."""
+        for attribute, v in value.given().items():
+            kind = "hidden" if attribute == "hidden" else "attribute"
+            if kind == "hidden":
+                self.add("hidden", subject, attribute=v, negated=negated)
+            else:
+                self.add(kind, subject, attribute=attribute, value=v, negated=negated, either=either)
+        if value.unknown and not value.given():
+            self.add("attribute", subject, attribute="name", value=f"?{value.unknown}", negated=negated, either=either)
+
+    def _predicate(self, subjects: list[Description | None], i: int) -> int:
+        """After the copula: values, noun phrases, places, "not X but Y", "hidden", "missing"."""
+        named = subjects[0]
+        if named is not None and (named.given() or named.unknown):
+            self.subject = named if len(subjects) == 1 and not named.plural else None
+        negated, either, first = self.negated, False, True
+        while i < self.n:
+            k, v = self.items[i]
+            if k in _LISTED:
+                if k == ":" or self._opens_clause(i + 1):
+                    break
+                j = i + 1
+                if k == "or":
+                    either = True
+                elif k in ("but", ","):
+                    negated = False
+                while self.kind(j) in ("not", "modal", "but"):
+                    negated, j = negated or self.kind(j) == "not", j + 1
+                if self.kind(j) not in (*STARTS, "hid", "attr") or (k == "," and self.kind(j) == "for"):
+                    break
+                i = j
+                continue
+            if k == "all":
+                if self.kind(i + 1) not in ("c", "s", "t", "det", "L", "prep", "hide", "R"):
+                    break
+                subjects = [Description(one=True, whole=True, plural=True) if s is None else s for s in subjects]
+                for s in subjects:
+                    s.whole = True
+                i += 1
+            elif k == "not":
+                negated, i = True, i + 1
+            elif k == "hid":
+                for s in subjects:
+                    self.add("hidden", s)
+                i += 1
+            elif k in ("pic", "there", "absent") or (
+                k == "see" and v in ("seen", "visible", "shown", "contained", "found")
+            ):
+                gone = negated != (v in ("missing", "absent"))
+                for s in subjects:
+                    self.add("deny" if gone else "exists", s)
+                i += 1
+            elif k == "empty":
+                for s in subjects:
+                    self.add("deny", s)
+                i += 1
+            elif k in ("know", "unsure") and (
+                negated or v in ("unknown", "unclear", "uncertain", "impossible", "hard", "difficult")
+            ):
+                return self._unsure(i + 1)
+            elif k == "prep" and self.kind(i + 1) in ("attr", "det", "pic", "L", "R", "prep", "c"):
+                i += 1
+            elif k in ("attr", "det") and self.kind(i + 1) in ("pic", "R", "of", None) or k == "attr":
+                i += 1
+            elif k == "R" and (found := self.noun_phrase(i + 1)):
+                for s in subjects:
+                    self.add("attribute", s, attribute="relation", value=(v, found[0]), negated=negated, either=either)
+                i = found[1]
+            elif k == "s" and self.kind(i + 1) == "than" and (found := self.noun_phrase(i + 2)):
+                for s in subjects:
+                    self.add("attribute", s, attribute="relation", value=(v, found[0]), negated=negated, either=either)
+                i = found[1]
+            elif k in (*STARTS, "unk") and (found := self.noun_phrase(i)):
+                value, end = found
+                either = either or self.kind(end) == "or"
+                if value.number is not None and not value.given() and value.one:
+                    self.add("count", subjects[0], value=value.number)
+                for s in subjects:
+                    self._attributes(s, value, negated, either)
+                i = end
+                if value.one and not value.given() and value.number is None:
+                    break
+            elif k in ("unk", "det", "modal", "prep", "cop", "as") and first:
+                i += 1
+                continue
+            else:
+                break
+            first = False
+        self.negated = self.possible = False
+        return i
