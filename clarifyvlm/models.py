@@ -280,7 +280,8 @@ def _load_error(name: str, error: Exception, adapter: str | Path | None = None) 
     if not Path(name).is_dir() and adapter is not None:
         return UserError(
             f"cannot get the model {name}, the base of the adapter {adapter}, from the hub: {first}\n"
-            f"Without a network, copy it to this machine and write its path in {Path(adapter) / ADAPTER_CONFIG} (base_model_name_or_path)."
+            f"Without a network, copy it to this machine and write its path in {Path(adapter) / ADAPTER_CONFIG} "
+            "(base_model_name_or_path)."
         )
     if not Path(name).is_dir():
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""

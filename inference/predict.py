@@ -1,0 +1,219 @@
+"""Let a model answer every question of a data file: examples.jsonl + checkpoint -> predictions.jsonl.
+
+    python inference/predict.py --config inference/configs/tiny.yaml --model_name_or_path runs/tiny/grpo \
+        --data_file runs/tiny/data/test.jsonl --output_file runs/tiny/inference/grpo/predictions.jsonl
+
+Predictions come in the order of the data file, one line each, with the log-probability of the words. With --turns 2
+the simulated user replies when the model asks, and the model answers. A run that was stopped continues where it
+stopped, and its file is byte for byte that of an undisturbed run: examples are generated in chunks that depend on the
+data alone, and a chunk that was cut is generated again. Timing is in predictions.run.json.
+"""
+
+import hashlib
+import random
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from clarifyvlm import chat, images, jsonl, models
+from clarifyvlm.config import parse_args
+from clarifyvlm.errors import UserError, run_main
+from clarifyvlm.records import Example, Prediction, Turn
+from clarifyvlm.run_record import RunRecord
+
+CHUNK_BATCHES = 8  # a chunk is this many batches: sorted by length inside, written in order when it is done
+LENGTH_BUCKET = 16  # characters of question that count as one length
+
+
+@dataclass
+class PredictArguments:
+    # what
+    model_name_or_path: str = field(metadata={"help": "checkpoint or adapter directory, or hub name (owner/model)"})
+    data_file: str = field(metadata={"help": "examples.jsonl; pictures are found relative to it"})
+    output_file: str = field(metadata={"help": "predictions.jsonl to write, or to continue"})
+    num_examples: int | None = field(default=None, metadata={"help": "only the first N examples"})
+    # how the model speaks
+    turns: int = field(default=1, metadata={"help": "2: the simulated user replies when the model asks"})
+    max_new_tokens: int = field(default=128, metadata={"help": "longest response, in tokens"})
+    temperature: float = field(default=0.0, metadata={"help": "0: always the likeliest token"})
+    top_p: float = field(default=1.0, metadata={"help": "with a temperature: sample from this share of probability"})
+    seed: int = field(default=0, metadata={"help": "draws the reading that the user has in mind, and the samples"})
+    # pictures
+    image_max_side: int | None = field(default=None, metadata={"help": "shrink longer pictures to this, in pixels"})
+    blank_image: bool = field(default=False, metadata={"help": "show a grey picture instead: what words alone give"})
+    # speed and memory
+    batch_size: int = field(default=8, metadata={"help": "examples at once; halved when memory runs out"})
+    device: str | None = field(default=None, metadata={"help": "cuda, cuda:1, mps, cpu (default: the best there is)"})
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = field(
+        default="auto", metadata={"help": "auto: float32 on a CPU, the checkpoint's own on a GPU"}
+    )
+    overwrite: bool = field(default=False, metadata={"help": "delete the output file and start anew"})
+
+
+def main(argv: list[str] | None = None) -> int:
+    (args,) = parse_args(
+        [PredictArguments], argv, description=__doc__, section="predict", other_sections=("judge", "report")
+    )
+    _check(args)
+    models.check_checkpoint(args.model_name_or_path)
+    examples = jsonl.read(args.data_file, Example, unique="id")[: args.num_examples]
+    if not examples:
+        raise UserError(f"{args.data_file} has no examples.")
+    inputs = [args.model_name_or_path, args.data_file]
+    ignore = ("batch_size", "device")
+    with RunRecord.start(
+        args.output_file, "predict", asdict(args), inputs, overwrite=args.overwrite, ignore=ignore
+    ) as run:
+        if run.complete:
+            print(f"{args.output_file}: {len(examples)} predictions, complete already")
+            return 0
+        images.check_images(examples, Path(args.data_file).parent)
+        with jsonl.Appender(args.output_file) as output:
+            counts = _predict(args, examples, output)
+        run.finish(**counts)
+    print(
+        f"{args.output_file}: {counts['predictions']} predictions, {counts['asked']} asked back, "
+        f"{counts['cut']} cut at {args.max_new_tokens} tokens"
+    )
+    return 0
+
+
+def _check(args: PredictArguments) -> None:
+    for name, least in {
+        "turns": 1,
+        "max_new_tokens": 1,
+        "batch_size": 1,
+        "num_examples": 1,
+        "image_max_side": 8,
+    }.items():
+        value = getattr(args, name)
+        if value is not None and value < least:
+            raise UserError(f"--{name} {value}: must be at least {least}.")
+    if args.turns > 2:
+        raise UserError(f"--turns {args.turns}: the simulated user replies once; give 1 or 2.")
+    if args.temperature < 0 or not 0 < args.top_p <= 1:
+        raise UserError("--temperature must be 0 or more, --top_p above 0 and at most 1.")
+    if Path(args.output_file).suffix != ".jsonl":
+        raise UserError(f"--output_file {args.output_file}: must end in .jsonl.")
+    if Path(args.output_file).absolute() == Path(args.data_file).absolute():
+        raise UserError("--output_file is the data file; give another.")
+
+
+def _predict(args: PredictArguments, examples: list[Example], output: jsonl.Appender) -> dict:
+    """Append the predictions that `output` lacks. Returns counts over the whole file."""
+    from tqdm import tqdm
+
+    done = len(output.done)
+    if output.done != {example.id for example in examples[:done]}:
+        raise UserError(
+            f"{args.output_file} holds predictions that are not the first {done} of {args.data_file}. Give --overwrite "
+            "to start anew, or another --output_file."
+        )
+    if done < len(examples):
+        from clarifyvlm.generation import Generator
+
+        model, processor = models.load(args.model_name_or_path, device=args.device, dtype=args.dtype)
+        generator = Generator(
+            models.merged(model),
+            processor,
+            max_new_tokens=args.max_new_tokens,
+            temperature=args.temperature,
+            top_p=args.top_p,
+        )
+        if done:
+            print(f"{args.output_file}: {done} predictions are there, continuing")
+        size = CHUNK_BATCHES * args.batch_size
+        first = done // size * size
+        with tqdm(total=len(examples), initial=first, unit="ex", desc="predict", mininterval=0.5) as bar:
+            for start in range(first, len(examples), size):
+                for prediction in _predict_chunk(args, generator, examples[start : start + size], start, bar):
+                    if prediction.example_id not in output.done:
+                        output.append(prediction)
+    rows = jsonl.read(args.output_file, Prediction)
+    return {
+        "predictions": len(rows),
+        "asked": sum(len(row.turns) > 1 for row in rows),
+        "cut": sum("length" in row.finish_reasons for row in rows),
+        "tokens": sum(sum(row.completion_tokens) for row in rows),
+    }
+
+
+def _predict_chunk(args: PredictArguments, generator, chunk: list[Example], start: int, bar) -> list[Prediction]:
+    """Predictions for a chunk, in its order. Depends on the chunk and the settings alone, never on earlier chunks."""
+    label = models.model_label(args.model_name_or_path)
+    conversations = [chat.messages(example) for example in chunk]
+    responses = _say(args, generator, chunk, conversations, f"{start}:1", bar)
+    predictions = []
+    for example, said in zip(chunk, responses, strict=True):
+        predictions.append(
+            Prediction(
+                example_id=example.id,
+                text=said.text,
+                turns=[Turn(role="assistant", text=said.text)],
+                model=label,
+                messages=chat.messages(example),
+                completion_tokens=[said.tokens],
+                finish_reasons=[said.finish_reason],
+                logprob=round(said.logprob, 4),  # further digits are noise of the batch's size
+                confidence=round(said.confidence, 4),
+                seed=args.seed,
+            )
+        )
+    if args.turns == 2:
+        _reply(args, generator, chunk, predictions, start)
+    return predictions
+
+
+def _reply(args: PredictArguments, generator, chunk: list[Example], predictions: list[Prediction], start: int) -> None:
+    """Play the second turn where the model asked: the user has one reading in mind, drawn per example."""
+    from clarifyvlm import user
+
+    asked = []
+    for example, prediction in zip(chunk, predictions, strict=True):
+        if not example.ambiguity.readings:
+            continue  # a false premise: nothing that the user could have meant
+        reading = random.Random(f"{args.seed}:{example.id}").randrange(len(example.ambiguity.readings))
+        reply = user.reply(example, prediction.text, reading)
+        if reply is not None:
+            prediction.turns.append(Turn(role="user", text=reply))
+            prediction.messages = chat.messages(example, prediction.turns)
+            prediction.reading = reading
+            asked.append((example, prediction))
+    conversations = [prediction.messages for _, prediction in asked]
+    responses = _say(args, generator, [example for example, _ in asked], conversations, f"{start}:2")
+    for (_, prediction), said in zip(asked, responses, strict=True):
+        prediction.turns.append(Turn(role="assistant", text=said.text))
+        prediction.completion_tokens.append(said.tokens)
+        prediction.finish_reasons.append(said.finish_reason)
+
+
+def _say(
+    args: PredictArguments, generator, examples: list[Example], conversations: list, draw: str, bar=None
+) -> Iterator:
+    """The model's next turn for each, in the given order; batched by length so that little is padding."""
+    order = sorted(range(len(examples)), key=lambda i: (_length(conversations[i]) // LENGTH_BUCKET, i))
+    responses = {}
+    for first in range(0, len(order), args.batch_size):
+        batch = order[first : first + args.batch_size]
+        pictures = [_picture(args, examples[i]) for i in batch]
+        seed = int.from_bytes(hashlib.sha256(f"{args.seed}:{draw}:{first}".encode()).digest()[:6])
+        responses.update(zip(batch, generator([conversations[i] for i in batch], pictures, seed=seed), strict=True))
+        if bar is not None:
+            bar.update(len(batch))
+    return (responses[i] for i in range(len(examples)))
+
+
+def _length(conversation: list[dict]) -> int:
+    return sum(len(part.get("text", "")) for message in conversation for part in message["content"])
+
+
+def _picture(args: PredictArguments, example: Example):
+    picture = images.open_image(Path(args.data_file).parent / example.image, max_side=args.image_max_side)
+    if args.blank_image:
+        picture.paste((128, 128, 128), (0, 0, *picture.size))
+    return picture
+
+
+if __name__ == "__main__":
+    run_main(main)
