@@ -15,8 +15,8 @@ from clarifyvlm.judges.scene_statements import Statements
 MAX_CHARACTERS = 1500  # a longer response is rambling or an attack, not one of the six strategies
 
 _TAG = re.compile(
-    r"(?: , | )(?:right|correct|yes|no|ok|okay|is not it|is it not|are not they|are they not|does it not|do not you think|"
-    r"would not you say|is not there|is there not|are not there)$"
+    r" ,(?: (?:right|correct|yes|no|ok|okay))$|(?: ,)? (?:is not it|is it not|are not they|are they not|does it not|"
+    r"do not you think|would not you say|is not there|is there not|are not there)$"
 )
 _RHETORICAL = re.compile(r"^(?:is|are|was|were|does|do) not\b|^(?:is|are) (?:it|they|that|there) not\b")
 _ONSET = re.compile(

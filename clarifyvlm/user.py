@@ -1,0 +1,109 @@
+"""The simulated user: replies to a clarifying question with one reading in mind.
+
+The user says what was asked for and no more: the place when asked where, the size when asked "the large or the small
+one?", and never the answer to their own question. A question that cannot tell the readings apart gets a reply that does
+not either, so that a poor question pays poorly. `dataset_generation` writes its dialogues with this function, too.
+"""
+
+import random
+
+from clarifyvlm.judges.scene_asks import fits_reading
+from clarifyvlm.judges.scene_facts import YES, Case
+from clarifyvlm.judges.scene_phrases import Ask, Description
+from clarifyvlm.judges.scene_reading import read
+from clarifyvlm.places import SIDES, at
+from clarifyvlm.records import Example, Object
+
+PROPERTIES = {
+    "color": "color",
+    "name": "shape",
+    "size": "size",
+    "cells": "place",
+    "pattern": "pattern",
+    "count": "number",
+}
+WORD_ORDER = ("size", "pattern", "color")  # "the large striped red one"
+
+
+def reply(example: Example, text: str, reading: int) -> str | None:
+    """What a user who means `example.ambiguity.readings[reading]` says to `text`; None where it asks nothing.
+
+    The wording is drawn by the example's id and the reading, so the same dialogue is the same on every machine.
+    """
+    case = Case(example)
+    asks = read(text, case.words, case.asked).asks
+    if not asks or not 0 <= reading < len(case.readings):
+        return None
+    rng = random.Random(f"{example.id}:{reading}")
+    objects, attribute, _ = case.readings[reading]
+    if case.by_attribute:
+        return rng.choice(["Its {}.", "I mean its {}."]).format(PROPERTIES.get(attribute, attribute))
+    own_words = f"I mean the {_noun(case)}." if case.question.name else "I mean that one."
+    if any(ask.restrict and not any(fits_reading(case, d, objects) for d in ask.restrict) for ask in asks):
+        return own_words  # "Which square?" about stars
+    expression = example.ambiguity.readings[reading].expression
+    if len(objects) != 1:
+        return f"I mean {expression}."
+    told = _told(case, asks, objects[0])
+    if not told:
+        asks_answer = any(ask.dimensions & case.asked or ask.alternatives for ask in asks)
+        return "That is what I am asking." if asks_answer else own_words
+    if told == ["cells"] and sum(o.place == objects[0].place for o in case.targets) > 1:
+        return f"I mean {expression}."  # photographs: two in one cell
+    return _phrase(case, objects[0], told, rng, _side(asks, objects[0]))
+
+
+def _told(case: Case, asks: list[Ask], o: Object) -> list[str]:
+    """The attributes that the questions ask for, without what the user wants to know."""
+    wanted: set[str] = set()
+    for ask in asks:
+        wanted |= ask.dimensions
+        for d in ask.alternatives:
+            wanted |= set(d.given())
+    told = [a for a in ("cells", *WORD_ORDER, "name") if a in wanted - case.asked and _has(case, o, a)]
+    if told or wanted or not any(ask.open for ask in asks):
+        return told
+    return ["cells"] if "cells" not in case.asked else _distinguishing(case, o)
+
+
+def _has(case: Case, o: Object, attribute: str) -> bool:
+    return attribute == "cells" or _word(case, o, attribute) is not None
+
+
+def _word(case: Case, o: Object, attribute: str) -> str | None:
+    """The user's word for an attribute of `o`; a size in a photograph is relative to others of its class."""
+    if attribute == "size" and o.size is None:
+        return next((s for s in ("large", "small") if case.size_fits(Description(size=s), o) == YES), None)
+    return None if attribute in o.hidden else getattr(o, attribute)
+
+
+def _distinguishing(case: Case, o: Object) -> list[str]:
+    """The fewest attributes but the asked one by which `o` alone is meant; all of them where none suffices."""
+    usable = [a for a in ("size", "color", "pattern", "name") if a not in case.asked and _has(case, o, a)]
+    told: list[str] = []
+    for attribute in usable:
+        if all(p is o or any(_word(case, p, a) != _word(case, o, a) for a in told) for p in case.targets) and told:
+            break
+        if any(_word(case, p, attribute) != _word(case, o, attribute) for p in case.targets):
+            told.append(attribute)
+    for attribute in told:  # one may do alone
+        if all(p is o or _word(case, p, attribute) != _word(case, o, attribute) for p in case.targets):
+            return [attribute]
+    return told or usable[:1]
+
+
+def _noun(case: Case) -> str:
+    return case.question.name if case.question.name and "name" not in case.asked else "one"
+
+
+def _side(asks: list[Ask], o: Object) -> str | None:
+    """ "on the left" where the question was "left or right?"."""
+    offered = [d.cells for ask in asks for d in ask.alternatives if d.cells and o.place in d.cells]
+    return next((side for side, cells in SIDES.items() if frozenset(cells) in offered), None)
+
+
+def _phrase(case: Case, o: Object, told: list[str], rng: random.Random, side: str | None) -> str:
+    noun = o.name if "name" in told else rng.choice(["one", _noun(case)])
+    words = [w for a in WORD_ORDER if a in told and (w := _word(case, o, a))]
+    place = f" {at(side or o.place)}" if "cells" in told else ""
+    return f"{rng.choice(['The', 'I mean the'])} {' '.join([*words, noun])}{place}."

@@ -1,0 +1,161 @@
+"""Judge the predictions of a model: examples.jsonl + predictions.jsonl -> verdicts.jsonl.
+
+    python inference/judge.py --config inference/configs/tiny.yaml --data_file runs/tiny/data/test.jsonl \
+        --predictions runs/tiny/inference/grpo/predictions.jsonl --output_file runs/tiny/inference/grpo/verdicts.jsonl
+
+One verdict per prediction, in the order of the predictions: a value per criterion, or a named failure of the judge,
+which is never a number. Predictions of other tools are judged too: {"example_id", "text"} is enough. A run that was
+stopped continues; what failed is asked again, what is judged is not. Above --judge_max_failure_share of failures the
+run stops with everything kept.
+"""
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from clarifyvlm import jsonl
+from clarifyvlm.config import parse_args
+from clarifyvlm.errors import UserError, run_main
+from clarifyvlm.judges import Judge, JudgeArguments, make_judge
+from clarifyvlm.records import Example, Prediction, Verdict
+from clarifyvlm.run_record import RunRecord
+
+CHUNK = 256  # predictions judged at once, then written
+FEW = 20  # so many verdicts before a share of failures says anything
+# How fast and how patiently the judge is asked changes no verdict.
+IGNORED = ("judge_timeout_s", "judge_max_retries", "judge_concurrency", "judge_max_failure_share")
+
+
+@dataclass
+class ScriptArguments:
+    data_file: str = field(metadata={"help": "examples.jsonl that the predictions are about"})
+    predictions: str = field(metadata={"help": "predictions.jsonl of inference/predict.py or of another tool"})
+    output_file: str = field(metadata={"help": "verdicts.jsonl to write, or to continue"})
+    judge_max_failure_share: float = field(
+        default=0.05, metadata={"help": "stop when the judge fails on more than this share, 0..1"}
+    )
+    overwrite: bool = field(default=False, metadata={"help": "delete the output file and start anew"})
+
+
+def main(argv: list[str] | None = None) -> int:
+    args, judge_args = parse_args(
+        [ScriptArguments, JudgeArguments],
+        argv,
+        description=__doc__,
+        section="judge",
+        other_sections=("predict", "report"),
+    )
+    _check(args)
+    predictions = jsonl.read(args.predictions, Prediction, unique="example_id")
+    examples = _examples(args, predictions)
+    judge = make_judge(judge_args)
+    settings = asdict(args) | asdict(judge_args)
+    inputs = [args.data_file, args.predictions]
+    with RunRecord.start(args.output_file, "judge", settings, inputs, overwrite=args.overwrite, ignore=IGNORED) as run:
+        if run.complete:
+            print(f"{args.output_file}: {len(predictions)} verdicts, complete already")
+            return 0
+        _drop_failures(args.output_file)
+        with jsonl.Appender(args.output_file) as output:
+            _judge(args, judge, examples, predictions, output)
+        verdicts = _in_order(args.output_file, predictions)
+        failures = Counter(v.failure for v in verdicts if v.failure)
+        _stop_on_failures(args, failures, len(verdicts))
+        run.finish(verdicts=len(verdicts), judge_failures=sum(failures.values()), failures=dict(failures))
+    print(f"{args.output_file}: {_summary(verdicts, failures)}")
+    return 0
+
+
+def _check(args: ScriptArguments) -> None:
+    if Path(args.output_file).suffix != ".jsonl":
+        raise UserError(f"--output_file {args.output_file}: must end in .jsonl.")
+    for name in ("data_file", "predictions"):
+        if Path(args.output_file).absolute() == Path(getattr(args, name)).absolute():
+            raise UserError(f"--output_file and --{name} are one file; give another --output_file.")
+    if not 0 <= args.judge_max_failure_share <= 1:
+        raise UserError(f"--judge_max_failure_share {args.judge_max_failure_share}: must be within 0..1.")
+
+
+def _examples(args: ScriptArguments, predictions: list[Prediction]) -> list[Example]:
+    """The example of every prediction, in the predictions' order."""
+    by_id = {e.id: e for e in jsonl.read(args.data_file, Example, unique="id")}
+    unknown = [p.example_id for p in predictions if p.example_id not in by_id]
+    if unknown:
+        shown = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+        raise UserError(
+            f"{args.predictions}: {len(unknown)} of {len(predictions)} predictions are about examples that are not in "
+            f"{args.data_file} ({shown}). Give the data file that they were made from."
+        )
+    if not predictions:
+        raise UserError(f"{args.predictions} has no predictions.")
+    if len(predictions) < len(by_id):
+        print(f"{args.predictions}: {len(predictions)} predictions for {len(by_id)} examples; these are judged")
+    return [by_id[p.example_id] for p in predictions]
+
+
+def _drop_failures(path: str) -> None:
+    """Take the failed verdicts of a stopped run out of its file, so that they are asked again."""
+    if not Path(path).exists():
+        return
+    with jsonl.Appender(path):
+        pass  # drops a torn last line
+    verdicts = jsonl.read(path, Verdict)
+    if any(v.failure for v in verdicts):
+        kept = [v for v in verdicts if not v.failure]
+        print(f"{path}: {len(kept)} verdicts are there; asking again for {len(verdicts) - len(kept)} that failed")
+        jsonl.write_atomic(path, kept)
+
+
+def _judge(args, judge: Judge, examples: list[Example], predictions: list[Prediction], output: jsonl.Appender) -> None:
+    """Append the verdicts that `output` lacks, chunk by chunk."""
+    from tqdm import tqdm
+
+    left = [(e, p) for e, p in zip(examples, predictions, strict=True) if p.example_id not in output.done]
+    if not left:
+        return
+    judge.check()
+    failures: Counter[str] = Counter()
+    with tqdm(total=len(predictions), initial=len(predictions) - len(left), unit="ex", desc="judge") as bar:
+        for start in range(0, len(left), CHUNK):
+            chunk = left[start : start + CHUNK]
+            for verdict in judge.judge([e for e, _ in chunk], [p for _, p in chunk]):
+                output.append(verdict)
+                if verdict.failure:
+                    failures[verdict.failure] += 1
+            bar.update(len(chunk))
+            _stop_on_failures(args, failures, start + len(chunk))
+
+
+def _stop_on_failures(args: ScriptArguments, failures: Counter, judged: int) -> None:
+    failed = sum(failures.values())
+    if failed > args.judge_max_failure_share * judged and (judged >= FEW or failed == judged):
+        names = ", ".join(f"{name} {count}" for name, count in failures.most_common())
+        raise UserError(
+            f"the judge failed on {failed} of {judged} predictions ({names}): more than --judge_max_failure_share "
+            f"{args.judge_max_failure_share:g}. The verdicts so far are kept in {args.output_file}, with what the judge "
+            "said; mend the judge and run the same command: it asks for the rest."
+        )
+
+
+def _in_order(path: str, predictions: list[Prediction]) -> list[Verdict]:
+    """All verdicts in the order of the predictions; the file is written anew where answers came out of order."""
+    verdicts = {v.example_id: v for v in jsonl.read(path, Verdict, unique="example_id")}
+    ordered = [verdicts[p.example_id] for p in predictions]
+    if list(verdicts) != [v.example_id for v in ordered]:
+        jsonl.write_atomic(path, ordered)
+    return ordered
+
+
+def _summary(verdicts: list[Verdict], failures: Counter) -> str:
+    scored = [v for v in verdicts if not v.failure]
+    parts = [f"{len(scored)} verdicts by {verdicts[0].judge}"]
+    for criterion in ("strategy_right", "grounded"):
+        values = [v.criteria[criterion] for v in scored if v.criteria[criterion] is not None]
+        if values:
+            parts.append(f"{criterion} {sum(values) / len(values):.3f}")
+    parts.append(f"{sum(failures.values())} failures of the judge")
+    return ", ".join(parts)
+
+
+if __name__ == "__main__":
+    run_main(main)
