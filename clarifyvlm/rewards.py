@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from clarifyvlm.records import Example, Verdict
 
-NO_STRATEGY = -0.5  # an empty or garbled response must not be a safe way out of a wrong one, which earns 0
+NO_STRATEGY = -0.3  # an empty or garbled response must not be a safe way out of a wrong one, which earns 0
 FREE_WORDS = 8  # a response may be twice as long as the reference and these many words more ...
 LONG_WORDS = 24  # ... and is worth the whole length penalty this many words later
 

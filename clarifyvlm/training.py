@@ -1,0 +1,268 @@
+"""What SFT and GRPO share around TRL's trainers: options that suit the machine, lazy pictures, logs, checkpoints.
+
+Heavy to import (torch, trl): stage scripts import it after parsing.
+"""
+
+import dataclasses
+import logging
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import datasets
+import torch
+import transformers
+from tqdm import tqdm
+from transformers import TrainerCallback
+from transformers.trainer_callback import ProgressCallback
+from trl import GRPOConfig, SFTConfig
+
+from clarifyvlm import chat, checkpoints, images, jsonl, models
+from clarifyvlm.errors import UserError
+from clarifyvlm.generation import Generator
+from clarifyvlm.judges import Judge
+from clarifyvlm.records import Example, Prediction
+from clarifyvlm.strategies import STRATEGIES
+
+# Options that change speed, memory or what is shown, not the result: a rerun may change them.
+SPEED_ONLY = (
+    "dataloader_num_workers",
+    "dataloader_pin_memory",
+    "dataloader_prefetch_factor",
+    "disable_tqdm",
+    "generation_batch",
+    "judge_concurrency",
+    "judge_timeout_s",
+    "judge_max_retries",
+    "logging_steps",
+    "logging_first_step",
+    "save_total_limit",
+)
+
+
+@dataclass
+class MachineDefaults:
+    """TRL's defaults (bf16, gradient checkpointing, pinned memory) suit a GPU; unset, they follow the machine."""
+
+    bf16: bool | None = field(
+        default=None, metadata={"help": "bf16 autocast; unset: where the GPU has it, or the CPU has avx512_bf16."}
+    )
+    gradient_checkpointing: bool | None = field(
+        default=None, metadata={"help": "Less memory, ~20%% slower; unset: on a GPU."}
+    )
+    dataloader_pin_memory: bool | None = field(default=None, metadata={"help": "Unset: on a GPU."})
+    remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay off: rows are made lazily."})
+    save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept, newest first."})
+    overwrite: bool = field(default=False, metadata={"help": "Delete what an earlier run left in output_dir."})
+
+    def __post_init__(self):
+        self.use_cpu = self.use_cpu or models.default_device() == "cpu"  # transformers asks for it with bf16
+        gpu = torch.cuda.is_available() and not self.use_cpu
+        if self.bf16 is None:
+            self.bf16 = not self.fp16 and (torch.cuda.is_bf16_supported() if gpu else _cpu_is_fast_with_bf16())
+        if self.gradient_checkpointing is None:
+            self.gradient_checkpointing = gpu
+        if self.dataloader_pin_memory is None:
+            self.dataloader_pin_memory = gpu
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of `gradient_checkpointing`, which TRL still reads
+            super().__post_init__()
+
+
+def _cpu_is_fast_with_bf16() -> bool:
+    return torch.cpu._is_avx512_bf16_supported()  # elsewhere bf16 is emulated, and slower than float32
+
+
+@dataclass
+class SFTArguments(MachineDefaults, SFTConfig):
+    max_length: int | None = field(
+        default=None, metadata={"help": "Must stay unset: truncation would cut image tokens."}
+    )
+
+
+@dataclass
+class GRPOArguments(MachineDefaults, GRPOConfig):
+    shuffle_dataset: bool | None = field(
+        default=False, metadata={"help": "Off: prompts come in rounds that hold every strategy once."}
+    )
+
+
+def record_of(*options) -> dict:
+    """The options that differ from what they are when nothing is given, by name: what run.json records."""
+    values = {}
+    for group in options:
+        fields = [f for f in dataclasses.fields(group) if f.init and not f.name.startswith("_")]
+        required = [f.name for f in fields if f.default is f.default_factory is dataclasses.MISSING]
+        default = type(group)(**{name: getattr(group, name) for name in required})
+        for f in fields:
+            value = getattr(group, f.name)
+            if f.name in required or value != getattr(default, f.name):
+                values[f.name] = value
+    return values
+
+
+def quiet() -> None:
+    """Progress bars and our own lines only: warnings of the libraries that name no fault of the user's are silenced."""
+    transformers.logging.set_verbosity_error()
+    datasets.logging.set_verbosity_error()
+    datasets.disable_progress_bars()
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    logging.getLogger("trl").setLevel(logging.ERROR)
+
+
+def lazy_dataset(rows: Sequence[tuple[Example, int]], make_row: Callable[[Example, int], dict]) -> datasets.Dataset:
+    """A Dataset of (example, turn) rows. A row is made by `make_row` when a batch asks for it, so that pictures
+    are decoded late, in the loader's workers, and columns may hold any Python object.
+
+    Rows that stand several times in one batch (GRPO repeats a prompt for its group) are made once.
+    """
+    table = {"example": [example.model_dump_json() for example, _ in rows], "turn": [turn for _, turn in rows]}
+    return datasets.Dataset.from_dict(table).with_transform(_Rows(make_row))
+
+
+class _Rows:
+    def __init__(self, make_row):
+        self.make_row = make_row
+
+    def __call__(self, batch: dict[str, list]) -> dict[str, list]:
+        keys = list(zip(batch["example"], batch["turn"], strict=True))
+        made = {key: self.make_row(Example.model_validate_json(key[0]), key[1]) for key in dict.fromkeys(keys)}
+        rows = [made[key] for key in keys]
+        return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def refuse_unsupported(model_args) -> None:
+    """UserError for flags of TRL's ModelConfig that `models.load` has no use for: none is passed over in silence."""
+    default = type(model_args)()
+    for flag in ("model_revision", "attn_implementation", "load_in_8bit", "load_in_4bit"):
+        if getattr(model_args, flag) != getattr(default, flag):
+            raise UserError(f"--{flag} is not supported here: download or quantize the model first, and give its path.")
+
+
+def freeze_vision_tower(model) -> None:
+    """No gradients for what turns pixels into features; the projector and the language model go on training.
+
+    Raises UserError where no parameter has a name of a vision tower.
+    """
+    frozen = [p for name, p in model.named_parameters() if "vision_" in name or "visual." in name]
+    if not frozen:
+        raise UserError("--freeze_vision_tower: no parameter of this model is named vision_* or visual.*")
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+
+
+def count_trainable(model) -> str:
+    """ "3.9 of 3.9 million parameters" """
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return f"{trainable / 1e6:.2f} of {sum(p.numel() for p in model.parameters()) / 1e6:.2f} million parameters"
+
+
+def record_base(model, path: str) -> None:
+    """Have an adapter name its base by an absolute path where that is local, so that it loads from any folder."""
+    if hasattr(model, "peft_config"):
+        base = models.base_of(path) if models.is_adapter(path) else path
+        for peft_config in model.peft_config.values():
+            peft_config.base_model_name_or_path = str(Path(base).resolve()) if Path(base).is_dir() else base
+
+
+class SealCheckpoints(TrainerCallback):
+    """Seals every checkpoint once the Trainer has written all of it."""
+
+    def on_save(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            checkpoints.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+
+
+class LogFile(TrainerCallback):
+    """Keeps every logged row in <output_dir>/log.jsonl. A resumed run starts from the checkpoint's rows."""
+
+    def on_log(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            rows = [{k: None if v != v else v for k, v in row.items()} for row in state.log_history]  # NaN is no JSON
+            jsonl.write_atomic(Path(args.output_dir) / "log.jsonl", rows)
+
+
+class QuietProgress(ProgressCallback):
+    """The progress bar, with the few `shown` numbers of the last log beside it; all of them are in log.jsonl."""
+
+    def __init__(self, shown: Sequence[str]):
+        super().__init__()
+        self.shown = shown
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if state.is_world_process_zero and self.training_bar is not None:
+            numbers = {name.rpartition("/")[2]: logs[name] for name in self.shown if logs.get(name) is not None}
+            self.training_bar.set_postfix({name: f"{float(value):.3g}" for name, value in numbers.items()})
+
+
+def prepare_trainer(trainer, shown: Sequence[str]) -> None:
+    """Our callbacks in place of the Trainer's chatty ones."""
+    if trainer.args.use_cpu and trainer.args.bf16:
+        # The fused attention's backward is five times slower in bf16 than the plain one (torch 2.13, CPU).
+        torch.backends.cuda.enable_flash_sdp(False)
+    trainer.create_model_card = lambda **_: None  # run.json says more, and its quick start would load no picture
+    trainer.pop_callback(ProgressCallback)
+    trainer.pop_callback(transformers.PrinterCallback)
+    if not trainer.args.disable_tqdm:
+        trainer.add_callback(QuietProgress(shown))
+    trainer.add_callback(LogFile())
+    trainer.add_callback(SealCheckpoints())
+
+
+def train(trainer) -> None:
+    """Train from the newest whole checkpoint of the output folder, or from the start; then save the model.
+
+    Raises UserError that names the flags to lower when memory runs out.
+    """
+    checkpoint = checkpoints.last_whole(trainer.args.output_dir)
+    if checkpoint:
+        print(f"continuing from {checkpoint}", flush=True)
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise UserError(
+            "out of memory. Lower --per_device_train_batch_size (and raise --gradient_accumulation_steps by the same "
+            "factor), give --gradient_checkpointing true, or train an adapter with --use_peft."
+        ) from error
+
+
+def save(trainer, processor) -> None:
+    """The trained model or adapter, with its processor, in the output folder: it loads by itself."""
+    trainer.save_model(trainer.args.output_dir)
+    processor.save_pretrained(trainer.args.output_dir)
+
+
+def strategy_accuracy(
+    model, processor, examples: list[Example], root: Path, judge: Judge, max_new_tokens: int, batch_size: int
+) -> dict[str, float | None]:
+    """Share of greedy responses with the right strategy, per strategy, and their mean ("macro").
+
+    The judge's failures are left out and counted ("judge_failures", a number of responses).
+    """
+    model.eval()
+    generator = Generator(model, processor, max_new_tokens=max_new_tokens)
+    order = sorted(examples, key=lambda example: len(example.question))  # little padding
+    right, failures = defaultdict(list), 0
+    for start in tqdm(range(0, len(order), batch_size), desc="validation responses", leave=False):
+        batch = order[start : start + batch_size]
+        pictures = [images.open_image(root / e.image) for e in batch]
+        responses = generator([chat.messages(e) for e in batch], pictures)
+        predictions = [Prediction(example_id=e.id, text=r.text) for e, r in zip(batch, responses, strict=True)]
+        for example, verdict in zip(batch, judge.judge(batch, predictions), strict=True):
+            if verdict.failure is None:
+                right[example.strategy].append(verdict.criteria["strategy_right"] or 0.0)
+            else:
+                failures += 1
+    shares = {s: round(sum(right[s]) / len(right[s]), 4) for s in STRATEGIES if right[s]}
+    macro = round(sum(shares.values()) / len(shares), 4) if shares else None
+    return {"macro": macro, **shares, "judge_failures": failures}
+
+
+def shown(accuracy: dict[str, float | None]) -> str:
+    """ "87.2 % (answer 95 %, infer 80 %, ...)" """
+    parts = [f"{name} {accuracy[name]:.0%}" for name in STRATEGIES if name in accuracy]
+    return f"{accuracy['macro']:.1%} ({', '.join(parts)})" if parts else "nothing could be judged"

@@ -1,0 +1,93 @@
+"""Print one GRPO group: prompt, completions, every criterion and reward term, advantages.
+
+    python tuning_grpo/debug_rollout.py --model_name_or_path runs/tiny/sft --data_file runs/tiny/data/train.jsonl
+
+Reads a checkpoint and a data file; writes nothing. Without --example_id it takes the first example of --strategy.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from rewards import advantages
+
+from clarifyvlm import chat, config, images, jsonl, rewards
+from clarifyvlm.errors import UserError, run_main
+from clarifyvlm.judges import JudgeArguments, make_judge
+from clarifyvlm.records import CRITERIA, Example, Prediction, Strategy
+
+
+@dataclass
+class Options:
+    model_name_or_path: str = field(metadata={"help": "Checkpoint: a whole model or an adapter."})
+    data_file: str = field(metadata={"help": "JSONL file of examples; pictures are relative to it."})
+    example_id: str | None = field(default=None, metadata={"help": "Which example."})
+    strategy: Strategy = field(default="clarify", metadata={"help": "Else the first one of this strategy."})
+    num_generations: int = field(default=8, metadata={"help": "Completions in the group."})
+    temperature: float = field(default=1.0, metadata={"help": "As in training."})
+    max_completion_length: int = field(default=64, metadata={"help": "Tokens."})
+    seed: int = field(default=0, metadata={"help": "Of the sampling."})
+    device: Literal["cpu", "cuda", "mps"] | None = field(default=None, metadata={"help": "Unset: a GPU if there is."})
+
+
+def main(argv=None) -> int:
+    options, weights, judge_args = config.parse_args(
+        [Options, rewards.RewardWeights, JudgeArguments], argv, description=__doc__
+    )
+    data_file = Path(options.data_file)
+    example = find(jsonl.read(data_file, Example), options)
+    picture = images.open_image(data_file.parent / example.image)
+    judge = make_judge(judge_args)
+    judge.check()
+
+    from clarifyvlm import models
+    from clarifyvlm.generation import Generator
+
+    model, processor = models.load(options.model_name_or_path, device=options.device)
+    generator = Generator(
+        model, processor, max_new_tokens=options.max_completion_length, temperature=options.temperature
+    )
+    n = options.num_generations
+    group = generator([chat.messages(example)] * n, [picture] * n, seed=options.seed)
+    predictions = [Prediction(example_id=example.id, text=response.text) for response in group]
+    verdicts = judge.judge([example] * n, predictions)
+    print_group(example, [r.text for r in group], verdicts, weights)
+    return 0
+
+
+def find(examples: list[Example], options: Options) -> Example:
+    for example in examples:
+        if example.id == options.example_id or (not options.example_id and example.strategy == options.strategy):
+            return example
+    sought = f"id {options.example_id}" if options.example_id else f"strategy {options.strategy}"
+    raise UserError(f"{options.data_file}: no example with {sought}")
+
+
+def print_group(example: Example, texts: list[str], verdicts, weights: rewards.RewardWeights) -> None:
+    """The group as text: what was asked, then each completion with its verdict, terms, total and advantage."""
+    print(f"example    {example.id}   picture {example.image}")
+    print(f"question   {example.question}")
+    print(f"readings   {'; '.join(f'{r.expression} -> {r.answer}' for r in example.ambiguity.readings) or 'none'}")
+    print(f"right      {example.strategy}   e.g. {example.reference}")
+    totals = [rewards.total(example, v, t, weights) for v, t in zip(verdicts, texts, strict=True)]
+    for index, (text, verdict, total, advantage) in enumerate(
+        zip(texts, verdicts, totals, advantages(totals), strict=True), start=1
+    ):
+        print(f"\n{index}. {text!r}")
+        terms = rewards.terms(example, verdict, text)
+        if terms is None:
+            print(f"   the judge failed: {verdict.failure}; no reward, advantage 0")
+            continue
+        print(f"   strategy used  {verdict.used_strategy}")
+        print("   criteria       " + "  ".join(f"{c} {_number(verdict.criteria[c])}" for c in CRITERIA))
+        earned = {name: weights.of(name) * value for name, value in terms.items()}
+        print("   terms          " + "  ".join(f"{name} {_number(value)}" for name, value in earned.items()))
+        print(f"   reward         {total:+.3f}   advantage {advantage:+.3f}")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,223 @@
+"""GRPO: reward an SFT checkpoint for the right strategy, judged against the facts of each picture.
+
+    python tuning_grpo/train.py --config tuning_grpo/configs/tiny.yaml --model_name_or_path runs/tiny/sft \\
+        --data_dir runs/tiny/data --output_dir runs/tiny/grpo
+
+Reads an SFT checkpoint, train.jsonl and the pictures beside it; writes a checkpoint that loads by itself, log.jsonl
+(every reward term by name) and run.json. The reward is clarifyvlm/rewards.py: each term is a small function of a
+judge's verdict, the weights are flags, and inference/report.py prints the same total. Every option of TRL's
+GRPOConfig is a flag.
+"""
+
+import json
+import random
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from clarifyvlm import chat, config, images, jsonl
+from clarifyvlm.errors import UserError, run_main
+from clarifyvlm.judges import Judge, JudgeArguments, make_judge
+from clarifyvlm.records import Example
+from clarifyvlm.rewards import RewardWeights
+from clarifyvlm.run_record import RunRecord
+from clarifyvlm.strategies import STRATEGIES
+
+
+@dataclass
+class Options:
+    model_name_or_path: str = field(metadata={"help": "SFT checkpoint: a whole model or an adapter."})
+    data_dir: str = field(metadata={"help": "Folder with train.jsonl, validation.jsonl and their pictures."})
+    allow_base_model: bool = field(default=False, metadata={"help": "Start from a model that had no SFT."})
+    num_prompts: int = field(default=600, metadata={"help": "Prompts to train on, the same number per strategy."})
+    num_validation_examples: int = field(default=300, metadata={"help": "For the strategy accuracy at the end."})
+    dtype: str | None = field(default=None, metadata={"help": "Of the weights; unset: float32 on a CPU."})
+    freeze_vision_tower: bool = field(default=False, metadata={"help": "Train all but the vision tower."})
+    max_failed_batches: int = field(
+        default=3, metadata={"help": "Stop, with a checkpoint, after this many batches in a row without any verdict."}
+    )
+    generation_batch: int = field(default=64, metadata={"help": "Responses at once in the final validation."})
+
+
+def main(argv=None) -> int:
+    options, weights, judge_args, training = config.parse_args(
+        [Options, RewardWeights, JudgeArguments, "clarifyvlm.training.GRPOArguments"], argv, description=__doc__
+    )
+    from clarifyvlm import models
+    from clarifyvlm import training as shared
+
+    check_options(training)
+    models.check_checkpoint(options.model_name_or_path)
+    check_is_sft(options.model_name_or_path, options.allow_base_model)
+    data_dir = Path(options.data_dir)
+    prompts = balanced(jsonl.read(data_dir / "train.jsonl", Example), options.num_prompts, training.seed)
+    validation = jsonl.read(data_dir / "validation.jsonl", Example)[: options.num_validation_examples]
+    images.check_images([*prompts, *validation], data_dir)
+    judge = make_judge(judge_args)
+    judge.check()
+
+    inputs = [data_dir / "train.jsonl", data_dir / "validation.jsonl", options.model_name_or_path]
+    record = shared.record_of(options, weights, judge_args, training)
+    with RunRecord.start(
+        training.output_dir, "tuning_grpo", record, inputs, training.overwrite, ignore=shared.SPEED_ONLY
+    ) as run:
+        if run.complete:
+            print(f"{training.output_dir} is complete: nothing to do")
+            return 0
+        run.finish(**train(options, weights, training, judge, prompts, validation))
+    return 0
+
+
+def check_options(training) -> None:
+    """The rules that hold between batch, group and save options; TRL finds some of them only while training."""
+    if training.reward_weights is not None:
+        raise UserError("--reward_weights: give the weights by name instead, as in --grounding_weight 0.3")
+    every = training.steps_per_generation * training.num_iterations
+    if training.save_strategy == "steps":
+        if training.save_steps < 1 or training.save_steps % 1:
+            raise UserError(f"--save_steps {training.save_steps}: must be a whole number of steps.")
+        if training.save_steps * training.gradient_accumulation_steps % every:
+            raise UserError(
+                f"--save_steps {training.save_steps:g} x --gradient_accumulation_steps "
+                f"{training.gradient_accumulation_steps} must be a multiple of --steps_per_generation "
+                f"{training.steps_per_generation} x --num_iterations {training.num_iterations} = {every}: a checkpoint "
+                "inside a generation batch that is still in use cannot be resumed exactly."
+            )
+
+
+def check_is_sft(path: str, allow_base_model: bool) -> None:
+    """UserError unless `path` was made by tuning_sft/train.py (its run.json says so) or the user knows better."""
+    if allow_base_model:
+        return
+    try:
+        stage = json.loads((Path(path) / "run.json").read_text())["stage"]
+    except (OSError, ValueError, KeyError):
+        stage = None
+    if stage not in ("tuning_sft", "tuning_grpo"):
+        raise UserError(
+            f"{path} is no SFT checkpoint (no run.json of tuning_sft/train.py in it). GRPO only sharpens what a model "
+            "already does now and then, and a bare base never asks back: run tuning_sft/train.py first, or give "
+            "--allow_base_model if this model was tuned elsewhere."
+        )
+
+
+def balanced(examples: list[Example], num_prompts: int, seed: int) -> list[Example]:
+    """`num_prompts` examples, the same number of each strategy, in rounds that hold every strategy once.
+
+    Strategies are taken from those in the data; raises UserError where one has too few examples.
+    """
+    rng = random.Random(f"{seed}:prompts")
+    by_strategy = defaultdict(list)
+    for example in examples:
+        by_strategy[example.strategy].append(example)
+    present = [s for s in STRATEGIES if s in by_strategy]
+    each = num_prompts // len(present) if present else 0
+    if each == 0:
+        raise UserError(f"--num_prompts {num_prompts}: fewer than the {len(present)} strategies in the data.")
+    short = {s: len(by_strategy[s]) for s in present if len(by_strategy[s]) < each}
+    if short:
+        raise UserError(
+            f"--num_prompts {num_prompts} takes {each} of each of {len(present)} strategies, and train.jsonl has "
+            f"only {', '.join(f'{n} {s}' for s, n in short.items())}. Lower it to "
+            f"{min(short.values()) * len(present)}, or generate more examples."
+        )
+    drawn = {s: rng.sample(by_strategy[s], each) for s in present}
+    return [drawn[s][i] for i in range(each) for s in rng.sample(present, len(present))]
+
+
+def prompt_rows(examples: list[Example], data_dir: Path):
+    """Rows of one prompt each; the reward functions get the whole Example, so they cannot read another field."""
+    from clarifyvlm.training import lazy_dataset
+
+    def make_row(example: Example, turn: int) -> dict:
+        picture = images.open_image(data_dir / example.image)
+        return {"prompt": chat.messages(example), "image": picture, "example": example}
+
+    return lazy_dataset([(example, 0) for example in examples], make_row)
+
+
+def build_trainer(options: Options, weights: RewardWeights, training, prompts: list[Example], judge: Judge):
+    """The GRPOTrainer on a loaded checkpoint, and the JudgeRewards that it asks."""
+    from rewards import JudgeRewards
+    from trl import GRPOTrainer
+
+    from clarifyvlm import models
+    from clarifyvlm import training as shared
+
+    model, processor = models.load(
+        options.model_name_or_path, device=str(training.device), dtype=options.dtype, trainable=True
+    )
+    scorer = JudgeRewards(judge, weights)
+    training.reward_weights = scorer.weights
+    trainer = GRPOTrainer(
+        model=model,  # an adapter is loaded trainable, so no peft_config: it goes on where SFT left it
+        args=training,
+        reward_funcs=scorer.functions,
+        train_dataset=prompt_rows(prompts, Path(options.data_dir)),
+        processing_class=processor,
+    )
+    if options.freeze_vision_tower:
+        shared.freeze_vision_tower(trainer.model)
+    shared.record_base(trainer.model, options.model_name_or_path)
+    return trainer, scorer
+
+
+def stop_when_judge_fails(scorer, max_failed_batches: int):
+    """A callback that saves and stops once the judge has failed on that many batches in a row: such batches teach
+    nothing, and AdamW's momentum would go on moving the weights."""
+    from transformers import TrainerCallback
+
+    class StopWhenJudgeFails(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            if scorer.failed_batches >= max_failed_batches:
+                control.should_save = control.should_training_stop = True
+
+    return StopWhenJudgeFails()
+
+
+def train(options: Options, weights: RewardWeights, training, judge: Judge, prompts, validation) -> dict:
+    """Train, save, then evaluate. Returns the counts for run.json."""
+    from clarifyvlm import training as shared
+
+    shared.quiet()
+    trainer, scorer = build_trainer(options, weights, training, prompts, judge)
+    trainer.add_callback(stop_when_judge_fails(scorer, options.max_failed_batches))
+    shared.prepare_trainer(trainer, shown=("reward", "rewards/strategy/mean", "frac_reward_zero_std"))
+    print(
+        f"training {shared.count_trainable(trainer.model)} on {len(prompts)} prompts, "
+        f"{training.generation_batch_size // training.num_generations} x {training.num_generations} responses a batch",
+        flush=True,
+    )
+    shared.train(trainer)
+    if scorer.failed_batches >= options.max_failed_batches:
+        raise UserError(
+            f"the judge failed on {scorer.failed_batches} batches in a row ({scorer.last_failure}): stopped at step "
+            f"{trainer.state.global_step} with a checkpoint. Mend the judge and run the same command: it continues."
+        )
+    shared.save(trainer, trainer.processing_class)  # before evaluating: a failure there must not cost the training
+
+    accuracy = shared.strategy_accuracy(
+        trainer.model,
+        trainer.processing_class,
+        validation,
+        Path(options.data_dir),
+        judge,
+        training.max_completion_length,
+        options.generation_batch,
+    )
+    print(f"validation: strategy accuracy {shared.shown(accuracy)}")
+    rewards = [row["reward"] for row in trainer.state.log_history if row.get("reward") is not None]
+    failures = [row["judge_failures"] for row in trainer.state.log_history if "judge_failures" in row]
+    return {
+        "steps": trainer.state.global_step,
+        "prompts": len(prompts),
+        "first_reward": round(rewards[0], 4) if rewards else None,
+        "last_reward": round(rewards[-1], 4) if rewards else None,
+        "judge_failures": round(sum(failures) / len(failures), 4) if failures else None,
+        "validation_examples": len(validation),
+        "strategy_accuracy": accuracy,
+    }
+
+
+if __name__ == "__main__":
+    run_main(main)

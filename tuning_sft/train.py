@@ -1,0 +1,130 @@
+"""SFT: teach a VLM the reference responses.
+
+    python tuning_sft/train.py --config tuning_sft/configs/tiny.yaml --model_name_or_path models/tiny \\
+        --data_dir runs/tiny/data --output_dir runs/tiny/sft
+
+Reads train.jsonl, validation.jsonl and the pictures beside them; writes a checkpoint that loads by itself (the whole
+model, or with --use_peft an adapter that names its base), log.jsonl and run.json. A dialogue is two rows, the
+question asked back and the answer after the reply; the loss is on the responses only. Every option of TRL's
+SFTConfig and ModelConfig is a flag.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from clarifyvlm import chat, config, images, jsonl
+from clarifyvlm.errors import UserError, run_main
+from clarifyvlm.judges import JudgeArguments, make_judge
+from clarifyvlm.records import Example
+from clarifyvlm.run_record import RunRecord
+
+
+@dataclass
+class Options:
+    data_dir: str = field(metadata={"help": "Folder with train.jsonl, validation.jsonl and their pictures."})
+    num_train_examples: int | None = field(default=None, metadata={"help": "Train on the first N; unset: on all."})
+    num_validation_examples: int = field(default=300, metadata={"help": "For the validation loss and accuracy."})
+    freeze_vision_tower: bool = field(default=False, metadata={"help": "Train all but the vision tower."})
+    max_new_tokens: int = field(default=64, metadata={"help": "Longest response in the final validation."})
+    generation_batch: int = field(default=64, metadata={"help": "Responses generated at once in it; memory only."})
+
+
+def main(argv=None) -> int:
+    options, training, model_args = config.parse_args(
+        [Options, "clarifyvlm.training.SFTArguments", "trl.ModelConfig"], argv, description=__doc__
+    )
+    from clarifyvlm import models
+    from clarifyvlm import training as shared
+
+    if training.max_length is not None or training.packing:
+        raise UserError("--max_length and --packing cut or mix the image tokens of a VLM: leave them unset.")
+    models.check_checkpoint(model_args.model_name_or_path)
+    data_dir = Path(options.data_dir)
+    train_examples = jsonl.read(data_dir / "train.jsonl", Example)[: options.num_train_examples]
+    validation = jsonl.read(data_dir / "validation.jsonl", Example)[: options.num_validation_examples]
+    images.check_images([*train_examples, *validation], data_dir)
+
+    inputs = [data_dir / "train.jsonl", data_dir / "validation.jsonl", model_args.model_name_or_path]
+    record = shared.record_of(options, training, model_args)
+    with RunRecord.start(
+        training.output_dir, "tuning_sft", record, inputs, training.overwrite, ignore=shared.SPEED_ONLY
+    ) as run:
+        if run.complete:
+            print(f"{training.output_dir} is complete: nothing to do")
+            return 0
+        run.finish(**train(options, training, model_args, train_examples, validation))
+    return 0
+
+
+def rows(examples: list[Example], data_dir: Path):
+    """Prompt/completion rows, one per assistant turn: TRL then puts the loss on completions only."""
+    from clarifyvlm.training import lazy_dataset
+
+    def make_row(example: Example, turn: int) -> dict:
+        prompt, completion = chat.reference_messages(example)[turn]
+        return {"prompt": prompt, "completion": completion, "image": images.open_image(data_dir / example.image)}
+
+    turns = [(example, turn) for example in examples for turn in range(2 if example.dialogue else 1)]
+    return lazy_dataset(turns, make_row)
+
+
+def train(options: Options, training, model_args, train_examples, validation) -> dict:
+    """Train, save, then evaluate. Returns the counts for run.json."""
+    from trl import SFTTrainer, get_peft_config
+
+    from clarifyvlm import models
+    from clarifyvlm import training as shared
+
+    shared.quiet()
+    shared.refuse_unsupported(model_args)
+    model, processor = models.load(
+        model_args.model_name_or_path, device=str(training.device), dtype=model_args.dtype, trainable=True
+    )
+    if model_args.use_peft and model_args.lora_target_modules is None:
+        model_args.lora_target_modules = "all-linear"
+    continues_adapter = models.is_adapter(model_args.model_name_or_path)
+
+    data_dir = Path(options.data_dir)
+    trainer = SFTTrainer(
+        model=model,
+        args=training,
+        train_dataset=rows(train_examples, data_dir),
+        eval_dataset=rows(validation, data_dir),
+        processing_class=processor,
+        peft_config=None if continues_adapter else get_peft_config(model_args),
+    )
+    if options.freeze_vision_tower:
+        shared.freeze_vision_tower(trainer.model)
+    shared.record_base(trainer.model, model_args.model_name_or_path)
+    shared.prepare_trainer(trainer, shown=("loss", "mean_token_accuracy"))
+    print(
+        f"training {shared.count_trainable(trainer.model)} on {len(trainer.train_dataset)} responses "
+        f"to {len(train_examples)} examples",
+        flush=True,
+    )
+    shared.train(trainer)
+    shared.save(trainer, processor)  # before evaluating: a failure there must not cost the training
+
+    loss = trainer.evaluate()["eval_loss"]
+    accuracy = shared.strategy_accuracy(
+        trainer.model,
+        processor,
+        validation,
+        data_dir,
+        make_judge(JudgeArguments()),
+        options.max_new_tokens,
+        options.generation_batch,
+    )
+    print(f"validation loss {loss:.3f}; strategy accuracy {shared.shown(accuracy)}")
+    return {
+        "steps": trainer.state.global_step,
+        "train_examples": len(train_examples),
+        "train_rows": len(trainer.train_dataset),
+        "validation_examples": len(validation),
+        "validation_loss": round(loss, 4),
+        "strategy_accuracy": accuracy,
+    }
+
+
+if __name__ == "__main__":
+    run_main(main)
