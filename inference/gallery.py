@@ -1,0 +1,99 @@
+"""Which examples the report shows, and what of them: the same choice on every run, spread over the strategies."""
+
+import base64
+import hashlib
+import io
+from pathlib import Path
+
+from results import Judged
+
+from clarifyvlm import images
+from clarifyvlm.errors import UserError
+from clarifyvlm.records import Example
+from clarifyvlm.strategies import STRATEGIES
+
+THUMBNAIL = 320  # pixels, longer side
+SMALL_FILE = 24_000  # bytes: a picture this small goes in as it is
+FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+
+
+def choose(examples: list[Example], models: list[Judged], best: str, per_strategy: int) -> list[tuple[Example, str]]:
+    """(example, why) for each strategy: half on which the models differ, half that `best` fails, then any.
+
+    Within a group the order is that of a hash of the example's id: fixed, and blind to how interesting an example is.
+    """
+
+    def right(model: Judged, example: Example) -> float | None:
+        verdict = model.verdicts.get(example.id)
+        return None if verdict is None or verdict.failure else verdict.criteria["strategy_right"]
+
+    by_name = {model.name: model for model in models}
+    shown = []
+    for strategy in STRATEGIES:
+        mine = [e for e in examples if e.strategy == strategy and any(e.id in m.predictions for m in models)]
+        mine.sort(key=lambda e: hashlib.sha256(e.id.encode()).digest())
+        failed = [e for e in mine if right(by_name[best], e) == 0]
+        differ = [e for e in mine if right(by_name[best], e) == 1 and any(right(m, e) == 0 for m in models)]
+        groups = [(f"{best} fails", failed[: per_strategy // 2]), ("models differ", differ), ("", mine)]
+        taken: dict[str, tuple[Example, str]] = {}
+        for why, group in groups:
+            for example in group:
+                if len(taken) < per_strategy:
+                    taken.setdefault(example.id, (example, why))
+        order = [why for why, _ in groups]
+        shown += sorted(taken.values(), key=lambda pair: -order.index(pair[1]) if pair[1] else 1)
+    return shown
+
+
+def card(example: Example, why: str, models: list[Judged], root: Path) -> dict:
+    """What the page needs to show one example."""
+    return {
+        "example": example,
+        "why": why,
+        "picture": picture(root / example.image),
+        "readings": [(r.expression, r.answer) for r in example.ambiguity.readings],
+        "said": [_said(model, example) for model in models if example.id in model.predictions],
+    }
+
+
+def _said(model: Judged, example: Example) -> dict:
+    prediction, verdict = model.predictions[example.id], model.verdicts.get(example.id)
+    failure = verdict.failure if verdict is not None else "no verdict"
+    faults = []
+    if failure is None:
+        criteria = verdict.criteria
+        faults = [
+            name
+            for name, shown in (
+                ("overconfident", criteria["overconfident"]),
+                ("over-asked", criteria["over_asked"]),
+                ("not grounded", criteria["grounded"] == 0),
+                ("wrong answer", criteria["answer_right"] == 0),
+                ("wrong after the reply", verdict.answer_right_after_reply == 0),
+            )
+            if shown
+        ]
+    return {
+        "model": model.name,
+        "turns": prediction.turns,
+        "used": None if failure else verdict.used_strategy,
+        "right": None if failure else bool(verdict.criteria["strategy_right"]),
+        "faults": faults,
+        "failure": failure,
+    }
+
+
+def picture(path: Path) -> str | None:
+    """The picture as a data: address, made smaller where it is large; None where it cannot be opened."""
+    try:
+        image = images.open_image(path, max_side=THUMBNAIL)
+    except UserError:
+        return None
+    kind = FORMATS.get(path.suffix.lower())
+    if kind and path.stat().st_size <= SMALL_FILE:
+        data = path.read_bytes()
+    else:
+        kind, buffer = "jpeg", io.BytesIO()
+        image.save(buffer, "JPEG", quality=82)
+        data = buffer.getvalue()
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

@@ -1,0 +1,205 @@
+"""What the report measures: each metric is a number per example, and its definition stands beside it.
+
+A metric gives None for an example that it says nothing about; such examples, and those on which the judge failed,
+are left out of its mean, and `n` counts the rest.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from clarifyvlm import rewards
+from clarifyvlm.records import Example, Verdict
+from clarifyvlm.strategies import AMBIGUITY_TYPES, STRATEGIES
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Metric:
+    label: str
+    of: str  # the examples that it is a mean over
+    definition: str
+    better: Literal["higher", "lower", "neither"]
+    value: Callable[[Example, Verdict, str], float | None]
+    is_share: bool = True  # 0..1, shown as per cent
+
+
+def _one_reading(example: Example) -> bool:
+    return example.strategy == "answer"
+
+
+def _criterion(name: str, applies: Callable[[Example], bool] = lambda example: True):
+    return lambda example, verdict, text: verdict.criteria[name] if applies(example) else None
+
+
+def _answer_right(example: Example, verdict: Verdict, text: str) -> float | None:
+    """A response that gives no answer (it asked, it abstained) is not right: otherwise silence would pay."""
+    return (verdict.criteria["answer_right"] or 0.0) if _one_reading(example) else None
+
+
+def _asked(example: Example, verdict: Verdict, text: str) -> float:
+    return float(verdict.used_strategy == "clarify")
+
+
+def _after_reply(example: Example, verdict: Verdict, text: str) -> float | None:
+    return verdict.answer_right_after_reply if example.strategy == "clarify" else None
+
+
+def _question_value(example: Example, verdict: Verdict, text: str) -> float | None:
+    return verdict.criteria["question_value"] if example.strategy == "clarify" else None
+
+
+def _complete(example: Example, verdict: Verdict, text: str) -> float | None:
+    listed = example.strategy == "enumerate" and verdict.used_strategy == "enumerate"
+    return verdict.criteria["complete"] if listed else None
+
+
+# The key of the one metric that is not a mean over examples: the mean over STRATEGIES of `strategy_accuracy`.
+MACRO = "strategy_accuracy_macro"
+
+METRICS = {
+    "strategy_accuracy": Metric(
+        "Strategy accuracy",
+        "all examples",
+        "The response follows the strategy that is right for its example. Also given per strategy and per ambiguity "
+        "type; `strategy_accuracy_macro` is the mean over the strategies, each weighing the same.",
+        "higher",
+        _criterion("strategy_right"),
+    ),
+    "overconfident": Metric(
+        "Overconfident",
+        "ambiguous examples: the right strategy is any but `answer`",
+        "The response asserts one reading as if there were no other. Where the premise is false or the picture cannot "
+        "tell, any answer does.",
+        "lower",
+        _criterion("overconfident", lambda example: not _one_reading(example)),
+    ),
+    "over_asked": Metric(
+        "Over-asked",
+        "one-reading examples: the right strategy is `answer`, harmless ambiguity included",
+        "The response asks back though every reading has the same answer.",
+        "lower",
+        _criterion("over_asked", _one_reading),
+    ),
+    "grounded": Metric(
+        "Grounded",
+        "all examples",
+        "No claim of the response contradicts the facts of the picture.",
+        "higher",
+        _criterion("grounded"),
+    ),
+    "answer_accuracy": Metric(
+        "Answer accuracy",
+        "one-reading examples",
+        "The answer is right. A response without an answer counts as wrong.",
+        "higher",
+        _answer_right,
+    ),
+    "answer_accuracy_after_reply": Metric(
+        "Answer accuracy after the reply",
+        "`clarify` examples on which the model asked and the user replied",
+        "The answer that the model gives after the user's reply is right for the reading that the user meant.",
+        "higher",
+        _after_reply,
+    ),
+    "question_value": Metric(
+        "Value of the question",
+        "`clarify` examples on which the model asked",
+        "Share of the readings that the question separates.",
+        "higher",
+        _question_value,
+    ),
+    "complete": Metric(
+        "Completeness of lists",
+        "`enumerate` examples on which the model listed",
+        "Share of the readings that the list names.",
+        "higher",
+        _complete,
+    ),
+    "asked": Metric(
+        "Asked back",
+        "all examples",
+        "The response asks a clarifying question, rightly or not.",
+        "neither",
+        _asked,
+    ),
+    "reward": Metric(
+        "Reward",
+        "all examples",
+        "The total that GRPO maximises, computed by the same function with its default weights; at most 1.",
+        "higher",
+        lambda example, verdict, text: rewards.total(example, verdict, text),
+        is_share=False,
+    ),
+}
+
+# Columns of the overview tables, in order.
+OVERVIEW = (
+    MACRO,
+    "overconfident",
+    "over_asked",
+    "grounded",
+    "answer_accuracy",
+    "answer_accuracy_after_reply",
+    "reward",
+)
+
+
+def label(key: str) -> str:
+    """The name to show for a key of METRICS, MACRO, or "strategy_accuracy.clarify"."""
+    if key == MACRO:
+        return "Strategy accuracy (macro)"
+    metric, _, stratum = key.partition(".")
+    return METRICS[metric].label + (f": {stratum}" if stratum else "")
+
+
+def is_share(key: str) -> bool:
+    """Whether a key's values are shares, shown as per cent; all but the reward's are."""
+    return key not in METRICS or METRICS[key].is_share
+
+
+def better(key: str) -> str:
+    return "higher" if key == MACRO else METRICS[key.partition(".")[0]].better
+
+
+def columns(
+    examples: Sequence[Example], texts: dict[str, str], verdicts: dict[str, Verdict]
+) -> "dict[str, np.ndarray]":
+    """Every metric and stratum of one model as a column (E,) of numbers; NaN where it says nothing.
+
+    Keys: those of METRICS, "strategy_accuracy.<strategy>" and "strategy_accuracy_by_type.<type>". Examples without a
+    verdict and failed verdicts are NaN throughout.
+    """
+    import numpy as np
+
+    names = list(METRICS)
+    table = np.full((len(names), len(examples)), np.nan)
+    for i, example in enumerate(examples):
+        verdict = verdicts.get(example.id)
+        if verdict is None or verdict.failure is not None:
+            continue
+        for row, name in enumerate(names):
+            value = METRICS[name].value(example, verdict, texts[example.id])
+            if value is not None:
+                table[row, i] = value
+    result = dict(zip(names, table, strict=True))
+    right = result["strategy_accuracy"]
+    strategies = np.array([example.strategy for example in examples])
+    types = np.array([example.ambiguity.type for example in examples])
+    for strategy in STRATEGIES:
+        result[f"strategy_accuracy.{strategy}"] = np.where(strategies == strategy, right, np.nan)
+    for name in AMBIGUITY_TYPES:
+        result[f"strategy_accuracy_by_type.{name}"] = np.where(types == name, right, np.nan)
+    return result
+
+
+def confusion(examples: Sequence[Example], verdicts: dict[str, Verdict]) -> dict[str, dict[str, int]]:
+    """Counts: right strategy -> strategy that the response used ("none" for empty, garbled or off-topic)."""
+    counts = {right: dict.fromkeys([*STRATEGIES, "none"], 0) for right in STRATEGIES}
+    for example in examples:
+        verdict = verdicts.get(example.id)
+        if verdict is not None and verdict.failure is None:
+            counts[example.strategy][verdict.used_strategy or "none"] += 1
+    return counts

@@ -1,0 +1,145 @@
+"""report.html: one file that opens from disk with no network. Everything that a model said is escaped by Jinja."""
+
+import re
+from pathlib import Path
+
+import gallery
+import metrics
+import policies
+import results
+import tables
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from clarifyvlm.records import Example
+from clarifyvlm.strategies import AMBIGUITY_TYPES, STRATEGIES
+
+TEMPLATES = Path(__file__).parent / "templates"
+OPEN_PAIRS = 3  # differences between more pairs of models than this are folded away
+LONGEST_TURN = 2000  # characters of a response that the page shows
+
+
+def render(
+    content: dict,
+    examples: list[Example],
+    models: list[results.Judged],
+    floors: list[results.Judged],
+    *,
+    root: Path,
+    per_strategy: int,
+) -> str:
+    """The page for metrics.json's `content`. `root` is the folder that the pictures' paths start from."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": tables.number,
+        "p_value": tables.p_value,
+        "code": _code,
+        "strong": _strong,
+        "shorten": _shorten,
+        "position": _position,
+    }
+    environment.globals |= {"label": metrics.label, "is_share": metrics.is_share, "better": metrics.better}
+    best = results.best(content["models"])
+    shown = gallery.choose(examples, models, best, per_strategy)
+    html = environment.get_template("report.html").render(
+        content=content,
+        models=content["models"],
+        overview=metrics.OVERVIEW,
+        macro=metrics.MACRO,
+        definitions=metrics.METRICS,
+        strategies=STRATEGIES,
+        types={name: text for name, text in AMBIGUITY_TYPES.items() if _occurs(content, name)},
+        summary=_summary(content, best),
+        pairs=_pairs(content["differences"]),
+        open_pairs=OPEN_PAIRS,
+        policies=_policies(content, examples, floors),
+        best=best,
+        cards=[gallery.card(example, why, models, root) for example, why in shown],
+        partial=[name for name, row in content["models"].items() if row["examples"] < content["examples"]],
+    )
+    return html.encode("utf-8", "replace").decode()  # a lone surrogate in a response would not be writable
+
+
+def _occurs(content: dict, ambiguity_type: str) -> bool:
+    return any(ambiguity_type in row["strategy_accuracy_by_type"] for row in content["models"].values())
+
+
+def _summary(content: dict, best: str) -> list[str]:
+    """What a reader should take away, a sentence each; *numbers* between asterisks."""
+    rows = content["models"]
+    first = next(iter(rows))
+
+    def say(name: str, key: str) -> str:
+        value = rows[name][key]["value"]
+        return "n/a" if value is None else f"*{tables.number(value)}\N{NO-BREAK SPACE}%*"
+
+    sentences = [
+        f"{name} does what is right on {say(name, metrics.MACRO)} of the questions, asserts one reading of "
+        f"{say(name, 'overconfident')} of the ambiguous ones as if there were no other, and asks back on "
+        f"{say(name, 'over_asked')} of those that have one answer."
+        for name in dict.fromkeys((first, best))
+    ]
+    for row in content["differences"]:
+        if row["metric"] == metrics.MACRO and row["a"] == best and row["b"] == ("sft" if "sft" in rows else first):
+            value, low, high = (tables.number(row[key], signed=True) for key in ("value", "low", "high"))
+            sentences.append(
+                f"{best} against {row['b']}: *{value}* points of strategy accuracy (95 %: {low} to {high})."
+            )
+    after = rows[best]["answer_accuracy_after_reply"]
+    if after["value"] is not None:
+        sentences.append(
+            f"When {best} rightly asks and the user replies, its final answer is right in "
+            f"{say(best, 'answer_accuracy_after_reply')} of {after['n']:,} dialogues."
+        )
+    return sentences
+
+
+def _pairs(differences: list[dict]) -> list[dict]:
+    """The differences by pair of models, those of the last model first, with the reach of their plot in points."""
+    pairs: dict[tuple[str, str], list[dict]] = {}
+    for row in differences:
+        pairs.setdefault((row["a"], row["b"]), []).append(row)
+    order = {name: i for i, name in enumerate(dict.fromkeys(n for a, b in pairs for n in (b, a)))}
+    ranked = sorted(pairs, key=lambda pair: (-order[pair[0]], -order[pair[1]]))
+    result = []
+    for a, b in ranked:
+        rows = pairs[a, b]
+        furthest = max(abs(row[end]) for row in rows for end in ("low", "high"))
+        reach = next((r for r in (10, 25, 50) if furthest <= r / 100), 100)
+        result.append({"a": a, "b": b, "n": rows[0]["n"], "rows": rows, "reach": reach})
+    return result
+
+
+def _policies(content: dict, examples: list[Example], floors: list[results.Judged]) -> list[dict]:
+    said = {floor.name: floor.predictions[examples[0].id].text for floor in floors}
+    return [
+        {"name": name, "does": policies.POLICIES[name][0], "says": said[name], "row": row}
+        for name, row in content["constant_policies"].items()
+    ]
+
+
+def _code(text: str) -> Markup:
+    """`word` in one of our own texts -> <code>word</code>."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _strong(text: str) -> Markup:
+    """*word* in one of our own texts -> <b>word</b>."""
+    return Markup(re.sub(r"\*([^*]+)\*", r"<b>\1</b>", str(escape(text))))
+
+
+def _shorten(text: str) -> str:
+    if len(text) <= LONGEST_TURN:
+        return text
+    return f"{text[:LONGEST_TURN]} … ({len(text) - LONGEST_TURN:,} more characters)"
+
+
+def _position(value: float, low: float = 0.0, high: float = 1.0) -> str:
+    """Where a value lies between two ends, as a CSS percentage."""
+    return f"{100 * min(1.0, max(0.0, (value - low) / (high - low))):.2f}%"

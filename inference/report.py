@@ -1,0 +1,152 @@
+r"""Say how well each model knows when to ask: predictions and verdicts -> metrics.json, report.md, report.html.
+
+    python inference/report.py --data_file runs/tiny/data/test.jsonl --inference_dir runs/tiny/inference \
+        --output_dir runs/tiny/report
+
+Every folder in --inference_dir that holds predictions.jsonl and verdicts.jsonl is one model, named after the folder:
+base, sft and grpo come first, others follow in alphabetical order. Models may have answered different examples: each
+is measured on its own, and two are compared on those that both answered. report.html is one file that opens anywhere.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from clarifyvlm import jsonl
+from clarifyvlm.config import parse_args
+from clarifyvlm.errors import UserError, run_main
+from clarifyvlm.records import Example, Prediction, Verdict
+from clarifyvlm.run_record import RunRecord
+
+FIRST = ("base", "sft", "grpo")
+
+
+@dataclass
+class ReportArguments:
+    # what
+    data_file: str = field(metadata={"help": "examples.jsonl that the models answered"})
+    inference_dir: str = field(metadata={"help": "folder of folders, one per model, with predictions and verdicts"})
+    output_dir: str = field(metadata={"help": "folder for metrics.json, report.md and report.html"})
+    # how
+    resamples: int = field(default=2000, metadata={"help": "draws of pictures for the 95 % intervals"})
+    seed: int = field(default=0, metadata={"help": "of these draws"})
+    gallery: int = field(default=6, metadata={"help": "examples shown per strategy"})
+    overwrite: bool = field(
+        default=True, metadata={"help": "make the report anew; with false, keep one whose inputs are unchanged"}
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    (args,) = parse_args(
+        [ReportArguments], argv, description=__doc__, section="report", other_sections=("predict", "judge")
+    )
+    if args.resamples < 100:
+        raise UserError(f"--resamples {args.resamples}: must be at least 100; intervals need the tails.")
+    if args.gallery < 0:
+        raise UserError(f"--gallery {args.gallery}: must be 0 or more.")
+    folders = model_folders(Path(args.inference_dir), args.data_file)
+    inputs = [
+        args.data_file,
+        *(folder / name for folder in folders for name in ("predictions.jsonl", "verdicts.jsonl")),
+    ]
+    with RunRecord.start(args.output_dir, "report", asdict(args), inputs, overwrite=args.overwrite) as run:
+        if run.complete:
+            print(f"{args.output_dir}: complete already")
+            return 0
+        run.finish(**_report(args, folders))
+    print(f"{args.output_dir}: metrics.json, report.md, report.html")
+    return 0
+
+
+def model_folders(inference_dir: Path, data_file: str) -> list[Path]:
+    """The folders with predictions, in the order of the report. UserError where there are none, or verdicts lack."""
+    found = [p.parent for p in inference_dir.glob("*/predictions.jsonl")]
+    if not found:
+        raise UserError(
+            f"{inference_dir}/ has no <model>/predictions.jsonl. This makes one:\n  python inference/predict.py "
+            f"--model_name_or_path MODEL --data_file {data_file} --output_file {inference_dir}/NAME/predictions.jsonl"
+        )
+    folders = sorted(found, key=lambda p: (FIRST.index(p.name) if p.name in FIRST else len(FIRST), p.name))
+    unjudged = [folder for folder in folders if not (folder / "verdicts.jsonl").exists()]
+    if unjudged:
+        lines = "\n  ".join(judge_command(folder, data_file) for folder in unjudged)
+        raise UserError(
+            f"no verdicts on the predictions of {', '.join(p.name for p in unjudged)}. Make them:\n  {lines}"
+        )
+    return folders
+
+
+def judge_command(folder: Path, data_file: str) -> str:
+    return (
+        f"python inference/judge.py --data_file {data_file} --predictions {folder / 'predictions.jsonl'} "
+        f"--output_file {folder / 'verdicts.jsonl'}"
+    )
+
+
+def _report(args: ReportArguments, folders: list[Path]) -> dict:
+    """Write the three files. Returns counts for run.json."""
+    import page
+    import policies
+    import results
+    import tables
+
+    examples = jsonl.read(args.data_file, Example, unique="id")
+    if not examples:
+        raise UserError(f"{args.data_file} has no examples.")
+    known = {example.id for example in examples}
+    models = [_load(folder, known, args.data_file) for folder in folders]
+    floors = []
+    for name in policies.POLICIES:
+        said = policies.play(name, examples)
+        floors.append(results.Judged(name, said, policies.verdicts(said, examples)))
+
+    content = results.measure(examples, models, floors, seed=args.seed, resamples=args.resamples)
+    content |= {
+        "seed": args.seed,
+        "resamples": args.resamples,
+        "data": args.data_file,
+        "examples": len(examples),
+        "pictures": len({example.image_sha256 for example in examples}),
+        "judge": ", ".join(sorted({v.judge for model in models for v in model.verdicts.values()})),
+    }
+    output = Path(args.output_dir)
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    jsonl.write_text_atomic(output / "metrics.json", text)
+    jsonl.write_text_atomic(output / "report.md", tables.markdown(content))
+    html = page.render(content, examples, models, floors, root=Path(args.data_file).parent, per_strategy=args.gallery)
+    jsonl.write_text_atomic(output / "report.html", html)
+    return {
+        "examples": len(examples),
+        "models": [model.name for model in models],
+        "judge_failures": {model.name: sum(model.failures.values()) for model in models},
+    }
+
+
+def _load(folder: Path, known: set[str], data_file: str):
+    """One model's predictions and verdicts, which must be of the data file's examples and of each other."""
+    import results
+
+    predictions = jsonl.read(folder / "predictions.jsonl", Prediction, unique="example_id")
+    verdicts = jsonl.read(folder / "verdicts.jsonl", Verdict, unique="example_id")
+    if not predictions:
+        raise UserError(f"{folder / 'predictions.jsonl'} is empty; remove the folder, or run inference/predict.py.")
+    for path, rows in (("predictions.jsonl", predictions), ("verdicts.jsonl", verdicts)):
+        foreign = [row.example_id for row in rows if row.example_id not in known]
+        if foreign:
+            raise UserError(
+                f"{folder / path}: {len(foreign)} of {len(rows)} rows are on examples that {data_file} does not have "
+                f"(the first: {foreign[0]}). Give the --data_file that they were made from."
+            )
+    judged = {row.example_id for row in verdicts}
+    missing = [row.example_id for row in predictions if row.example_id not in judged]
+    if missing:
+        raise UserError(
+            f"{folder / 'verdicts.jsonl'} lacks {len(missing)} of {len(predictions)} verdicts. This completes it:\n  "
+            + judge_command(folder, data_file)
+        )
+    said = {row.example_id: row for row in predictions}
+    return results.Judged(folder.name, said, {row.example_id: row for row in verdicts if row.example_id in said})
+
+
+if __name__ == "__main__":
+    run_main(main)
