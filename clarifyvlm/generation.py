@@ -92,7 +92,7 @@ class Generator:
 
 
 def encode(processor, conversations: Sequence[list[dict]], images: "Sequence[Image.Image]"):
-    """Model inputs for a batch: left-padded prompts that end where the model speaks. Images are put in as TRL does."""
+    """Model inputs for a batch: left-padded prompts that end where the model speaks; token for token TRL's prompts."""
     with_pictures = []
     for conversation, image in zip(conversations, images, strict=True):
         first, *rest = conversation
@@ -104,7 +104,8 @@ def encode(processor, conversations: Sequence[list[dict]], images: "Sequence[Ima
         tokenize=True,
         return_dict=True,
         return_tensors="pt",
-        processor_kwargs={"padding": True, "padding_side": "left"},
+        # The template holds all special tokens: the tokenizer would add a second BOS.
+        processor_kwargs={"padding": True, "padding_side": "left", "add_special_tokens": False},
     )
 
 

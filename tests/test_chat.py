@@ -29,3 +29,22 @@ def test_one_picture_per_conversation():
     """The picture marked twice or not at all in a longer dialogue."""
     for prompt, _ in chat.reference_messages(CLARIFY):
         assert sum(part["type"] == "image" for message in prompt for part in message["content"]) == 1
+
+
+def test_trl_trains_on_the_tokens_that_inference_sends(tiny_model_dir):
+    """A second BOS, a space or a turn marker that only one of training and inference has; loss on the prompt."""
+    from PIL import Image
+    from transformers import AutoProcessor
+    from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
+
+    from clarifyvlm.generation import encode
+
+    processor = AutoProcessor.from_pretrained(tiny_model_dir)
+    collate = DataCollatorForVisionLanguageModeling(processor, completion_only_loss=True)
+    picture = Image.new("RGB", (96, 96), "red")
+    for prompt, completion in chat.reference_messages(CLARIFY):
+        trained = collate([{"prompt": prompt, "completion": completion, "image": picture}])
+        sent = encode(processor, [prompt], [picture])["input_ids"][0].tolist()
+        tokens, labels = trained["input_ids"][0].tolist(), trained["labels"][0].tolist()
+        assert tokens[: len(sent)] == sent
+        assert set(labels[: len(sent)]) == {-100} and labels[len(sent) :] == tokens[len(sent) :]
