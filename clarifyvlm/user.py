@@ -8,8 +8,8 @@ not either, so that a poor question pays poorly. `dataset_generation` writes its
 import random
 
 from clarifyvlm.judges.scene_asks import fits_reading
-from clarifyvlm.judges.scene_facts import YES, Case
-from clarifyvlm.judges.scene_phrases import Ask, Description
+from clarifyvlm.judges.scene_facts import Case
+from clarifyvlm.judges.scene_phrases import Ask
 from clarifyvlm.judges.scene_reading import read
 from clarifyvlm.places import SIDES, at
 from clarifyvlm.records import Example, Object
@@ -67,14 +67,7 @@ def _told(case: Case, asks: list[Ask], o: Object) -> list[str]:
 
 
 def _has(case: Case, o: Object, attribute: str) -> bool:
-    return attribute == "cells" or _word(case, o, attribute) is not None
-
-
-def _word(case: Case, o: Object, attribute: str) -> str | None:
-    """The user's word for an attribute of `o`; a size in a photograph is relative to others of its class."""
-    if attribute == "size" and o.size is None:
-        return next((s for s in ("large", "small") if case.size_fits(Description(size=s), o) == YES), None)
-    return None if attribute in o.hidden else getattr(o, attribute)
+    return attribute == "cells" or case.word(o, attribute) is not None
 
 
 def _distinguishing(case: Case, o: Object) -> list[str]:
@@ -82,12 +75,12 @@ def _distinguishing(case: Case, o: Object) -> list[str]:
     usable = [a for a in ("size", "color", "pattern", "name") if a not in case.asked and _has(case, o, a)]
     told: list[str] = []
     for attribute in usable:
-        if all(p is o or any(_word(case, p, a) != _word(case, o, a) for a in told) for p in case.targets) and told:
+        if all(p is o or any(case.word(p, a) != case.word(o, a) for a in told) for p in case.targets) and told:
             break
-        if any(_word(case, p, attribute) != _word(case, o, attribute) for p in case.targets):
+        if any(case.word(p, attribute) != case.word(o, attribute) for p in case.targets):
             told.append(attribute)
     for attribute in told:  # one may do alone
-        if all(p is o or _word(case, p, attribute) != _word(case, o, attribute) for p in case.targets):
+        if all(p is o or case.word(p, attribute) != case.word(o, attribute) for p in case.targets):
             return [attribute]
     return told or usable[:1]
 
@@ -104,6 +97,6 @@ def _side(asks: list[Ask], o: Object) -> str | None:
 
 def _phrase(case: Case, o: Object, told: list[str], rng: random.Random, side: str | None) -> str:
     noun = o.name if "name" in told else rng.choice(["one", _noun(case)])
-    words = [w for a in WORD_ORDER if a in told and (w := _word(case, o, a))]
+    words = [w for a in WORD_ORDER if a in told and (w := case.word(o, a))]
     place = f" {at(side or o.place)}" if "cells" in told else ""
     return f"{rng.choice(['The', 'I mean the'])} {' '.join([*words, noun])}{place}."

@@ -81,7 +81,7 @@ _FUNCTION_WORDS = {
     "see": "see find spot notice show shows contain contains depict depicts display displays include includes has have "
     "got shown holds hold seen visible contained",
     "count": "count counted counting",
-    "prep": "at in on near by inside within towards into around from",
+    "prep": "at in on by inside within towards into around from",
     "with": "with without",
     "of": "of",
     "for": "for",
@@ -98,7 +98,8 @@ _FUNCTION_WORDS = {
     "unsure": "unsure uncertain unclear unknown impossible unable hard difficult unanswerable sure certain clear",
     "mean": "mean means meant meaning refer refers referring asking ask talking interested intend intended",
     "take": "read reading take taking took understand understood interpret interpreting treat treating",
-    "assume": "assume assuming presumably presume presuming suppose supposing guess guessing go going choose choosing "
+    "such": "such",
+    "assume": "assume assumes presumes presupposes supposes assuming presumably presume presuming suppose supposing guess guessing go going choose choosing "
     "pick picking consider considering",
     "as": "as",
     "poss": "poss",
@@ -124,14 +125,15 @@ IGNORED = frozenset(
     "answer s more most will would well ok okay course think believe should bit maybe perhaps about am me us "
     "colored coloured shaped sized given paper wrap gift edge area region located placed positioned situated drawn "
     "total altogether actually indeed exactly now like dark light bright pale far toward called named simple single "
-    "together respectively depending depends depend can could able like something word out much appearing him".split()
+    "together respectively either question depending depends depend can could able like something word out much appearing him".split()
 )
 COLUMNS = {"left": 0, "leftmost": 0, "lefthand": 0, "right": 2, "rightmost": 2, "righthand": 2}
 ROWS = {"top": 0, "upper": 0, "uppermost": 0, "topmost": 0, "bottom": 2, "lower": 2, "bottommost": 2, "lowermost": 2}
 MIDDLE = ("middle", "center", "centre", "central", "centered", "centred", "mid")
 PLACE_TAILS = ("corner", "side", "edge", "area", "part", "region", "half", "row", "column", "third", "end", "hand")
 RELATIONS = {"above": "above", "over": "above", "below": "below", "under": "below", "beneath": "below",
-             "underneath": "below"}  # fmt: skip
+             "underneath": "below", "near": "near", "beside": "near", "next": "near", "behind": "near", "front": "near",
+             "between": "near", "against": "near", "opposite": "near"}  # fmt: skip
 
 CODE = re.compile(r"[{}<>=_|\\^~`#@]")
 ORDERS = re.compile(
@@ -144,6 +146,7 @@ _SHORT = ((re.compile(r"\b(?:cannot|can't|cant)\b"), "can not"), (re.compile(r"\
           (re.compile(r"'m\b"), " am"), (re.compile(r"'(?:d|ll|ve)\b"), " would"),
           (re.compile(r"'s\b"), " poss"))  # fmt: skip
 _QUOTES = str.maketrans({"’": "'", "‘": "'", "“": None, "”": None, '"': None, "*": None, "—": ",", "–": ",", "/": " "})
+_PAPER = re.compile(r"\b(?:in|by|with) (?:(?:an?|the|some|gr[ae]y|silver|brown|wrapping|gift) )*paper\b")
 _DASH = re.compile(r"\s-+\s|--+")
 
 
@@ -154,6 +157,10 @@ def normalise(text: str) -> str:
         for pattern, replacement in _SHORT:
             text = pattern.sub(replacement, text)
         text = text.replace("'", "")
+    if "paper" in text:
+        text = _PAPER.sub(" ", text)  # its color is the wrapping's
+    if "no way" in text:
+        text = text.replace("no way", "impossible")
     if "-" in text:
         text = _DASH.sub(", ", text).replace("-", " ")
     return text
@@ -275,6 +282,15 @@ def cells_of(place: str) -> frozenset[str]:
     return found[0][1] if found else frozenset()
 
 
+_AFTER_ADVERB = ("in", "at", "there", "here", "next", "above", "below", "under", "beside", "now")
+
+
+def _is_side(tokens: list[str], i: int) -> bool:
+    return i > 0 and (
+        tokens[i - 1] in ("the", "far", "to", "and", "or") or tokens[i - 1] in ROWS or tokens[i - 1] in MIDDLE
+    )
+
+
 def items_of(tokens: list[str], words: Vocabulary) -> list[tuple]:
     """(kind, value) items for the tokens of one sentence. Ignorable words are left out."""
     items, i, n = [], 0, len(tokens)
@@ -291,6 +307,9 @@ def items_of(tokens: list[str], words: Vocabulary) -> list[tuple]:
                 phrase = None
             if phrase:
                 continue
+        if word == "right" and tokens[i + 1 : i + 2] and tokens[i + 1] in _AFTER_ADVERB and not _is_side(tokens, i):
+            i += 1  # "right in the center"
+            continue
         if word in ROWS or word in COLUMNS or word in MIDDLE:
             if word == "mid" and tokens[i + 1 : i + 2] == ["sized"]:
                 items.append(("s", "medium"))

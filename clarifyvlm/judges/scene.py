@@ -18,8 +18,9 @@ Criteria (None: does not apply):
     strategy_right   1 if the strategy used is the example's
     grounded         1 if every checkable claim holds: existence, absence, count, color, shape, size, pattern, place,
                      relation, what is hidden; also what a question presupposes ("which square?" needs a square). What
-                     facts cannot check (a color in an annotation without colors) is passed over. An answer where the
-                     picture hides it is 0. "none" claims nothing and is 0: silence earns nothing.
+                     facts cannot check (a color in an annotation without colors) is passed over. Of "red or blue" one has
+                     to hold. An answer where the picture hides it is 0, and so is "none" that claims nothing true:
+                     silence earns nothing.
     answer_right     answer items: every value given is the answer. infer items: the answer of the salient reading,
                      and any reading named is that one. enumerate items: lists, and every pair is right. 0 when nothing
                      is committed. None on clarify, correct and abstain items.
@@ -116,7 +117,7 @@ class Finding:
     def _read(self, claim: Claim) -> None:
         """Sort one claim: an answer, a denial of what the question presupposes, or neither."""
         case, d = self.case, claim.subject
-        if claim.possible:
+        if claim.possible and self.response.unsure:
             return
         if claim.kind == "deny":
             if "yesno" in case.asked or "count" in case.asked:
@@ -150,7 +151,10 @@ class Finding:
         if "count" in case.asked:
             number = claim.value if claim.kind == "count" else 1
             at_least = d is not None and d.at_least
-            if not at_least and (d is None or self._on_target(d)):
+            part = (
+                d is not None and set(d.given()) - set(case.question.given()) and self._readings_of(d, "count") is None
+            )
+            if not at_least and not part and (d is None or self._on_target(d)):
                 self._answer(d, "count", number, claim.either)
             return
         if d is None:
@@ -169,6 +173,8 @@ class Finding:
             return True
         if case.asked & {"count", "yesno"}:
             return case.consistent(d)
+        if self._guessed() and any(d is named for named in self.response.named):
+            return True  # whatever the misspelt word is taken for
         if case.targets:
             found, unknown = case.find(d)
             if found or unknown:
@@ -254,8 +260,8 @@ class Finding:
         case, used = self.case, self.used
         right = case.example.strategy
         evidence: dict[str, str] = {}
-        grounded = float(used != "none" and self._grounded(evidence))
-        answered = used in ("answer", "infer", "enumerate") and bool(self.pairs)
+        grounded = float(self._grounded(evidence))
+        answered = used in ("answer", "infer", "enumerate") and (bool(self.pairs) or right == "correct")
         overconfident = None
         if right in ("correct", "abstain"):
             overconfident = float(answered)
@@ -279,8 +285,12 @@ class Finding:
         if case.example.strategy == "abstain" and self.pairs and self.used != "abstain":
             evidence["grounded"] = "the picture hides what is claimed"
             return False
-        for claim in self.response.claims:
-            if case.true(claim) is False:
+        truths = [(claim, case.true(claim)) for claim in self.response.claims]
+        if self.used == "none" and not any(true for _, true in truths):
+            return False  # nothing claimed
+        either = any(claim.either and true for claim, true in truths)  # "red or blue": one of them is enough
+        for claim, true in truths:
+            if true is False and not (claim.either and (either or self.used == "abstain")):
                 evidence["grounded"] = f"not so: {_words(claim)}"
                 return False
         for d in [*self.response.named, *(d for ask in self.response.asks for d in (*ask.restrict, *ask.alternatives))]:
@@ -295,7 +305,7 @@ class Finding:
             return True
         if d.number is not None and case.true(Claim("count", d, value=d.number)) is False and not d.one:
             return False
-        if d.one and set(d.given()) <= case.asked:
+        if d.one and not d.definite and set(d.given()) <= case.asked:
             return True  # "red or blue?"
         found, unknown = case.find(d)
         return bool(found) or unknown or not case.complete or (not d.given() and bool(d.number))
@@ -307,7 +317,8 @@ class Finding:
         if right == "infer":
             return float(self.used in ("answer", "infer") and self.answers_reading(case.salient) == 1.0)
         if right == "enumerate":
-            return float(self.used == "enumerate" and len(self._matched()) == len(self.pairs))
+            sure = not any(either for _, _, either in self.pairs)
+            return float(self.used == "enumerate" and sure and len(self._matched()) == len(self.pairs))
         return None
 
     def gives(self, answer: object) -> bool:
@@ -320,6 +331,8 @@ class Finding:
         if not 0 <= reading < len(case.readings) or case.readings[reading][2] is None:
             return None
         objects, _, answer = case.readings[reading]
+        if self.whole and any(a != answer for _, _, a in case.readings):
+            return 0.0  # "both are red"
         if not self.gives(answer) or any(
             readings is not None and reading not in readings for readings, _, _ in self.pairs
         ):

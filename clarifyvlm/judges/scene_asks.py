@@ -1,6 +1,6 @@
 """What a clarifying question is worth: which readings a helpful user's reply to it can tell apart."""
 
-from clarifyvlm.judges.scene_facts import Case
+from clarifyvlm.judges.scene_facts import FIELDS, Case
 from clarifyvlm.judges.scene_phrases import Ask, Description
 from clarifyvlm.records import Object
 
@@ -31,16 +31,11 @@ def reply_key(case: Case, asks: list[Ask], reading: int) -> tuple | None:
                 key.append(fits_reading(case, d, objects) if d.given() else None)
         elif ask.open:
             hidden = case.asked
-            key += [
-                value_of(o, a)
-                for o in objects
-                for a in ("name", "color", "size", "pattern", "place")
-                if a not in hidden
-            ]
+            key += [case.word(o, a) for o in objects for a in FIELDS if a not in hidden]
             if "cells" not in hidden:
                 key += [o.id for o in objects]  # a place can be said as finely as it takes
         for dimension in sorted(ask.dimensions - case.asked):
-            key += [value_of(o, dimension) for o in objects]
+            key += [case.word(o, dimension) for o in objects if dimension in FIELDS]
     return tuple(key)
 
 
@@ -50,7 +45,3 @@ def fits_reading(case: Case, d: Description, objects: list[Object]) -> bool:
         return not d.unknown or case.is_question_word(d.unknown)
     found, unknown = case.find(d, case.targets) if not d.size or d.size not in ("max", "min") else case.find(d)
     return any(o in found for o in objects) or (not found and unknown)
-
-
-def value_of(o: Object, attribute: str):
-    return getattr(o, "place" if attribute == "cells" else attribute, None)

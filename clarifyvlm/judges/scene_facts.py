@@ -3,9 +3,6 @@
 Every check has four outcomes, for a picture may hide something and an annotation may miss something.
 """
 
-import re
-from functools import lru_cache
-
 from clarifyvlm.judges.lexicon import COLORS, KNOWN_NAMES, PATTERNS, TOKEN, cells_of, normalise, vocabulary
 from clarifyvlm.judges.scene_phrases import STARTS, Claim, Description, Phrases
 from clarifyvlm.records import Example, Object
@@ -81,6 +78,9 @@ class Case:
         phrases.load(tokens)
         i, best = 0, Description()
         while i < phrases.n:
+            if phrases.items[i] == ("rel", "how"):  # "how big"
+                i += 2
+                continue
             found = phrases.noun_phrase(i) if phrases.kind(i) in STARTS else None
             if found and (found[0].given() or found[0].unknown):
                 if found[0].given():
@@ -117,8 +117,9 @@ class Case:
             worst = min(worst, size)
         if d.hidden is not None and d.hidden not in o.hidden:
             return NO
-        if d.relation is not None and not self.related(o, *d.relation):
-            return NO
+        if d.relation is not None:
+            related = self.related(o, *d.relation)
+            worst = min(worst, related) if related != NO else NO
         return worst
 
     def size_fits(self, d: Description, o: Object) -> int:
@@ -134,8 +135,12 @@ class Case:
     def is_question_word(self, word: str) -> bool:
         return any(word.rstrip("s") == t.rstrip("s") for t in self.question_tokens)
 
-    def related(self, o: Object, relation: str, d: Description) -> bool:
-        for p in self.find(d)[0]:
+    def related(self, o: Object, relation: str, d: Description) -> int:
+        """Whether `o` is left of, above, larger than, ... something that `d` fits; no fact says what is near what."""
+        others = [p for p in self.find(d)[0] if p is not o]
+        if relation == "near":
+            return NOT_ANNOTATED if others else NO
+        for p in others:
             if p is not o:
                 (ox, oy), (px, py) = _center(o), _center(p)
                 holds = {
@@ -143,12 +148,20 @@ class Case:
                     "max": o.salience > p.salience, "min": o.salience < p.salience,
                 }  # fmt: skip
                 if holds.get(relation, False):
-                    return True
-        return False
+                    return YES
+        return NO
+
+    def word(self, o: Object, attribute: str) -> str | None:
+        """How one would say an attribute of `o`; a size in a photograph is relative to others of its class."""
+        if attribute == "size" and o.size is None:
+            return next((s for s in ("large", "small") if self.size_fits(Description(size=s), o) == YES), None)
+        return None if attribute in o.hidden else getattr(o, FIELDS[attribute])
 
     def pool(self, d: Description | None) -> list[Object]:
         """Where to look: "it" and "the large one" stand for what the question is about."""
         if d is None or d.one:
+            if d is not None and d.given() and self.example.ambiguity.type == "lexical":
+                return self.objects  # which objects are meant is what the word leaves open
             if self.targets:
                 return self.targets
             if self.question.name is None and not self.question.unknown:
@@ -173,7 +186,7 @@ class Case:
 
     def true(self, claim: Claim) -> bool | None:
         """Whether a claim holds; None where facts cannot say (a color in an annotation without colors)."""
-        if claim.possible:
+        if claim.possible and claim.kind in ("exists", "count"):
             return None
         d = claim.subject
         match claim.kind:
@@ -295,11 +308,6 @@ class Case:
             if asked != value and not (attribute == "size" and {asked, value} <= {"large", "max"}):
                 return False
         return bool(d.given())
-
-
-@lru_cache(maxsize=1)
-def _spaces() -> re.Pattern:
-    return re.compile(r"\s+")
 
 
 def _area(o: Object) -> float:

@@ -204,13 +204,13 @@ class Phrases:
         while True:
             j = i
             while self.kind(j) in ("prep", "(", "with", "of") or (
-                self.kind(j) == "det" and j > i and self.kind(j + 1) in ("L", "R", "c", "s", "t")
+                self.kind(j) == "det" and j > i and self.kind(j + 1) in ("L", "R", "c", "s", "t", "pic")
             ):
                 j += 1
             k = self.kind(j)
             if k == "L" and d.cells is None:
                 d.cells = self.items[j][1]
-            elif k == "R" and d.relation is None and (found := self.noun_phrase(j + 1)):
+            elif k == "R" and d.relation is None and (found := self.related_phrase(j)):
                 d.relation, j = (self.items[j][1], found[0]), found[1] - 1
             elif k in ("c", "t") and j > i and getattr(d, SLOTS[k]) is None:
                 setattr(d, SLOTS[k], self.items[j][1])
@@ -226,6 +226,12 @@ class Phrases:
             i = j + 1
             if self.kind(i) == "," and self.kind(j - 1) == "(" or (self.kind(i) == "," and self.kind(j - 2) == "("):
                 i += 1
+
+    def related_phrase(self, i: int) -> tuple[Description, int] | None:
+        """The noun phrase after the relation at i: "next to the square", "left of the square"."""
+        while self.kind(i + 1) in ("of", "prep"):
+            i += 1
+        return self.noun_phrase(i + 1)
 
     def _relative(self, d: Description, i: int) -> int | None:
         """ "that is large": attributes after the copula; None where it is no such clause."""

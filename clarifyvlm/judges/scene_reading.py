@@ -84,9 +84,9 @@ def _sentence(reader: "_Reader", tokens: list[str], end: str) -> None:
         onset = _ONSET.search(text)
         if onset:
             reader.statement(text[: onset.start()].split())
-            if not _CHAT.search(text[onset.start() :]):
+            if not _CHAT.search(text):
                 reader.ask(text[onset.start() :].split())
-        else:
+        elif not _CHAT.search(text):
             reader.elliptic(tokens)
         return None
     request = _REQUEST.search(text) or _NEED.search(text)

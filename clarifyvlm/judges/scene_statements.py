@@ -177,6 +177,9 @@ class Statements(Phrases):
         """After "no": the phrase denied, and others joined to it; "no object is a star" denies a star."""
         if self.kind(i) == "attr":
             return i + 1
+        if self.kind(i) in (None, "pic", "prep", "such"):  # "There is no.", "no such thing"
+            self.add("deny", None)
+            return i + 2 if self.kind(i) == "such" else i
         while found := (self.noun_phrase(i) if self.kind(i) in (*STARTS, "unk") else None):
             d, i = found
             if self.kind(i) == "cop" and self.kind(i + 1) not in (
@@ -261,13 +264,11 @@ class Statements(Phrases):
         j = i
         while self.kind(j) in ("with", "for", "prep"):
             j += 1
-        if self.kind(j) != "det":
-            return i
-        if self.kind(j + 1) == "attr":
+        if self.kind(j) != "det" or self.kind(j + 1) == "attr":
             return i
         found = self.noun_phrase(j)
         if not found or not found[0].definite or not found[0].given():
-            return i
+            return found[1] if found and self.kind(found[1]) not in ("cop", "modal") else i  # "it assumes a star"
         d, end = found
         if self.kind(end) in ("cop", "modal", "not", "poss", "as", "mean") or (
             self.kind(end) == "prep" and self.kind(end + 1) == "mean"
@@ -378,6 +379,8 @@ class Statements(Phrases):
             if self.kind(i + 1) == "attr":
                 return self._property(i + 1, d)
             return i + 1
+        if k == "mean" and self.kind(i + 1) != "cop":  # "if it means red"
+            return self._named(i + 1)
         if k == "mean":  # "the star you mean is red"
             i += 1
             k, v = self.items[i] if i < self.n else (None, None)
@@ -447,6 +450,7 @@ class Statements(Phrases):
         if named is not None and (named.given() or named.unknown):
             self.subject = named if len(subjects) == 1 and not named.plural else None
         negated, either, first = self.negated, False, True
+        began = len(self.response.claims)
         while i < self.n:
             k, v = self.items[i]
             if k in _LISTED:
@@ -459,6 +463,11 @@ class Statements(Phrases):
                     negated = False
                 while self.kind(j) in ("not", "modal", "but"):
                     negated, j = negated or self.kind(j) == "not", j + 1
+                if j > i + 1 and self._opens_clause(j):
+                    break
+                if gap := self._gapped(j, began):
+                    i = gap
+                    continue
                 if self.kind(j) not in (*STARTS, "hid", "attr") or (k == "," and self.kind(j) == "for"):
                     break
                 i = j
@@ -495,7 +504,14 @@ class Statements(Phrases):
                 i += 1
             elif k in ("attr", "det") and self.kind(i + 1) in ("pic", "R", "of", None) or k == "attr":
                 i += 1
-            elif k == "R" and (found := self.noun_phrase(i + 1)):
+            elif k == "prep" and self.kind(i + 1) in ("det", "n", "g") and (found := self.noun_phrase(i + 1)):
+                if found[0].given() and not found[0].name:
+                    i += 1
+                    continue
+                for s in subjects:  # "on the bench": no fact says so
+                    self.add("attribute", s, attribute="relation", value=("near", found[0]), negated=negated)
+                i = found[1]
+            elif k == "R" and (found := self.related_phrase(i)):
                 for s in subjects:
                     self.add("attribute", s, attribute="relation", value=(v, found[0]), negated=negated, either=either)
                 i = found[1]
@@ -519,5 +535,34 @@ class Statements(Phrases):
             else:
                 break
             first = False
+        self._distribute(began)
         self.negated = self.possible = False
         return i
+
+    def _gapped(self, i: int, began: int) -> int | None:
+        """ "The star is red, the circle blue": a clause without its copula. Adds its claims; where it ends."""
+        found = self.noun_phrase(i) if self.kind(i) == "det" else None
+        if not found or len(self.response.claims) == began:
+            return None
+        d, end = found
+        last = self.response.claims[-1].attribute
+        if not d.definite or last is None:
+            return None
+        if last == "cells" and d.cells and (d.name or d.color or d.size or d.other):
+            self._attributes(d.without("cells"), Description(cells=d.cells))
+            return end
+        value = self.noun_phrase(end) if self.kind(end) in ("c", "s", "t", "prep", "L") else None
+        if value and last in value[0].given() and not value[0].name:
+            self._attributes(d, value[0])
+            return value[1]
+        return None
+
+    def _distribute(self, began: int) -> None:
+        """ "The stars are red and blue": each value holds for some of them, not for all."""
+        claims = [c for c in self.response.claims[began:] if c.kind == "attribute" and c.subject is not None]
+        for claim in claims:
+            same = [c for c in claims if c.subject is claim.subject and c.attribute == claim.attribute]
+            if len(same) > 1 and claim.subject.plural:
+                spread = claim.subject.without("plural", "whole")
+                for c in same:
+                    c.subject = spread
