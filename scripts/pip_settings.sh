@@ -6,13 +6,14 @@ pip_setting() { # pip_setting find-links -> the value pip would use (several are
     variable=PIP_$(printf %s "$name" | tr 'a-z-' 'A-Z_')
     value=${!variable:-}
     if [ -z "$value" ]; then
-        value=$("$PYTHON" -m pip config list 2>/dev/null | sed -n "s/^\(global\|install\)\.$name='\(.*\)'$/\2/p" | tail -n 1)
+        value=$(sed -n -E "s/^(global|install)\.$name='(.*)'$/\2/p" <<<"$_pip_config" | tail -n 1)
     fi
     printf '%s' "${value//\\n/ }"
 }
 
 pip_settings_to_uv() {
-    local find_links index_url extra_index_url cert
+    local find_links index_url extra_index_url cert _pip_config
+    _pip_config=$("$PYTHON" -m pip config list 2>/dev/null) || true
     find_links=$(pip_setting find-links)
     index_url=$(pip_setting index-url)
     extra_index_url=$(pip_setting extra-index-url)
