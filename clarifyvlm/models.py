@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 import re
 import struct
 import warnings
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+HUB_TIMEOUT_S = 10
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -48,11 +48,12 @@ def model_label(path: str | Path) -> str:
 def check_checkpoint(path: str | Path) -> None:
     """Raise UserError when `path` cannot be an image-text-to-text checkpoint: absent, empty, torn or text-only.
 
-    Looks at names, JSON files and safetensors headers only. A hub name passes; `load` asks the hub.
+    Looks at names, JSON files and safetensors headers only; for a hub name, asks the hub once whether it has it.
     """
     path = Path(path)
     if not path.exists():
         _check_hub_name(str(path))
+        _ask_hub(str(path))
         return
     if not path.is_dir():
         raise UserError(f"{path} is a file; a model is a directory with config.json or {ADAPTER_CONFIG} in it.")
@@ -116,6 +117,40 @@ def _check_hub_name(name: str) -> None:
     first = name.split("/")[0]
     if not HUB_NAME.fullmatch(name) or first in (".", "..", "~", "runs", "models") or Path(first).is_dir():
         raise UserError(f"no model directory {name}. Give the path of a checkpoint, or a hub name (owner/model).")
+
+
+def _ask_hub(name: str) -> dict:
+    """from_pretrained's options for a hub model: from the hub, or from the cache when there is no network.
+
+    One request with a deadline; from_pretrained itself would retry each file for half a minute.
+    """
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError
+
+    cached = isinstance(try_to_load_from_cache(name, "config.json"), str)
+    try:
+        info = HfApi().model_info(name, timeout=HUB_TIMEOUT_S)
+    except HfHubHTTPError as error:
+        if cached:
+            return {"local_files_only": True}
+        raise UserError(
+            f"the hub does not give {name} ({_first_line(error)}). Check the name; a gated or private "
+            "model needs `hf auth login`."
+        ) from error
+    except Exception as error:  # whatever the HTTP library raises when there is no network
+        if cached:
+            return {"local_files_only": True}
+        raise UserError(
+            f"cannot reach the hub for the model {name} ({_first_line(error)}). Without a network, give a "
+            f"local path: copy the model to this machine (`hf download {name} --local-dir DIR` where there is one) and "
+            "pass --model_name_or_path DIR."
+        ) from error
+    if any(file.rfilename == ADAPTER_CONFIG for file in info.siblings or []):
+        raise UserError(
+            f"{name} is an adapter on the hub, whose weights can only be checked in a local directory: "
+            f"`hf download {name} --local-dir DIR`, then --model_name_or_path DIR."
+        )
+    return {}
 
 
 def _unfinished(path: Path) -> str:
@@ -193,20 +228,20 @@ def load(
         raise UserError(f"{path} is an adapter on the adapter {base}; merge the inner one into its base first.")
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    options = {"local_files_only": True} if Path(base).is_dir() else {}
+    options = {"local_files_only": True} if Path(base).is_dir() else _ask_hub(base)
     try:
         model, info = AutoModelForImageTextToText.from_pretrained(
             base, dtype=dtype, output_loading_info=True, **options
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise _load_error(base, error, adapter=path if is_adapter(path) else None) from error
+        raise _load_error(base, error) from error
     faults = [f"{len(keys)} weights {what} ({', '.join(sorted(map(str, keys))[:3])}, ...)" for what, keys in (
         ("are missing from the file", info["missing_keys"]),
         ("have another shape", info["mismatched_keys"]),
     ) if keys]  # fmt: skip
     if faults:
         raise UserError(f"{base}: the weights do not fit the config: {'; '.join(faults)}.")
-    processor = _load_processor(path, base)
+    processor = _load_processor(path, base, options)
     if is_adapter(path):
         model = _attach(model, Path(path), trainable)
         model.peft_config["default"].base_model_name_or_path = base
@@ -214,14 +249,13 @@ def load(
     return (model.train() if trainable else model.eval()), processor
 
 
-def _load_processor(path: str | Path, base: str):
+def _load_processor(path: str | Path, base: str, base_options: dict):
     from transformers import AutoProcessor
 
     own = Path(path).is_dir() and any(
         (Path(path) / name).is_file() for name in ("processor_config.json", "preprocessor_config.json")
     )
-    source = str(path) if own else base
-    options = {"local_files_only": True} if Path(source).is_dir() else {}
+    source, options = (str(path), {"local_files_only": True}) if own else (base, base_options)
     try:
         processor = AutoProcessor.from_pretrained(source, **options)
     except ImportError as error:
@@ -248,7 +282,7 @@ def _attach(model, path: Path, trainable: bool):
             warnings.simplefilter("ignore")  # "Found missing adapter keys": an error below, not a warning
             model = PeftModel.from_pretrained(model, str(path), is_trainable=trainable)
     except (ValueError, RuntimeError) as error:
-        raise UserError(f"the adapter {path} does not fit its base: {str(error).strip().splitlines()[0]}") from error
+        raise UserError(f"the adapter {path} does not fit its base: {_first_line(error)}") from error
     expected = set(get_peft_model_state_dict(model, save_embedding_layers=False))
     found = set(safetensors_keys(path / ADAPTER_WEIGHTS))
     embeddings = {key for key in found if "embed_tokens" in key or "lm_head" in key}
@@ -275,21 +309,11 @@ def merged(model):
     return model
 
 
-def _load_error(name: str, error: Exception, adapter: str | Path | None = None) -> UserError:
-    first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    if not Path(name).is_dir() and adapter is not None:
-        return UserError(
-            f"cannot get the model {name}, the base of the adapter {adapter}, from the hub: {first}\n"
-            f"Without a network, copy it to this machine and write its path in {Path(adapter) / ADAPTER_CONFIG} "
-            "(base_model_name_or_path)."
-        )
-    if not Path(name).is_dir():
-        offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
-        return UserError(
-            f"cannot get the model {name} from the hub{offline}: {first}\nWithout a network, give a local path: copy "
-            f"the model to this machine (`hf download {name} --local-dir DIR` where there is one) and pass "
-            "--model_name_or_path DIR."
-        )
+def _load_error(name: str, error: Exception) -> UserError:
     if "Unrecognized configuration class" in str(error):
         return UserError(f"{name} is not an image-text-to-text model (text-only?); give a vision-language model.")
-    return UserError(f"cannot load {name}: {first}")
+    return UserError(f"cannot load {name}: {_first_line(error)}")
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -95,7 +95,7 @@ def test_base_of_an_adapter_is_found_beside_it(tmp_path, tiny_model_dir, tiny_ad
     with pytest.raises(UserError, match="run/tiny/gone.*adapter_config.json"):
         models.check_checkpoint(adapter)
     edit_json(adapter / "adapter_config.json", base_model_name_or_path="owner/gone")
-    with pytest.raises(UserError, match="(?s)owner/gone.*base of the adapter"):
+    with pytest.raises(UserError, match="(?s)base model of the adapter.*owner/gone.*--local-dir"):
         models.load(adapter, device="cpu")
 
 
@@ -184,9 +184,22 @@ def test_wrong_paths_and_hub_names(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="is a file"):
         models.load(tmp_path / "file")
-    models.check_checkpoint("owner/model")
-    with pytest.raises(UserError, match="(?s)owner/model.*--local-dir"):
+    with pytest.raises(UserError, match="owner/model.*--local-dir"):
         models.load("owner/model", device="cpu")
+
+
+def test_no_network_is_said_within_seconds(monkeypatch):
+    """A minute of retries, one per file, before the user learns that a local path is needed."""
+
+    def no_network(*args, **kwargs):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    began = time.monotonic()
+    with pytest.raises(UserError, match="cannot reach the hub.*--local-dir"):
+        models.check_checkpoint("owner/model")
+    assert time.monotonic() - began < 5
 
 
 def test_processor_that_needs_torchvision_says_so(tiny_model_dir, copy):
