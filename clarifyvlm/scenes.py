@@ -61,7 +61,12 @@ class World:
 
 
 TINY_WORLD = World(
-    names=NAMES[:4], colors=tuple(COLORS)[:8], sizes=("small", "large"), patterns=("solid",), max_objects=6, image_size=96
+    names=NAMES[:4],
+    colors=tuple(COLORS)[:8],
+    sizes=("small", "large"),
+    patterns=("solid",),
+    max_objects=6,
+    image_size=96,
 )
 
 
@@ -187,9 +192,9 @@ def outline(name: str, x: float, y: float, r: float) -> list[tuple[float, float]
             return ring(6, 0.0)
         case "cross":
             a, b = 0.36 * r, 0.96 * r
-            return [(x + dx, y + dy) for dx, dy in (
-                (-a, -b), (a, -b), (a, -a), (b, -a), (b, a), (a, a), (a, b), (-a, b), (-a, a), (-b, a), (-b, -a), (-a, -a)
-            )]  # fmt: skip
+            quarter = [(-a, -a), (-a, -b), (a, -b)]
+            turned = [[(dx, dy), (-dy, dx), (-dx, -dy), (dy, -dx)] for dx, dy in quarter]
+            return [(x + turned[j][i][0], y + turned[j][i][1]) for i in range(4) for j in range(3)]
         case "heart":
             points = []
             for i in range(48):
