@@ -70,7 +70,12 @@ class _Pool:
         columns = [(v, d) for v, d in columns if not np.isnan(v).all()]
         if not columns:
             return float("nan"), np.empty(0)
-        return float(np.mean([np.nanmean(v) for v, _ in columns])), np.nanmean([d for _, d in columns], axis=0)
+        draws = np.array([d for _, d in columns])
+        with np.errstate(invalid="ignore"):  # a draw may have none of them
+            return (
+                float(np.mean([np.nanmean(v) for v, _ in columns])),
+                np.nansum(draws, axis=0) / np.sum(~np.isnan(draws), axis=0),
+            )
 
 
 def measure(
