@@ -24,7 +24,7 @@ COLORS = {w: w for w in "red orange yellow green blue purple pink brown black wh
 SIZES = {
     "large": "large", "big": "large", "huge": "large", "larger": "max", "bigger": "max", "largest": "max",
     "biggest": "max", "small": "small", "little": "small", "tiny": "small", "smaller": "min", "smallest": "min",
-    "medium": "medium", "mid": "medium",
+    "medium": "medium", "mid": "medium", "prominent": "max", "salient": "max", "dominant": "max",
 }  # fmt: skip
 PATTERNS = {
     "solid": "solid", "plain": "solid", "filled": "solid", "striped": "striped", "stripes": "striped",
@@ -70,12 +70,12 @@ _FUNCTION_WORDS = {
     "pron": "it they them he she",
     "other": "other others another remaining otherwise else rest second latter",
     "cop": "is are was were be being been looks look seems seem appears appear stays lies sits stands stand lie sit",
-    "not": "not never neither nor hardly",
+    "not": "not never neither hardly",
     "no": "no",
     "none": "none nobody",
     "nothing": "nothing",
     "and": "and also",
-    "or": "or",
+    "or": "or nor",
     "but": "but however while whereas though although yet whilst",
     "there": "there",
     "see": "see find spot notice show shows contain contains depict depicts display displays include includes has have "
@@ -95,8 +95,8 @@ _FUNCTION_WORDS = {
     "least": "least",
     "know": "tell say know determine identify recognize recognise decide distinguish discern make judge told determined "
     "known identified recognized recognised judged",
-    "unsure": "unsure uncertain unclear unknown impossible unable hard difficult unanswerable sure certain clear",
-    "mean": "mean means meant meaning refer refers referring asking ask talking interested intend intended",
+    "unsure": "idea clue unsure uncertain unclear unknown impossible unable hard difficult unanswerable sure certain clear",
+    "mean": "mean means meant meaning refer refers referring asking ask talking interested intend intended mind",
     "take": "read reading take taking took understand understood interpret interpreting treat treating",
     "such": "such",
     "assume": "assume assumes presumes presupposes supposes assuming presumably presume presuming suppose supposing guess guessing go going choose choosing "
@@ -114,7 +114,7 @@ HIDING = {
 ATTRIBUTES = {
     "color": "color", "colour": "color", "colors": "color", "colours": "color", "hue": "color", "shape": "name",
     "shapes": "name", "form": "name", "kind": "name", "type": "name", "size": "size", "sizes": "size",
-    "position": "place", "place": "place", "location": "place", "pattern": "pattern", "texture": "pattern",
+    "position": "place", "place": "place", "location": "place", "spot": "place", "side": "place", "pattern": "pattern", "texture": "pattern",
     "number": "count", "amount": "count",
 }  # fmt: skip
 GENERIC = {"object": 0, "objects": 1, "thing": 0, "things": 1, "item": 0, "items": 1, "figure": 0, "figures": 1,
@@ -282,6 +282,7 @@ def cells_of(place: str) -> frozenset[str]:
     return found[0][1] if found else frozenset()
 
 
+CORNERS = frozenset(("top left", "top right", "bottom left", "bottom right"))
 _AFTER_ADVERB = ("in", "at", "there", "here", "next", "above", "below", "under", "beside", "now")
 
 
@@ -319,7 +320,9 @@ def items_of(tokens: list[str], words: Vocabulary) -> list[tuple]:
             items.append(found[0])
             i = found[1]
             continue
-        if word in RELATIONS:
+        if word == "corner":
+            items.append(("attr", "place") if tokens[i - 1 : i] in (["which"], ["what"]) else ("L", CORNERS))
+        elif word in RELATIONS:
             items.append(("R", RELATIONS[word]))
         elif word == "colorless":
             items.append(("unk", word))

@@ -39,7 +39,7 @@ from collections.abc import Sequence
 from clarifyvlm.judges.lexicon import TOKEN, normalise
 from clarifyvlm.judges.scene_asks import question_value
 from clarifyvlm.judges.scene_facts import Case
-from clarifyvlm.judges.scene_phrases import Claim, Description, Response
+from clarifyvlm.judges.scene_phrases import Ask, Claim, Description, Response
 from clarifyvlm.judges.scene_reading import read
 from clarifyvlm.records import Example, Prediction, Verdict
 
@@ -107,10 +107,21 @@ class Finding:
         for claim in self.response.claims:
             self._read(claim)
         self.pairs = _merged(self.pairs)
+        if self.response.depends:
+            self.pairs = [(readings, value, False) for readings, value, _ in self.pairs]
+        self.response.asks = [ask for ask in self.response.asks if not self._asks_nothing(ask)]
         self.used = self._strategy()
 
     def _is_echo(self, text: str) -> bool:
         return len(text) < 400 and TOKEN.findall(normalise(text)) == self.case.question_tokens
+
+    def _asks_nothing(self, ask: Ask) -> bool:
+        """ "That star? It is red.", "What star? There is none.": repeats the question's words, and goes on."""
+        named = self.case.question.given()
+        plain = all(a in named for d in (*ask.alternatives, *ask.restrict) for a in d.given())
+        if ask.elliptic:
+            return plain and bool(self.pairs or self.denied)
+        return self.denied and plain and not ask.means and not ask.dimensions
 
     # --- what is answered
 
@@ -132,6 +143,8 @@ class Finding:
                 about = d is None or d.one or case.consistent(d, ignore=frozenset(value))
                 if about and any(q.get(a) == v for a, v in value.items()) and not case.asked & set(value):
                     self.denied = True
+            elif self._contradicts_question(claim):
+                self.denied = True
             elif claim.attribute in case.asked and self._on_target(d):
                 self._answer(d, claim.attribute, claim.value, claim.either)
         elif claim.kind == "yesno":
@@ -139,6 +152,14 @@ class Finding:
                 self.pairs.append((None, claim.value, False))
         elif claim.kind in ("exists", "fragment", "count"):
             self._read_mention(claim, d)
+
+    def _contradicts_question(self, claim: Claim) -> bool:
+        """ "The star is blue", asked about a red star that is not there."""
+        case, d = self.case, claim.subject
+        asked = case.question.given().get(claim.attribute)
+        if case.targets or asked is None or claim.attribute in case.asked or claim.attribute in ("cells", "relation"):
+            return False
+        return asked != claim.value and case.consistent(d or Description(), ignore=frozenset([claim.attribute]))
 
     def _read_mention(self, claim: Claim, d: Description | None) -> None:
         case = self.case
@@ -156,6 +177,8 @@ class Finding:
             )
             if not at_least and not part and (d is None or self._on_target(d)):
                 self._answer(d, "count", number, claim.either)
+            elif at_least and d.one and claim.kind == "count" and not d.given():
+                self.pairs.append((None, f"at least {number}", False))
             return
         if d is None:
             return
@@ -290,6 +313,8 @@ class Finding:
             return False  # nothing claimed
         either = any(claim.either and true for claim, true in truths)  # "red or blue": one of them is enough
         for claim, true in truths:
+            if claim.kind == "hidden" and self.denied and not case.targets:
+                continue  # "so it has no color"
             if true is False and not (claim.either and (either or self.used == "abstain")):
                 evidence["grounded"] = f"not so: {_words(claim)}"
                 return False
@@ -376,7 +401,11 @@ def _merged(pairs: list) -> list:
         if pair in kept:
             continue
         vaguer = isinstance(value, frozenset) and any(
-            p is not pair and p[0] in (readings, None) and isinstance(p[1], frozenset) and p[1] < value for p in pairs
+            p is not pair
+            and (readings is None or p[0] in (readings, None))
+            and isinstance(p[1], frozenset)
+            and p[1] < value
+            for p in pairs
         )
         same = any(p is not pair and p[1] == value and p[0] is not None and readings is None for p in pairs)
         if not vaguer and not same:
@@ -387,7 +416,10 @@ def _merged(pairs: list) -> list:
 def _phrase(d: Description | None) -> str:
     if d is None:
         return "it"
-    words = [d.size, d.pattern, d.color, d.name or d.unknown or "one"]
+    words = [
+        " or ".join(w) if isinstance(w, tuple) else w
+        for w in (d.size, d.pattern, d.color, d.name or d.unknown or "one")
+    ]
     place = " at " + "/".join(sorted(d.cells)) if d.cells else ""
     return " ".join(w for w in words if w) + place
 

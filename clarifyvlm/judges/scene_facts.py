@@ -3,8 +3,21 @@
 Every check has four outcomes, for a picture may hide something and an annotation may miss something.
 """
 
-from clarifyvlm.judges.lexicon import COLORS, KNOWN_NAMES, PATTERNS, TOKEN, cells_of, normalise, vocabulary
+from difflib import get_close_matches
+
+from clarifyvlm.judges.lexicon import (
+    COCO_NAMES,
+    COLORS,
+    KNOWN_NAMES,
+    PATTERNS,
+    SHAPES,
+    TOKEN,
+    cells_of,
+    normalise,
+    vocabulary,
+)
 from clarifyvlm.judges.scene_phrases import STARTS, Claim, Description, Phrases
+from clarifyvlm.queries import MISSPELLINGS
 from clarifyvlm.records import Example, Object
 
 YES, NO, NOT_ANNOTATED, HIDDEN = 1, 0, -1, -2
@@ -16,6 +29,7 @@ KIND_ATTRIBUTES = {
     "color": "color", "shape": "name", "name": "name", "size": "size", "pattern": "pattern", "position": "cells",
     "place": "cells", "count": "count", "existence": "yesno",
 }  # fmt: skip
+_GUESSABLE = (*COLORS, *SHAPES, *COCO_NAMES)
 FIELDS = {"cells": "place", "name": "name", "color": "color", "size": "size", "pattern": "pattern"}
 
 
@@ -66,6 +80,7 @@ class Case:
         self.targets = list({o.id: o for objects, _, _ in self.readings for o in objects}.values())
         self.question_tokens = TOKEN.findall(normalise(example.question))
         self.question = self._describe(self.question_tokens)
+        self.guesses = guesses_of(self.question_tokens, self.words.one.get)
         self.salient = max(
             range(len(self.readings)),
             key=lambda r: max((o.salience for o in self.readings[r][0]), default=0.0),
@@ -96,7 +111,7 @@ class Case:
         worst = YES
         if d.unknown and not self.is_question_word(d.unknown):
             return NO
-        if d.name is not None and d.name != o.name:
+        if d.name is not None and not is_one_of(o.name, d.name):
             if "name" not in o.hidden:
                 return NO
             worst = HIDDEN
@@ -108,7 +123,7 @@ class Case:
                 has = getattr(o, attribute)
                 if has is None:
                     worst = HIDDEN if attribute in o.hidden or worst == HIDDEN else NOT_ANNOTATED
-                elif has != wanted:
+                elif not is_one_of(has, wanted):
                     return NO
         if d.size is not None and d.size not in ("max", "min"):
             size = self.size_fits(d, o)
@@ -286,7 +301,7 @@ class Case:
         q = self.question
         for attribute in ("name", "color", "size", "pattern"):
             mine, asked = getattr(d, attribute), getattr(q, attribute)
-            if attribute not in ignore and mine is not None and asked is not None and mine != asked:
+            if attribute not in ignore and mine is not None and asked is not None and not is_one_of(asked, mine):
                 return False
         return not (d.cells and q.cells and "cells" not in ignore and not d.cells & q.cells)
 
@@ -301,6 +316,8 @@ class Case:
             return True
         for attribute, value in d.given().items():
             asked = q.get(attribute)
+            if asked is None and attribute != "cells" and is_guess(value, self.guesses):
+                continue
             if attribute == "cells" and asked is not None and asked <= value:
                 continue
             if attribute == "relation" and asked is not None:
@@ -308,6 +325,27 @@ class Case:
             if asked != value and not (attribute == "size" and {asked, value} <= {"large", "max"}):
                 return False
         return bool(d.given())
+
+
+def is_one_of(value, wanted) -> bool:
+    """Whether `value` is what a phrase says; "green or red" is a tuple."""
+    return value in wanted if isinstance(wanted, tuple) else value == wanted
+
+
+def is_guess(value, guesses: frozenset[str]) -> bool:
+    """Whether every word of a phrase's value could be meant by the misspelt word."""
+    return set(value if isinstance(value, tuple) else (value,)) <= guesses
+
+
+def guesses_of(tokens: list[str], known) -> frozenset[str]:
+    """The words that the misspelt ones among `tokens` could stand for."""
+    found: set[str] = set()
+    for token in tokens:
+        if token in MISSPELLINGS:
+            found |= set(MISSPELLINGS[token])
+        elif known(token) is None and len(token) > 3:
+            found |= set(get_close_matches(token, _GUESSABLE, n=3, cutoff=0.6))
+    return frozenset(found)
 
 
 def _area(o: Object) -> float:

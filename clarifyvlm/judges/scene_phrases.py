@@ -72,6 +72,8 @@ class Ask:
     dimensions: set[str] = field(default_factory=set)
     alternatives: list[Description] = field(default_factory=list)
     restrict: list[Description] = field(default_factory=list)
+    means: bool = False  # "do you mean"
+    elliptic: bool = False  # no verb: "The star?"
 
 
 @dataclass(slots=True)
@@ -80,6 +82,7 @@ class Response:
     named: list[Description] = field(default_factory=list)  # readings named: "I take you to mean ..."
     asks: list[Ask] = field(default_factory=list)
     unsure: bool = False  # "I cannot tell"
+    depends: bool = False  # "it depends on which star": what is joined by "or" is a list, not a doubt
 
 
 SLOTS = {"c": "color", "s": "size", "t": "pattern", "L": "cells", "hide": "hidden"}
@@ -98,7 +101,7 @@ class Phrases:
         self.negated = self.possible = False  # of the clause being read
 
     def kind(self, i: int) -> str | None:
-        return self.items[i][0] if i < self.n else None
+        return self.items[i][0] if 0 <= i < self.n else None
 
     def load(self, tokens: list[str]) -> None:
         self.items = items_of(tokens, self.words)
@@ -148,6 +151,8 @@ class Phrases:
             elif k == "than" and self.kind(i + 1) == "#":
                 pass
             elif k in SLOTS and getattr(d, SLOTS[k]) is None:
+                if self._either_of(i, k):  # "the green or red object"
+                    v, i = (v, self.items[i + 2][1]), i + 2
                 setattr(d, SLOTS[k], v)
             elif k in ("and", ",") and self._joins(i, d):
                 pass
@@ -155,6 +160,9 @@ class Phrases:
                 d.name, plural = v
                 d.plural = d.plural or plural
                 headed = True
+                counted = d.plural or self.kind(start - 1) == "no" or self.kind(start - 1) == "rel"
+                if counted and self.kind(i + 1) == "or" and self.kind(i + 2) == "n":  # "two stars or squares"
+                    d.name, i = (d.name, self.items[i + 2][1][0]), i + 2
                 i += 1
                 break
             elif k == "g":
@@ -180,6 +188,12 @@ class Phrases:
             d.one = True
         i = self._post_modifiers(d, i)
         return d, i
+
+    def _either_of(self, i: int, kind: str) -> bool:
+        """Whether the attribute at i is one of two that a noun may have: "green or red object"."""
+        if self.kind(i + 1) != "or" or self.kind(i + 2) != kind:
+            return False
+        return self.kind(i + 3) in ("n", "g") or (self.kind(i + 3) == "#" and self.items[i + 3][1] == 1)
 
     def _is_pronoun_one(self, i: int, start: int) -> bool:
         """Whether the number at i is the pronoun "one": "the one", "a red one", "one at the top left is"."""
@@ -219,7 +233,7 @@ class Phrases:
                 if end is None:
                     return i
                 j = end - 1
-            elif k == "pic" and j > i:
+            elif k == "pic" and (j > i or self.items[j][1] == "here"):
                 pass
             else:
                 return i

@@ -25,7 +25,7 @@ _ONSET = re.compile(
 )
 _CHAT = re.compile(
     r"\b(?:how (?:can|may) i|anything else|something else|why|does that help|is that (?:ok|right|correct|clear)|know more|what do "
-    r"you think|can i help|need anything|what is (?:this|that|going on)|want (?:me )?to)\b"
+    r"you think|can i help|need anything|what is (?:this|that|going on)|want me to)\b"
 )
 _REQUEST = re.compile(
     r"(?:^|(?<=, )|(?<=: )|(?<=\bso )|(?<=\band )|(?<=\bbut )|(?<=\bthen ))(?:(?:could|can|would|will) you|(?:do|did) you mean|"
@@ -35,11 +35,13 @@ _REQUEST = re.compile(
     r"which (?:one|ones|of)\b|what do you mean|where is the (?:\w+ ){0,4}you mean)\b"
 )
 _NEED = re.compile(
-    r"\b(?:(?:need|have|want|like|must|got) (?:to )?(?:know|be told|hear)|(?:not|un) ?(?:sure|clear|certain|obvious)|unclear|"
+    r"\b(?:(?:need|have|want|like|must|got) (?:to )?(?:know|be told|hear|tell me|say|specify)|(?:not|un) ?(?:sure|clear|certain|obvious)|unclear|"
     r"uncertain|(?:do|can|could|would) not (?:know|tell|say|see)|depends on|wonder(?:ing)?|ambiguous)\b"
     r"(?:(?: \w+){0,3}? (?:which|what|who|where|whether|if)\b.*\b(?:you|meant|intended)\b|(?: on)? which\b(?! (?:color|size|shape|place))"
     r"(?! is| are)| (?:on )?what you mean)|\bneed (?:some )?more (?:information|details?|context)\b"
 )
+_AGREEMENT = re.compile(r"^(?:yes , )?(?:you are|that is|this is) (?:right|correct|true)$")
+_CHOOSE = frozenset(("specify", "identify", "name", "indicate", "choose", "pick", "point", "select", "clarify"))
 _ENDS = frozenset(".!?;\n")
 
 
@@ -75,6 +77,9 @@ def _sentences(text: str):
 
 def _sentence(reader: "_Reader", tokens: list[str], end: str) -> None:
     text = " ".join(tokens)
+    if _AGREEMENT.search(text):
+        return None
+    reader.response.depends |= "depend" in text
     if end == "?":
         tag = _TAG.search(text)
         if tag and tag.start() > 0:
@@ -116,6 +121,7 @@ class _Reader(Statements):
         has_or = any(k == "or" for k, _ in self.items)
         means = any(k == "mean" for k, _ in self.items)
         after_which = False
+        ask.open = not _CHOOSE.isdisjoint(tokens)
         while i < self.n:
             k, v = self.items[i]
             if k == "rel":
@@ -153,9 +159,10 @@ class _Reader(Statements):
                     ask.alternatives.append(d)
                 after_which = False
                 continue
-            if k == "unk" and v in _PARTS:
-                ask.dimensions.add("cells")
             i += 1
+        ask.means = means
+        if not _CHOOSE.isdisjoint(tokens) and not ask.restrict and not any(k == "rel" for k, _ in self.items):
+            ask.open = False  # "please clarify": what?
         if _is_about_fact(tokens) and not ask.open:  # "Is it red?"
             ask.alternatives += [d for d in ask.restrict if d.one and d not in ask.alternatives]
         self.response.asks.append(ask)
@@ -169,6 +176,7 @@ class _Reader(Statements):
             self.statement(tokens)
         elif self.items and any(k in STARTS for k, _ in self.items):
             self.ask(["you", "mean", *tokens])
+            self.response.asks[-1].elliptic = True
 
     def rhetorical(self, tokens: list[str]) -> None:
         """ "Isn't it red?" (tokens without "not"): read as "it is red"."""
@@ -186,9 +194,6 @@ class _Reader(Statements):
     def statement(self, tokens: list[str]) -> None:
         self.load(tokens)
         self.parse()
-
-
-_PARTS = frozenset(("corner", "spot", "side"))
 
 
 def _is_about_fact(tokens: list[str]) -> bool:

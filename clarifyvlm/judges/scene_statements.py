@@ -65,6 +65,12 @@ class Statements(Phrases):
             return self._property(i, Description(one=True, definite=True))
         if k == "mean" or (k == "as" and any(self.kind(j) == "take" for j in range(i))):
             return self._named(i + 1)
+        if k == "with" and v == "without":
+            return self._denied(i + 1)
+        if k == "so" and following == "cop" and (found := self.noun_phrase(i + 2)):  # "and so is the star"
+            for claim in [c for c in self.response.claims[-1:] if c.kind == "attribute"]:
+                self.add("attribute", found[0], attribute=claim.attribute, value=claim.value, negated=claim.negated)
+            return found[1]
         if k in ("assume", "take"):
             return self._assumed(i + 1)
         if k == "for":
@@ -177,6 +183,8 @@ class Statements(Phrases):
         """After "no": the phrase denied, and others joined to it; "no object is a star" denies a star."""
         if self.kind(i) == "attr":
             return i + 1
+        if self.kind(i) == "unsure":  # "no idea"
+            return self._unsure(i + 1)
         if self.kind(i) in (None, "pic", "prep", "such"):  # "There is no.", "no such thing"
             self.add("deny", None)
             return i + 2 if self.kind(i) == "such" else i
@@ -270,6 +278,8 @@ class Statements(Phrases):
         if not found or not found[0].definite or not found[0].given():
             return found[1] if found and self.kind(found[1]) not in ("cop", "modal") else i  # "it assumes a star"
         d, end = found
+        if self.kind(end) == "as" and self.kind(end + 1) == "det" and self.kind(end + 3) == "mean":
+            end += 4  # "taking the large star as the one you mean"
         if self.kind(end) in ("cop", "modal", "not", "poss", "as", "mean") or (
             self.kind(end) == "prep" and self.kind(end + 1) == "mean"
         ):
@@ -396,6 +406,10 @@ class Statements(Phrases):
             ):
                 return j
             return self._predicate(subjects, j)
+        if self.negated and self.kind(start - 1) in ("not", "or") and k in ("or", ":", ",", "but", None):
+            self.add("attribute", None, attribute=None, value=d, negated=True)  # "neither blue nor green: ..."
+            self.negated = k == "or"
+            return i
         if k == ":" or (k == "," and d.definite and not set(d.given()) & self.asked):
             end = self._value_after(i, d)
             if end != i:
@@ -406,10 +420,6 @@ class Statements(Phrases):
             self._attributes(found[0], d)
             return found[1]
         if d.one and not d.given() and d.number is None and not d.other:
-            return i
-        if self.negated and start > 0:
-            self.add("attribute", None, attribute=None, value=d, negated=True)
-            self.negated = False
             return i
         if d.number is not None and not (d.one and d.given()):
             self.add("count", d, value=d.number)
@@ -500,17 +510,14 @@ class Statements(Phrases):
                 negated or v in ("unknown", "unclear", "uncertain", "impossible", "hard", "difficult")
             ):
                 return self._unsure(i + 1)
+            elif k == "prep" and (found := self._thing(i + 1)):
+                for s in subjects:  # "on the bench": no fact says so
+                    self.add("attribute", s, attribute="relation", value=("near", found[0]), negated=negated)
+                i = found[1]
             elif k == "prep" and self.kind(i + 1) in ("attr", "det", "pic", "L", "R", "prep", "c"):
                 i += 1
             elif k in ("attr", "det") and self.kind(i + 1) in ("pic", "R", "of", None) or k == "attr":
                 i += 1
-            elif k == "prep" and self.kind(i + 1) in ("det", "n", "g") and (found := self.noun_phrase(i + 1)):
-                if found[0].given() and not found[0].name:
-                    i += 1
-                    continue
-                for s in subjects:  # "on the bench": no fact says so
-                    self.add("attribute", s, attribute="relation", value=("near", found[0]), negated=negated)
-                i = found[1]
             elif k == "R" and (found := self.related_phrase(i)):
                 for s in subjects:
                     self.add("attribute", s, attribute="relation", value=(v, found[0]), negated=negated, either=either)
@@ -539,6 +546,11 @@ class Statements(Phrases):
         self.negated = self.possible = False
         return i
 
+    def _thing(self, i: int) -> tuple[Description, int] | None:
+        """A noun phrase with a noun in it, after a preposition: no place, no "in the picture"."""
+        found = self.noun_phrase(i) if self.kind(i) in ("det", "n") else None
+        return found if found and found[0].name else None
+
     def _gapped(self, i: int, began: int) -> int | None:
         """ "The star is red, the circle blue": a clause without its copula. Adds its claims; where it ends."""
         found = self.noun_phrase(i) if self.kind(i) == "det" else None
@@ -551,8 +563,8 @@ class Statements(Phrases):
         if last == "cells" and d.cells and (d.name or d.color or d.size or d.other):
             self._attributes(d.without("cells"), Description(cells=d.cells))
             return end
-        value = self.noun_phrase(end) if self.kind(end) in ("c", "s", "t", "prep", "L") else None
-        if value and last in value[0].given() and not value[0].name:
+        value = self.noun_phrase(end) if self.kind(end) in ("c", "s", "t", "prep", "L", "det", "n") else None
+        if value and last in value[0].given() and not value[0].definite | bool(value[0].name and last != "name"):
             self._attributes(d, value[0])
             return value[1]
         return None
