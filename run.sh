@@ -6,7 +6,8 @@
 #     ./run.sh                              # preset tiny into runs/tiny: minutes on two cores, no GPU, no network
 #     ./run.sh smoke                        # the same at the smallest sizes, into runs/smoke
 #     ./run.sh tiny runs/tiny --overwrite   # anew, over what is there
-#     GENERATE_ARGS="--seed 1" SFT_ARGS="--learning_rate 1.0e-4" ./run.sh tiny runs/other
+#     ./run.sh tiny runs/seed1 --seed 1     # another seed, in every stage
+#     GENERATE_ARGS="--num_workers 8" SFT_ARGS="--learning_rate 1.0e-4" ./run.sh tiny runs/other
 #
 # A preset is a configs/<preset>.yaml in each stage's folder; the model that a run starts from is model_name_or_path
 # in tuning_sft/configs/<preset>.yaml (models/tiny where that names none). Each command is printed before it runs and
@@ -21,6 +22,15 @@ if [ $# -gt 0 ] && [[ $1 != -* ]]; then preset=$1; shift; fi
 run=runs/$preset
 if [ $# -gt 0 ] && [[ $1 != -* ]]; then run=$1; shift; fi
 flags=("$@")
+judge_flags=() # the judge draws nothing, so it takes no seed
+while [ $# -gt 0 ]; do
+    case $1 in
+        --seed) shift ;;
+        --seed=*) ;;
+        *) judge_flags+=("$1") ;;
+    esac
+    if [ $# -gt 0 ]; then shift; fi
+done
 
 for stage in dataset_generation tuning_sft tuning_grpo inference; do
     if [ ! -f "$stage/configs/$preset.yaml" ]; then
@@ -35,10 +45,14 @@ base=${base:-models/tiny}
 source scripts/setup.sh
 
 step() { # print a command as it could be pasted, then run it
+    case $2 in
+        inference/judge.py) set -- "$@" ${judge_flags[@]+"${judge_flags[@]}"} ;;
+        *) set -- "$@" ${flags[@]+"${flags[@]}"} ;;
+    esac
     echo >&2
-    printf '%q ' '$' "$@" ${flags[@]+"${flags[@]}"} | sed 's/^\\\$ /$ /; s/ $//' >&2
+    printf '%q ' '$' "$@" | sed 's/^\\\$ /$ /; s/ $//' >&2
     echo >&2
-    "$@" ${flags[@]+"${flags[@]}"}
+    "$@"
 }
 
 data=$run/data/test.jsonl
