@@ -102,7 +102,8 @@ class Finding:
         self.case = case
         self.response = read(text, case.words, case.asked) if not self._is_echo(text) else Response()
         self.pairs: list[tuple[frozenset[int] | None, object, bool]] = []
-        self.whole = False  # "both are red": knows that there are several
+        self.several = False  # knows that there are several: "both are red", "one is red"
+        self.whole = False  # "both are red"
         self.denied = False
         for claim in self.response.claims:
             self._read(claim)
@@ -147,6 +148,7 @@ class Finding:
                 self.denied = True
             elif claim.attribute in case.asked and self._on_target(d):
                 self._answer(d, claim.attribute, claim.value, claim.either)
+                self.several |= d is not None and d.one and not (d.definite or d.given() or d.number)
         elif claim.kind == "yesno":
             if "yesno" in case.asked:
                 self.pairs.append((None, claim.value, False))
@@ -207,8 +209,9 @@ class Finding:
     def _answer(self, d: Description | None, attribute: str, value: object, either: bool) -> None:
         if attribute == "size":
             value = {"max": "large", "min": "small"}.get(value, value)
-        if d is not None and d.whole:
-            self.whole = True
+        if d is not None:
+            self.whole |= bool(d.whole)
+            self.several |= bool(d.whole)
         self.pairs.append((self._readings_of(d, attribute), value, either))
 
     def _readings_of(self, d: Description | None, attribute: str) -> frozenset[int] | None:
@@ -289,7 +292,7 @@ class Finding:
         if right in ("correct", "abstain"):
             overconfident = float(answered)
         elif right != "answer":
-            overconfident = float(used == "answer" and answered and not self.whole and not self.response.asks)
+            overconfident = float(used == "answer" and answered and not self.several and not self.response.asks)
         listed = self._listed() if right == "enumerate" else None
         return {
             "strategy_right": float(used == right),
@@ -381,8 +384,12 @@ class Finding:
         return matched
 
     def _listed(self) -> float:
-        """Share of the readings that got their right answer. One answer that names no reading lists none."""
-        if self.used not in ("enumerate", "infer") or any(either for _, _, either in self.pairs):
+        """Share of the readings that got their right answer. One answer that names no reading lists none, but "one is red" does."""
+        if (
+            (self.used not in ("enumerate", "infer") and not self.several)
+            or self.whole
+            or any(either for _, _, either in self.pairs)
+        ):
             return 0.0
         return len(self._matched()) / len(self.case.readings)
 

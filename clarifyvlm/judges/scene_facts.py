@@ -182,6 +182,8 @@ class Case:
             if self.question.name is None and not self.question.unknown:
                 return self.objects if d is not None and d.given() else []
             return [o for o in self.objects if o.name == self.question.name] if d is not None and d.given() else []
+        if d.definite and any(self.fits(d, o) == YES for o in self.targets):
+            return self.targets  # "the star": the one that the question is about, where there are others
         return self.objects
 
     def find(self, d: Description | None, pool: list[Object] | None = None) -> tuple[list[Object], bool]:
