@@ -132,8 +132,8 @@ def _stop_on_failures(args: ScriptArguments, failures: Counter, judged: int) -> 
         names = ", ".join(f"{name} {count}" for name, count in failures.most_common())
         raise UserError(
             f"the judge failed on {failed} of {judged} predictions ({names}): more than --judge_max_failure_share "
-            f"{args.judge_max_failure_share:g}. The verdicts so far are kept in {args.output_file}, with what the judge "
-            "said; mend the judge and run the same command: it asks for the rest."
+            f"{args.judge_max_failure_share:g}. The verdicts so far are kept in {args.output_file}, with what the judge"
+            " said; mend the judge and run the same command: it asks for the rest."
         )
 
 

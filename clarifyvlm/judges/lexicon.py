@@ -2,9 +2,9 @@
 
 Items are (kind, value) pairs:
 
-    c color    s size     t pattern    n noun (name, is_plural)    g generic noun ("object", "one")    h hidden ("wrapped")
-    v/h-words "top", "left", ... become L (a frozenset of places) or R (a relation: "left of")
-    # number   det no none nothing other pron both not and or but , : ( cop there see has mark prep attr wh yes nay ...
+    c color    s size    t pattern    n noun (name, is plural)    g generic noun ("object")    hide "wrapped", "blurred"
+    L places (a set of cells: "top left", "on the left")    R relation ("left of")    # number    attr "color", "place"
+    det no none nothing other pron all not and or but cop there see ...    function words: _FUNCTION_WORDS
     unk        any other word
 
 The vocabulary is the generated world's, the 80 COCO classes with their plurals, and whatever names the facts at
@@ -40,11 +40,14 @@ SHAPES = {
 SHAPE_ADJECTIVES = {"round": "circle", "circular": "circle", "triangular": "triangle", "hexagonal": "hexagon"}
 COCO_NAMES = tuple(
     (
-        "person|bicycle|car|motorcycle|airplane|bus|train|truck|boat|traffic light|fire hydrant|stop sign|parking meter|"
+        "person|bicycle|car|motorcycle|airplane|bus|train|truck|boat|traffic light|fire hydrant|stop "
+        "sign|parking meter|"
         "bench|bird|cat|dog|horse|sheep|cow|elephant|bear|zebra|giraffe|backpack|umbrella|handbag|tie|suitcase|frisbee|"
         "skis|snowboard|sports ball|kite|baseball bat|baseball glove|skateboard|surfboard|tennis racket|bottle|"
-        "wine glass|cup|fork|knife|spoon|bowl|banana|apple|sandwich|orange|broccoli|carrot|hot dog|pizza|donut|cake|chair|"
-        "couch|potted plant|bed|dining table|toilet|tv|laptop|mouse|remote|keyboard|cell phone|microwave|oven|toaster|"
+        "wine glass|cup|fork|knife|spoon|bowl|banana|apple|sandwich|orange|broccoli|carrot|hot "
+        "dog|pizza|donut|cake|chair|"
+        "couch|potted plant|bed|dining table|toilet|tv|laptop|mouse|remote|keyboard|cell "
+        "phone|microwave|oven|toaster|"
         "sink|refrigerator|book|clock|vase|scissors|teddy bear|hair drier|toothbrush"
     ).split("|")
 )
@@ -52,7 +55,8 @@ SYNONYMS = {
     "man": "person", "woman": "person", "boy": "person", "girl": "person", "child": "person", "guy": "person",
     "lady": "person", "bike": "bicycle", "motorbike": "motorcycle", "plane": "airplane", "aeroplane": "airplane",
     "sofa": "couch", "television": "tv", "phone": "cell phone", "cellphone": "cell phone", "fridge": "refrigerator",
-    "doughnut": "donut", "puppy": "dog", "kitten": "cat", "ship": "boat", "ball": "sports ball", "plant": "potted plant",
+    "doughnut": "donut", "puppy": "dog", "kitten": "cat", "ship": "boat", "ball": "sports ball",
+    "plant": "potted plant",
     "table": "dining table", "hydrant": "fire hydrant",
 }  # fmt: skip
 IRREGULAR = {
@@ -78,7 +82,8 @@ _FUNCTION_WORDS = {
     "or": "or nor",
     "but": "but however while whereas though although yet whilst",
     "there": "there",
-    "see": "see find spot notice show shows contain contains depict depicts display displays include includes has have "
+    "see": "see find spot notice show shows contain contains depict depicts display displays include includes "
+    "has have "
     "got shown holds hold seen visible contained",
     "count": "count counted counting",
     "prep": "at in on by inside within towards into around from",
@@ -93,13 +98,16 @@ _FUNCTION_WORDS = {
     "hid": "hidden concealed invisible obscured obstructed occluded unseen undisclosed",
     "than": "than",
     "least": "least",
-    "know": "tell say know determine identify recognize recognise decide distinguish discern make judge told determined "
+    "know": "tell say know determine identify recognize recognise decide distinguish discern make judge told "
+    "determined "
     "known identified recognized recognised judged",
-    "unsure": "idea clue unsure uncertain unclear unknown impossible unable hard difficult unanswerable sure certain clear",
+    "unsure": "idea clue unsure uncertain unclear unknown impossible unable hard difficult unanswerable sure "
+    "certain clear",
     "mean": "mean means meant meaning refer refers referring asking ask talking interested intend intended mind",
     "take": "read reading take taking took understand understood interpret interpreting treat treating",
     "such": "such",
-    "assume": "assume assumes presumes presupposes supposes assuming presumably presume presuming suppose supposing guess guessing go going choose choosing "
+    "assume": "assume assumes presumes presupposes supposes assuming presumably presume presuming suppose "
+    "supposing guess guessing go going choose choosing "
     "pick picking consider considering",
     "as": "as",
     "poss": "poss",
@@ -108,36 +116,42 @@ _FUNCTION_WORDS = {
 FUNCTION = {w: (kind, w) for kind, words in _FUNCTION_WORDS.items() for w in words.split()}
 FUNCTION |= {"yes": ("yes", "yes"), "yeah": ("yes", "yes"), "yep": ("yes", "yes"), "nope": ("nay", "no")}
 HIDING = {
-    "wrapped": "color", "wrapping": "color", "packed": "color", "covered": "color", "blurred": "name", "blurry": "name",
+    "wrapped": "color", "wrapping": "color", "packed": "color", "covered": "color", "blurred": "name",
+    "blurry": "name",
     "smudged": "name", "fuzzy": "name", "unfocused": "name",
 }  # fmt: skip
 ATTRIBUTES = {
     "color": "color", "colour": "color", "colors": "color", "colours": "color", "hue": "color", "shape": "name",
     "shapes": "name", "form": "name", "kind": "name", "type": "name", "size": "size", "sizes": "size",
-    "position": "place", "place": "place", "location": "place", "spot": "place", "side": "place", "pattern": "pattern", "texture": "pattern",
+    "position": "place", "place": "place", "location": "place", "spot": "place", "side": "place", "pattern":
+    "pattern", "texture": "pattern",
     "number": "count", "amount": "count",
 }  # fmt: skip
 GENERIC = {"object": 0, "objects": 1, "thing": 0, "things": 1, "item": 0, "items": 1, "figure": 0, "figures": 1,
-           "ones": 1, "something": 0, "anything": 0, "animal": 0, "animals": 1, "vehicle": 0, "vehicles": 1}  # fmt: skip
+           "ones": 1, "something": 0, "anything": 0,
+           "animal": 0, "animals": 1, "vehicle": 0, "vehicles": 1}  # fmt: skip
 # Words that carry no claim and may stand anywhere.
 IGNORED = frozenset(
     "i you we to just only very quite rather really definitely certainly surely probably likely too do does did "
     "answer s more most will would well ok okay course think believe should bit maybe perhaps about am me us "
     "colored coloured shaped sized given paper wrap gift edge area region located placed positioned situated drawn "
     "total altogether actually indeed exactly now like dark light bright pale far toward called named simple single "
-    "together respectively either question depending depends depend can could able like something word out much appearing him".split()
+    "together respectively either question depending depends depend can could able like something word out much "
+    "appearing him".split()
 )
 COLUMNS = {"left": 0, "leftmost": 0, "lefthand": 0, "right": 2, "rightmost": 2, "righthand": 2}
 ROWS = {"top": 0, "upper": 0, "uppermost": 0, "topmost": 0, "bottom": 2, "lower": 2, "bottommost": 2, "lowermost": 2}
 MIDDLE = ("middle", "center", "centre", "central", "centered", "centred", "mid")
 PLACE_TAILS = ("corner", "side", "edge", "area", "part", "region", "half", "row", "column", "third", "end", "hand")
 RELATIONS = {"above": "above", "over": "above", "below": "below", "under": "below", "beneath": "below",
-             "underneath": "below", "near": "near", "beside": "near", "next": "near", "behind": "near", "front": "near",
-             "between": "near", "against": "near", "opposite": "near"}  # fmt: skip
+             "underneath": "below", "near": "near", "beside": "near", "next": "near", "behind": "near",
+             "front": "near", "between": "near",
+             "against": "near", "opposite": "near"}  # fmt: skip
 
 CODE = re.compile(r"[{}<>=_|\\^~`#@]")
 ORDERS = re.compile(
-    r"\b(ignore|disregard|instructions?|verdict|grade|graded|score|scores|criteri(?:a|on)|rubric|prompt|judge|mark this|system)\b"
+    r"\b(ignore|disregard|instructions?|verdict|grade|graded|score|scores|criteri(?:a|on)|rubric|"
+    r"prompt|judge|mark this|system)\b"
 )
 TOKEN = re.compile(r"[a-z]+|\d+|[.?!;:,()\n]")
 _APOSTROPHE_IS = re.compile(r"\b(it|there|that|what|where|here|which|who|he|she|one)'s\b")

@@ -20,24 +20,31 @@ _TAG = re.compile(
 )
 _RHETORICAL = re.compile(r"^(?:is|are|was|were|does|do) not\b|^(?:is|are) (?:it|they|that|there) not\b")
 _ONSET = re.compile(
-    r"\b(?:which|what|where|who|whose|how|(?:do|did|could|can|would|will|are) you|(?:should|shall|may|can) i|please|tell me|"
+    r"\b(?:which|what|where|who|whose|how|(?:do|did|could|can|would|will|are) you|(?:should|shall|may|can) i|"
+    r"please|tell me|"
     r"is (?:it|the|that|this)|are (?:they|the)|you mean)\b"
 )
 _CHAT = re.compile(
-    r"\b(?:how (?:can|may) i|anything else|something else|why|does that help|is that (?:ok|right|correct|clear)|know more|what do "
+    r"\b(?:how (?:can|may) i|anything else|something else|why|does that help|is that (?:ok|right|correct|clear)|"
+    r"know more|what do "
     r"you think|can i help|need anything|what is (?:this|that|going on)|want me to)\b"
 )
 _REQUEST = re.compile(
-    r"(?:^|(?<=, )|(?<=: )|(?<=\bso )|(?<=\band )|(?<=\bbut )|(?<=\bthen ))(?:(?:could|can|would|will) you|(?:do|did) you mean|"
-    r"are you (?:asking|referring|talking)|(?:please |kindly |just )?(?:tell me|let me know|specify|clarify|say (?:which|where|what|"
+    r"(?:^|(?<=, )|(?<=: )|(?<=\bso )|(?<=\band )|(?<=\bbut )|(?<=\bthen ))(?:(?:could|can|would|will) you|"
+    r"(?:do|did) you mean|"
+    r"are you (?:asking|referring|talking)|(?:please |kindly |just )?(?:tell me|let me know|specify|clarify|"
+    r"say (?:which|where|what|"
     r"whether|if)|point (?:out|to|it|at)|describe|indicate|choose|pick (?:one|which)|give me|help me|be more|explain|"
-    r"elaborate|rephrase|confirm)|please (?!note|see|remember|look|be aware|find|mind)\w+|which (?:\w+ ){0,6}(?:do|did|are) you|"
+    r"elaborate|rephrase|confirm)|please (?!note|see|remember|look|be aware|find|mind)\w+|"
+    r"which (?:\w+ ){0,6}(?:do|did|are) you|"
     r"which (?:one|ones|of)\b|what do you mean|where is the (?:\w+ ){0,4}you mean)\b"
 )
 _NEED = re.compile(
-    r"\b(?:(?:need|have|want|like|must|got) (?:to )?(?:know|be told|hear|tell me|say|specify)|(?:not|un) ?(?:sure|clear|certain|obvious)|unclear|"
+    r"\b(?:(?:need|have|want|like|must|got) (?:to )?(?:know|be told|hear|tell me|say|specify)|(?:not|"
+    r"un) ?(?:sure|clear|certain|obvious)|unclear|"
     r"uncertain|(?:do|can|could|would) not (?:know|tell|say|see)|depends on|wonder(?:ing)?|ambiguous)\b"
-    r"(?:(?: \w+){0,3}? (?:which|what|who|where|whether|if)\b.*\b(?:you|meant|intended)\b|(?: on)? which\b(?! (?:color|size|shape|place))"
+    r"(?:(?: \w+){0,3}? (?:which|what|who|where|whether|if)\b.*\b(?:you|meant|intended)\b|"
+    r"(?: on)? which\b(?! (?:color|size|shape|place))"
     r"(?! is| are)| (?:on )?what you mean)|\bneed (?:some )?more (?:information|details?|context)\b"
 )
 _AGREEMENT = re.compile(r"^(?:yes , )?(?:you are|that is|this is) (?:right|correct|true)$")
