@@ -202,7 +202,8 @@ def load(
 ) -> "tuple[PreTrainedModel, ProcessorMixin]":
     """(model, processor) of a checkpoint directory, an adapter directory or a hub name; in eval mode unless trainable.
 
-    dtype: None or "auto" is float32 on a CPU and the checkpoint's own on a GPU. A local path never asks the hub.
+    dtype: None or "auto" is float32 on a CPU, on a GPU the checkpoint's own (float32 for a float16 checkpoint that is
+    to be trained: optimizer steps vanish in float16; for a large one give bfloat16). A local path never asks the hub.
     An adapter is attached to its base (a PeftModel comes back) and every one of its weights must be in the file:
     a silently missing adapter would train or measure the base. With `trainable` its weights ask for gradients.
     Raises UserError for all that `check_checkpoint` finds, and for no network, a text-only model, weights that do
@@ -241,6 +242,8 @@ def load(
     ) if keys]  # fmt: skip
     if faults:
         raise UserError(f"{base}: the weights do not fit the config: {'; '.join(faults)}.")
+    if dtype == "auto" and trainable and model.dtype == torch.float16:
+        model.float()
     processor = _load_processor(path, base, options)
     if is_adapter(path):
         model = _attach(model, Path(path), trainable)
@@ -259,7 +262,7 @@ def _load_processor(path: str | Path, base: str, base_options: dict):
     try:
         processor = AutoProcessor.from_pretrained(source, **options)
     except ImportError as error:
-        needed = "torchvision" if "orchvision" in str(error) else str(error).strip().splitlines()[0]
+        needed = "torchvision" if "orchvision" in str(error) else _first_line(error)
         raise UserError(
             f"the processor of {source} needs {needed}, which is not installed. It comes with the GPU packages: "
             "pip install 'clarifyvlm[gpu]' (a CPU build of torch and torchvision must match each other)."
