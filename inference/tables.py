@@ -33,6 +33,7 @@ def markdown(content: dict) -> str:
         f"{content['examples']:,} questions on {content['pictures']:,} pictures of `{content['data']}`, judged by "
         f"{content['judge']}. Per cent with 95 % intervals (bootstrap over pictures, seed {content['seed']}); the "
         "reward is at most 1.",
+        *_partial(content),
         _table(
             ["", *models],
             [
@@ -80,6 +81,13 @@ def markdown(content: dict) -> str:
         )
     )
     return "\n\n".join(parts) + "\n"
+
+
+def _partial(content: dict) -> list[str]:
+    """A line on the models that answered only some of the questions, if there are any."""
+    counts = {name: row["examples"] for name, row in content["models"].items()}
+    some = [f"{name} {n:,}" for name, n in counts.items() if n < content["examples"]]
+    return [f"Answered only in part, and measured on that: {', '.join(some)}."] if some else []
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

@@ -94,6 +94,12 @@ def test_the_numbers_tell_the_models_apart(three_models, test_file, make):
     assert models["another"]["strategy_accuracy_macro"]["value"] == 0.0 and models["another"]["examples"] == 4
 
 
+def test_a_model_that_answered_a_part_is_named(three_models, test_file, make):
+    """Numbers of four questions beside numbers of ten, with nothing to tell them apart."""
+    _, markdown, html = make(three_models, test_file)
+    assert "measured on that: another 4." in markdown and "another answered only some of the questions" in html
+
+
 class Page(HTMLParser):
     def __init__(self):
         super().__init__()
