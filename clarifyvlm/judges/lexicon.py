@@ -151,7 +151,7 @@ RELATIONS = {"above": "above", "over": "above", "below": "below", "under": "belo
 CODE = re.compile(r"[{}<>=_|\\^~`#@]")
 ORDERS = re.compile(
     r"\b(ignore|disregard|instructions?|verdict|grade|graded|score|scores|criteri(?:a|on)|rubric|"
-    r"prompt|judge|mark this|system)\b"
+    r"prompt|strategy|responses?|judge|mark this|system)\b"
 )
 TOKEN = re.compile(r"[a-z]+|\d+|[.?!;:,()\n]")
 _APOSTROPHE_IS = re.compile(r"\b(it|there|that|what|where|here|which|who|he|she|one)'s\b")

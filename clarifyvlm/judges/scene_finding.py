@@ -112,6 +112,8 @@ class Finding:
         case = self.case
         if d is None or (d.one and not d.given()) or not (d.given() or d.unknown):
             return True
+        if d.unknown and not case.is_question_word(d.unknown):
+            return False
         if case.asked & {"count", "yesno"}:
             return case.consistent(d)
         if self._guessed() and any(d is named for named in self.response.named):
@@ -120,7 +122,7 @@ class Finding:
             found, unknown = case.find(d)
             if found or unknown:
                 return any(o in case.targets for o in found) or unknown
-        return case.consistent(d, ignore=case.asked) and not (d.unknown and not case.is_question_word(d.unknown))
+        return case.consistent(d, ignore=case.asked)
 
     def _answer(self, d: Description | None, attribute: str, value: object, either: bool) -> None:
         if attribute == "size":
@@ -228,7 +230,7 @@ class Finding:
             evidence["grounded"] = "the picture hides what is claimed"
             return False
         truths = [(claim, case.true(claim)) for claim in self.response.claims]
-        if self.used == "none" and not any(true for _, true in truths):
+        if self.used == "none" and not any(true and (c.kind != "count" or c.subject.given()) for c, true in truths):
             return False  # nothing claimed
         either = any(claim.either and true for claim, true in truths)  # "red or blue": one of them is enough
         for claim, true in truths:

@@ -102,7 +102,7 @@ def _sentence(reader: "_Reader", tokens: list[str], end: str) -> None:
             reader.elliptic(tokens)
         return None
     request = _REQUEST.search(text) or _NEED.search(text)
-    if not request:
+    if not request or len(tokens) == 1:  # the word "clarify" alone asks nothing
         return reader.statement(tokens)
     before, rest = text[: request.start()], text[request.start() :]
     after = ""

@@ -1,0 +1,87 @@
+"""The simulated user: replies to questions, to nothing else, and never with the answer."""
+
+from pathlib import Path
+
+import pytest
+
+from clarifyvlm import jsonl, user
+from clarifyvlm.records import Example
+
+SCENES = Path(__file__).parent / "data" / "judge_scenes.jsonl"
+
+
+@pytest.fixture(scope="module")
+def scenes() -> dict[str, Example]:
+    return {e.id: e for e in jsonl.read(SCENES, Example)}
+
+
+def replies(example: Example, text: str) -> list[str | None]:
+    return [user.reply(example, text, i) for i in range(len(example.ambiguity.readings))]
+
+
+@pytest.mark.parametrize("text", ["It is red.", "It is red, right?", "Isn't it red?", "", "There is no star.", "..."])
+def test_no_reply_where_nothing_is_asked(scenes, text):
+    """A second turn after an answer: it would count as asking."""
+    assert replies(scenes["ask-color"], text) == [None] * 4
+
+
+@pytest.mark.parametrize(
+    "text", ["Which star do you mean?", "Please tell me where it is.", "Which one, and where is it?"]
+)
+def test_reply_says_where(scenes, text):
+    """A reply that leaves readings together although the question separates them."""
+    said = replies(scenes["ask-color"], text)
+    for reply, place in zip(said, ("top left", "center", "bottom right", "top right"), strict=True):
+        assert place in reply and reply.endswith(".")
+    assert len(set(said)) == 4
+
+
+def test_reply_is_the_same_every_time(scenes):
+    """Dialogues that differ between machines or runs."""
+    assert replies(scenes["ask-color"], "Which star?") == replies(scenes["ask-color"], "Which star?")
+
+
+def test_reply_says_no_more_than_was_asked(scenes):
+    """A user who gives the place when asked for the size: a useless question would look useful."""
+    for reply in replies(scenes["infer-color"], "The large one or the small one?"):
+        assert ("large" in reply or "small" in reply) and "top" not in reply and "bottom" not in reply
+    assert "on the left" in user.reply(scenes["list-vague"], "Is it on the left or on the right?", 0)
+
+
+def test_reply_never_gives_the_answer(scenes):
+    """The model copies the answer from the user's reply."""
+    for text in ("Which star do you mean?", "What color is it?", "Red or blue?", "Can you say more?", "Where is it?"):
+        for reply, reading in zip(
+            replies(scenes["ask-color"], text), scenes["ask-color"].ambiguity.readings, strict=True
+        ):
+            assert reading.answer not in reply
+    for reply, reading in zip(
+        replies(scenes["ask-position"], "Which red object do you mean?"),
+        scenes["ask-position"].ambiguity.readings,
+        strict=True,
+    ):
+        assert reading.answer not in reply and reading.expression.split()[-1] in reply
+    assert set(replies(scenes["ask-color"], "What color is it?")) == {"That is what I am asking."}
+
+
+def test_poor_questions_get_replies_that_separate_nothing(scenes):
+    """A generic or mistaken question that is paid like a good one."""
+    for text in ("Can you say more?", "Which square do you mean?"):
+        assert len(set(replies(scenes["ask-color"], text))) == 1
+
+
+def test_misspelt_word(scenes):
+    """The user who cannot say which word was meant."""
+    said = replies(scenes["list-word"], "Do you mean green or red?")
+    assert "green" in said[0] and "red" in said[1]
+
+
+def test_photographs(scenes):
+    """Two dogs that only their places tell apart: an expression of the reading is all that is left to say."""
+    assert "large" in user.reply(scenes["photo-infer"], "Which dog do you mean?", 0)
+    assert "small" in user.reply(scenes["photo-infer"], "The large dog or the small one?", 1)
+
+
+def test_reading_out_of_range(scenes):
+    """An index error in the middle of inference."""
+    assert user.reply(scenes["premise"], "Which star do you mean?", 0) is None
