@@ -98,17 +98,21 @@ class Query:
     def answer_over(self, facts: Facts) -> str | None:
         """The answer to a count or existence question; None where a hidden attribute could change it."""
         fitting = len(self.matches(facts))
-        uncertain = sum(self._could_fit(o) for o in facts.objects)
+        uncertain = sum(self.could_fit(o) for o in facts.objects)
         if self.kind == "existence":
             return "yes" if fitting else None if uncertain else "no"
         return None if uncertain else NUMBERS[fitting]
 
-    def _could_fit(self, o: Object) -> bool:
-        """Whether `o` would fit if its hidden attributes were right."""
-        if self.fits(o):
+    def could_fit(self, o: Object) -> bool:
+        """Whether `o` does not visibly fit, but would if its hidden attributes were right."""
+        if not o.hidden or self.fits(o):
             return False
-        seen = {
-            "name": None if "name" in o.hidden else self.name,
-            "color": None if "color" in o.hidden else self.color,
-        }
-        return Query(self.kind, seen["name"], seen["color"], self.size, self.side, self.place).fits(o)
+        return Query(
+            self.kind,
+            None if "name" in o.hidden else self.name,
+            None if "color" in o.hidden else self.color,
+            self.size,
+            self.side,
+            self.place,
+            None if self.word and self.misspells in o.hidden else self.word,
+        ).fits(o)

@@ -1,0 +1,103 @@
+"""The words of questions and reference responses, from the templates in phrasings.yaml."""
+
+import random
+import re
+from pathlib import Path
+
+import yaml
+from questions import OVERALL, meant_noun, noun_for, separator
+
+from clarifyvlm.places import PLACES, at
+from clarifyvlm.queries import NUMBERS, Query
+from clarifyvlm.records import Facts, Reading
+
+PHRASINGS = yaml.safe_load((Path(__file__).parent / "phrasings.yaml").read_text(encoding="utf-8"))
+
+
+def question(query: Query, rng: random.Random) -> str:
+    template = rng.choice(PHRASINGS["questions"][query.kind])
+    return _articles(template.format(np=query.noun_phrase(), nps=query.noun_phrase(plural=True)))
+
+
+def reference(query: Query, strategy: str, readings: list[Reading], facts: Facts, rng: random.Random) -> str:
+    """A response that follows `strategy`."""
+    np, nps, number = meant_noun(query), meant_noun(query, plural=True), NUMBERS[len(readings)]
+    fitting = [_object(r, facts) for r in readings] if query.kind not in OVERALL else []
+    match strategy:
+        case "answer":
+            return direct(query, readings[0].answer, rng, np if len(readings) == 1 else None)
+        case "infer":
+            return _infer(query, fitting, rng)
+        case "enumerate":
+            text = _pick("enumerate", rng).format(np=np, nps=nps, number=number, list=_list(query, fitting, rng))
+        case "clarify":
+            by = separator(query, fitting)
+            templates = "clarify" if by == "place" else "clarify_by"
+            attribute = {"color": "color", "name": "shape"}.get(by)
+            text = _pick(templates, rng).format(np=np, nps=nps, number=number, attribute=attribute)
+        case "correct":
+            text = _pick("correct", rng).format(np=np)
+        case "abstain":
+            np = noun_for(query, fitting[0]) if query.word else np
+            text = rng.choice(PHRASINGS["abstain"][query.kind]).format(np=np, nps=nps)
+    return _articles(text)
+
+
+def direct(query: Query, answer: str, rng: random.Random, np: str | None = None) -> str:
+    """A plain answer; `np` is the subject where there is only one thing that it can mean."""
+    templates = PHRASINGS["answers"][query.kind]
+    if query.kind == "existence":
+        return rng.choice(templates[answer])
+    templates = [t for t in templates if np or "{np" not in t]
+    if query.kind != "count":
+        return _articles(rng.choice(templates).format(np=np, answer=in_words(query.kind, answer)))
+    template = rng.choice(templates)
+    if answer == "no" and "{nps}" not in template:
+        answer = "none"
+    nps = query.noun_phrase(plural=answer != "one")
+    return template.format(answer=answer, nps=nps, is_are="is" if answer == "one" else "are")
+
+
+def in_words(kind: str, answer: str) -> str:
+    """ "red", "a star", "large", "at the top left": what follows "it is"."""
+    if kind == "shape":
+        return f"a {answer}"
+    return at(answer) if kind == "position" else answer
+
+
+def _infer(query: Query, fitting: list, rng) -> str:
+    o = max(fitting, key=lambda o: o.salience)
+    claim = f"it is {in_words(query.kind, query.answer_for(o))}"
+    if len(fitting) == 1:
+        meant = getattr(o, query.misspells)
+        return _articles(_pick("infer_word", rng).format(word=query.word, meant=meant, claim=claim))
+    # Its size tells it from the others, unless the size is what is asked for.
+    reading = f"{noun_for(query, o)} {at(o.place)}" if query.kind == "size" else f"{o.size} {noun_for(query, o)}"
+    return _articles(_pick("infer", rng).format(reading=reading, claim=claim))
+
+
+def _list(query: Query, fitting: list, rng) -> str:
+    fitting = sorted(fitting, key=lambda o: PLACES.index(o.place))  # as one reads: left to right, top to bottom
+    if query.kind == "position":
+        by = separator(query, fitting) if rng.random() < 0.5 else None
+        subjects = [f"the {_told_apart(o, by)}" if by else "one" for o in fitting]
+    else:
+        subjects = [f"the {'one' if not query.word else noun_for(query, o)} {at(o.place)}" for o in fitting]
+    parts = [f"{s} is {in_words(query.kind, query.answer_for(o))}" for s, o in zip(subjects, fitting, strict=True)]
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _told_apart(o, by: str) -> str:
+    return f"{o.color} one" if by == "color" else o.name
+
+
+def _object(reading: Reading, facts: Facts):
+    return next(o for o in facts.objects if o.id == reading.objects[0])
+
+
+def _pick(key: str, rng: random.Random) -> str:
+    return rng.choice(PHRASINGS[key])
+
+
+def _articles(text: str) -> str:
+    return re.sub(r"\b([Aa]) (?=[aeio])", r"\1n ", text)

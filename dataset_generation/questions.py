@@ -1,0 +1,167 @@
+"""Which questions can be asked of the generated world, and what is right to say to them.
+
+`draw_query` draws what is asked (a `Query`); `classify` and `readings` compute from the objects what a question of them
+means: its ambiguity type, the right strategy and every reading with its answer.
+"""
+
+import dataclasses
+import random
+from typing import NamedTuple
+
+from clarifyvlm.places import PLACES, SIDES, at
+from clarifyvlm.queries import MISSPELLINGS, NUMBERS, Query
+from clarifyvlm.records import Facts, Reading
+from clarifyvlm.scenes import World
+from clarifyvlm.strategies import strategy_for
+
+OVERALL = ("count", "existence")  # asked of the whole picture: one reading, which may be "no"
+FORMS = ("referential", "vague", "spatial", "lexical", "place")
+
+
+class _Objects(NamedTuple):
+    """What `Query` needs of Facts: anything with objects."""
+
+    objects: list
+
+
+class _Answer(NamedTuple):
+    answer: str | None
+
+
+def classify(query: Query, objects: list) -> tuple[str, str] | None:
+    """(ambiguity type, strategy) of a question about `objects`; None where people would not agree.
+
+    An object needs name, color, size, place, hidden and salience.
+    """
+    if query.kind in OVERALL:
+        known = query.answer_over(_Objects(objects)) is not None
+        return ("none", "answer") if known else ("unanswerable", "abstain")
+    fitting = [o for o in objects if query.fits(o)]
+    if not fitting:  # an object that may be what is asked for: the premise may hold
+        return None if any(query.could_fit(o) for o in objects) else ("premise", "correct")
+    answers = [query.answer_for(o) for o in fitting]
+    if None in answers:
+        return ("unanswerable", "abstain") if len(answers) == 1 else None
+    strategy = strategy_for([_Answer(a) for a in answers], [o.salience for o in fitting], guessed_word=bool(query.word))
+    if strategy is None:
+        return None
+    if strategy == "clarify" and separator(query, fitting) is None:
+        return None
+    if query.form == "place" or (len(fitting) == 1 and not query.word):
+        return "none", strategy
+    return query.form, strategy
+
+
+def separator(query: Query, fitting: list) -> str | None:
+    """The attribute by which a clarifying question tells the readings apart: "place", or, where the place is what is
+    asked for, "color" or "name"; None where neither does."""
+    if query.kind != "position":
+        return "place"
+    for attribute in ("color", "name"):
+        values = [getattr(o, attribute) for o in fitting if attribute not in o.hidden]
+        if len(set(values)) == len(fitting):
+            return attribute
+    return None
+
+
+def readings(query: Query, facts: Facts) -> list[Reading]:
+    """Every reading with its objects, an expression that means only it, and its answer."""
+    fitting = query.matches(facts)
+    if query.kind in OVERALL:
+        answer = query.answer_over(facts)
+        expression = f"the {query.noun_phrase(plural=True)}" if query.kind == "count" else f"a {query.noun_phrase()}"
+        return [Reading(objects=[o.id for o in fitting], expression=expression, answer=answer)]
+    return [
+        Reading(objects=[o.id], expression=f"the {noun_for(query, o)} {at(o.place)}", answer=query.answer_for(o))
+        for o in fitting
+    ]
+
+
+def noun_for(query: Query, o) -> str:
+    """What the question calls `o`, without where it is and with a misspelt word put right: "big star"."""
+    word = getattr(o, query.misspells) if query.word else None
+    meant = {query.misspells: word} if query.word else {}
+    return dataclasses.replace(query, side=None, place=None, word=None, **meant).noun_phrase()
+
+
+def meant_noun(query: Query, plural: bool = False) -> str:
+    """The noun phrase with a misspelt word replaced by what it could be: "green or red object"."""
+    phrase = query.noun_phrase(plural)
+    if not query.word:
+        return phrase
+    if query.misspells == "name" and plural:
+        return phrase.replace(query.word + "s", " or ".join(w + "s" for w in MISSPELLINGS[query.word]))
+    return phrase.replace(query.word, " or ".join(MISSPELLINGS[query.word]))
+
+
+def allows(kind: str, form: str, type: str, strategy: str) -> bool:
+    """Whether a question of this kind and form can be of this type and strategy in the generated world."""
+    harmless = strategy == "answer" and type != "none"
+    if form == "place" and strategy not in ("answer", "correct", "abstain"):
+        return False
+    if form == "vague" and strategy == "infer":  # what is called big is about equally big
+        return False
+    if form == "spatial" and strategy == "clarify":  # a side has three places
+        return False
+    if form == "lexical" and strategy == "answer" and not harmless:  # a guessed word has to be named
+        return False
+    match kind:
+        case "color" | "shape":
+            return True
+        case "position":
+            return strategy != "abstain" and not harmless and form != "place"
+        case "size":
+            return strategy in ("answer", "infer", "correct") and form in ("referential", "spatial")
+        case "count" | "existence":
+            return strategy in ("answer", "abstain") and not harmless and form == "referential"
+    return False
+
+
+def draw_query(
+    kind: str, form: str, strategies: set[str], world: World, rng: random.Random, unseen: frozenset = frozenset()
+) -> Query:
+    """A question of this kind and form that can have each of `strategies`.
+
+    Its expression never joins a (name, color) pair of `unseen`.
+    """
+    name, color = rng.choice(world.names), rng.choice(world.colors)
+    if form == "vague":
+        return Query(kind, size=rng.choice((world.sizes[0], world.sizes[-1])))
+    if form == "spatial":
+        return Query(kind, side=rng.choice(list(SIDES)))
+    if form == "place":
+        return Query(kind, place=rng.choice(PLACES))
+    if form == "lexical":
+        return Query(kind, word=rng.choice(words_for(kind, world)))
+    size = {}
+    if kind in ("color", "shape", "position") and "infer" not in strategies and rng.random() < 0.12:
+        size = {"size": rng.choice((world.sizes[0], world.sizes[-1]))}
+    if kind == "color":
+        return Query(kind, name=name, **size)
+    if kind == "shape":
+        return Query(kind, color=color, **size)
+    both = ("color", "name")
+    choices = [("name",), ("color",)]
+    if "clarify" not in strategies and (name, color) not in unseen:
+        choices += [both, both]
+    picked = rng.choice(choices)
+    return Query(kind, name=name if "name" in picked else None, color=color if "color" in picked else None, **size)
+
+
+def words_for(kind: str, world: World) -> list[str]:
+    """The misspellings that a question of this kind may hold: what is asked for is never what is misspelt."""
+    known = set(world.names) | set(world.colors)
+    return [
+        word
+        for word, meanings in MISSPELLINGS.items()
+        if set(meanings) <= known
+        and not (kind in ("color", "shape") and Query(kind, word=word).misspells == _asked(kind))
+    ]
+
+
+def _asked(kind: str) -> str:
+    return {"color": "color", "shape": "name"}[kind]
+
+
+def count_word(n: int) -> str:
+    return NUMBERS[n]
