@@ -219,6 +219,7 @@ def train(trainer) -> None:
     checkpoint = checkpoints.last_whole(trainer.args.output_dir)
     if checkpoint:
         print(f"continuing from {checkpoint}", flush=True)
+        _mend_resume(trainer)
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except (torch.OutOfMemoryError, RuntimeError) as error:
@@ -228,6 +229,21 @@ def train(trainer) -> None:
             "out of memory. Lower --per_device_train_batch_size (and raise --gradient_accumulation_steps by the same "
             "factor), give --gradient_checkpointing true, or train an adapter with --use_peft."
         ) from error
+
+
+def _mend_resume(trainer) -> None:
+    """Have the Trainer restore a whole VLM's weights. Its own way reads the file's keys as they are, but a VLM is saved
+    under older names (language_model.model.* for model.language_model.*) which only from_pretrained maps back:
+    nothing fits, nothing is loaded, and no more than a warning is logged (transformers 5.23)."""
+    if hasattr(trainer.model, "peft_config") or trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
+        return
+
+    def load(checkpoint, model=None):
+        model = trainer.model if model is None else model
+        saved = type(model).from_pretrained(checkpoint, dtype=model.dtype)
+        model.load_state_dict(saved.state_dict())
+
+    trainer._load_from_checkpoint = load
 
 
 def save(trainer, processor) -> None:

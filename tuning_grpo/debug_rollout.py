@@ -86,7 +86,7 @@ def print_group(example: Example, texts: list[str], verdicts, weights: rewards.R
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}".rstrip("0").rstrip(".")
+    return "-" if value is None else f"{value or 0.0:.2f}".rstrip("0").rstrip(".")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,174 @@
+"""The reward: faultless responses earn 1, constant policies little, and a judge's failure is no score."""
+
+import pytest
+from stages import STRATEGIES, example, script
+
+from clarifyvlm import rewards
+from clarifyvlm.judges.scene import SceneJudge
+from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
+
+EXAMPLES = [Example.model_validate(example(i)) for i in range(24)]  # four of each strategy
+
+POLICIES = {
+    "answer": "It is red.",
+    "infer": "I take you to mean the large star: it is red.",
+    "list": "There are two stars: the one at the top left is red and the one at the top right is green.",
+    "ask": "Which star do you mean, and where is it?",
+    "correct": "There is no star in the picture.",
+    "abstain": "I cannot tell from the picture.",
+    "empty": "",
+}
+
+
+def judged(item: Example, text: str) -> Verdict:
+    return SceneJudge().judge([item], [Prediction(example_id=item.id, text=text)])[0]
+
+
+def total(item: Example, text: str) -> float:
+    return rewards.total(item, judged(item, text), text)
+
+
+def of(strategy: str) -> Example:
+    return EXAMPLES[STRATEGIES.index(strategy)]
+
+
+def verdict(used: str = "answer", failure: str | None = None, **criteria) -> Verdict:
+    if failure:
+        return Verdict(example_id="x", judge="test", failure=failure)
+    return Verdict(example_id="x", judge="test", used_strategy=used, criteria={c: None for c in CRITERIA} | criteria)
+
+
+@pytest.mark.parametrize("item", EXAMPLES, ids=lambda e: e.id)
+def test_references_earn_one(item):
+    """Catches a term that takes something from a right response, so that GRPO trains away from the references."""
+    assert total(item, item.reference) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_constant_policies_earn_less_than_half(policy):
+    """Catches a reward that always asking, answering, listing, ... would collect (DESIGN, never happen, 9)."""
+    earned = sum(total(item, POLICIES[policy]) for item in EXAMPLES) / len(EXAMPLES)
+    assert earned < 0.5 * sum(total(item, item.reference) for item in EXAMPLES) / len(EXAMPLES)
+    assert earned < 0.25
+
+
+def test_faults_cost():
+    """Catches a term that is inert or has the wrong sign: each fault must earn less than the response without it."""
+    enumerate_item, clarify_item, answer_item = of("enumerate"), of("clarify"), of("answer")
+    both = enumerate_item.reference
+    first = enumerate_item.ambiguity.readings[0].answer
+    assert total(answer_item, "It is red.") > total(answer_item, "It is blue.") > total(answer_item, "")
+    assert total(answer_item, "It is red.") > total(answer_item, "Which star do you mean?")
+    assert total(enumerate_item, both) > total(enumerate_item, f"It is {first}.")
+    assert total(clarify_item, clarify_item.reference) > total(clarify_item, "What color is the star you mean?")
+    assert total(clarify_item, clarify_item.reference) > total(clarify_item, POLICIES["answer"])
+    assert total(answer_item, "It is red.") > total(answer_item, "It is red. " + "It really is red indeed. " * 12)
+    missing = verdict("enumerate", strategy_right=1, grounded=1, complete=0.5, answer_right=1)
+    assert rewards.total(enumerate_item, missing, both) == pytest.approx(0.75)
+
+
+def test_silence_is_no_way_out():
+    """Catches a reward under which saying nothing beats a wrong strategy, so that the policy falls silent."""
+    for item in EXAMPLES:
+        wrong = [total(item, text) for name, text in POLICIES.items() if name != "empty"]
+        assert total(item, "") < max(wrong)
+        assert total(item, "grmpf 123") <= max(wrong)
+
+
+def test_judge_failure_is_none_not_zero():
+    """Catches a judge's failure scored as the lowest score (DESIGN, what must never happen, 4)."""
+    failed = verdict(failure="timeout")
+    assert rewards.terms(of("answer"), failed, "It is red.") is None
+    assert rewards.total(of("answer"), failed, "It is red.") is None
+
+
+def test_total_is_the_weighted_sum_of_its_terms():
+    """Catches a total that hides something beside the logged terms, or a weight that no term reads."""
+    item, text = of("answer"), "It is blue. " + "Very much so. " * 20
+    found = verdict("answer", strategy_right=1, grounded=0, answer_right=0, over_asked=1, overconfident=1)
+    values = rewards.terms(item, found, text)
+    weights = rewards.RewardWeights()
+    assert rewards.total(item, found, text) == pytest.approx(sum(weights.of(n) * v for n, v in values.items()))
+    for name in ("strategy", "grounding", "overconfidence", "over_asking", "answer", "length"):
+        heavier = rewards.RewardWeights(**{f"{name}_weight": weights.of(name) + 1})
+        assert rewards.total(item, found, text, heavier) != rewards.total(item, found, text), name
+
+
+class CountingJudge:
+    """Judges with the scene judge; fails on the texts in `fails`."""
+
+    def __init__(self, fails=()):
+        self.calls, self.fails, self.judge_scene = 0, fails, SceneJudge()
+
+    def judge(self, examples, predictions):
+        self.calls += 1
+        verdicts = self.judge_scene.judge(examples, predictions)
+        return [
+            Verdict(example_id=p.example_id, judge="test", failure="timeout") if p.text in self.fails else v
+            for p, v in zip(predictions, verdicts, strict=True)
+        ]
+
+
+def score(scorer, items: list[Example], texts: list[str]) -> tuple[dict[str, list], dict[str, float]]:
+    metrics = {}
+    completions = [[{"role": "assistant", "content": t}] for t in texts]
+    ids = [[0] * len(t.split()) for t in texts]
+    columns = {}
+    for name, function in zip(scorer.names, scorer.functions, strict=True):
+        columns[name] = function(
+            prompts=None, completions=completions, example=items, completion_ids=ids, log_metric=metrics.__setitem__
+        )
+    return columns, metrics
+
+
+def test_one_judge_call_serves_all_reward_functions():
+    """Catches a judge asked once per term: eight times the cost, and with a noisy judge eight different verdicts."""
+    judge_rewards = script("tuning_grpo/rewards.py").JudgeRewards
+    judge = CountingJudge()
+    scorer = judge_rewards(judge, rewards.RewardWeights())
+    item = of("answer")
+    columns, _ = score(scorer, [item, item], ["It is red.", "It is blue."])
+    assert judge.calls == 1
+    assert columns["strategy"] == [1.0, 1.0] and columns["answer"] == [0.0, -1.0]
+    columns, _ = score(scorer, [item, item], ["It is blue.", "It is red."])
+    assert judge.calls == 2 and columns["answer"] == [-1.0, 0.0]
+
+
+def test_failures_are_left_out_and_counted():
+    """Catches judge failures that become numbers, go uncounted, or never stop a run whose judge is down."""
+    judge_rewards = script("tuning_grpo/rewards.py").JudgeRewards
+    scorer = judge_rewards(CountingJudge(fails=("It is red.",)), rewards.RewardWeights())
+    item = of("answer")
+    columns, metrics = score(scorer, [item, item], ["It is red.", "It is blue."])
+    assert all(values[0] is None and values[1] is not None for values in columns.values())
+    assert metrics["judge_failures"] == 0.5 and scorer.failed_batches == 0
+    score(scorer, [item, item], ["It is red.", "It is red."])
+    score(scorer, [item, item], ["It is red.", "It is red."])
+    assert scorer.failed_batches == 2 and scorer.last_failure == "timeout"
+    score(scorer, [item], ["It is blue."])
+    assert scorer.failed_batches == 0
+
+
+def test_logged_numbers():
+    """Catches wrong alarms: share of groups without signal, ask-rate per right strategy, length correlation."""
+    judge_rewards = script("tuning_grpo/rewards.py").JudgeRewards
+    scorer = judge_rewards(CountingJudge(), rewards.RewardWeights())
+    a, c = of("answer"), of("clarify")
+    texts = ["It is red.", "Which star do you mean?", "Which star do you mean?", "Which star do you mean?"]
+    _, metrics = score(scorer, [a, a, c, c], texts)
+    assert metrics["rewards/strategy/no_signal"] == 0.5  # the group of `c` agrees
+    assert metrics["rewards/total/no_signal"] == 0.5
+    assert metrics["rewards/completeness/no_signal"] == 1.0
+    assert metrics["ask_rate/answer"] == 0.5 and metrics["ask_rate/clarify"] == 1.0
+    assert metrics["strategy_right/answer"] == 0.5 and metrics["strategy_right/clarify"] == 1.0
+    module = script("tuning_grpo/rewards.py")
+    assert module.pearson([(0, 1), (1, 2), (2, 3)]) == pytest.approx(1)
+    assert module.pearson([(0, 3), (1, 2), (2, 1)]) == pytest.approx(-1)
+    assert module.pearson([(1, 3), (1, 2)]) is None
+
+
+def test_advantages_leave_out_failures():
+    """Catches a None that is averaged in as 0, which would hand its neighbours a spurious advantage."""
+    advantages = script("tuning_grpo/rewards.py").advantages
+    assert advantages([1.0, None, 0.0]) == pytest.approx([0.70700, 0.0, -0.70700], abs=1e-3)
+    assert advantages([None, 1.0]) == [0.0, 0.0] == advantages([0.5, 0.5])

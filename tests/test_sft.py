@@ -1,0 +1,213 @@
+"""SFT on a real tiny model with the real SFTTrainer: where the loss is, what is saved, and what a kill costs."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from stages import ROOT, kill_when, run, script, write_data
+
+from clarifyvlm import checkpoints, jsonl, models
+from clarifyvlm.errors import UserError
+from clarifyvlm.records import Example
+
+FLAGS = ("--per_device_train_batch_size", 8, "--learning_rate", 1e-3, "--disable_tqdm", "true", "--max_new_tokens", 16)
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory) -> Path:
+    return write_data(tmp_path_factory.mktemp("sft") / "data")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, data_dir, tiny_model_dir) -> Path:
+    """An undisturbed run of six steps, saved every two."""
+    output = tmp_path_factory.mktemp("sft_run") / "sft"
+    assert sft(tiny_model_dir, data_dir, output) == 0
+    return output
+
+
+def arguments(model: Path, data: Path, output: Path, *more) -> list[str]:
+    options = ("--model_name_or_path", model, "--data_dir", data, "--output_dir", output)
+    return [str(a) for a in (*options, "--max_steps", 6, "--save_steps", 2, *FLAGS, *more)]
+
+
+def sft(*args) -> int:
+    return script("tuning_sft/train.py").main(arguments(*args))
+
+
+def weights(folder: Path) -> bytes:
+    return next(folder.glob("*model.safetensors")).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def batches(data_dir, tiny_model_dir, tmp_path_factory):
+    """(examples, turns, batch as the real SFTTrainer collates it, processor), in dataset order."""
+    from trl import SFTTrainer
+
+    from clarifyvlm import training as shared
+
+    examples = jsonl.read(data_dir / "train.jsonl", Example)[:12]
+    model, processor = models.load(tiny_model_dir, device="cpu", trainable=True)
+    trainer = SFTTrainer(
+        model=model,
+        args=shared.SFTArguments(output_dir=str(tmp_path_factory.mktemp("batches"))),
+        train_dataset=script("tuning_sft/train.py").rows(examples, data_dir),
+        processing_class=processor,
+    )
+    turns = [(e, t) for e in examples for t in range(2 if e.dialogue else 1)]
+    return turns, trainer.data_collator([trainer.train_dataset[i] for i in range(len(turns))]), processor
+
+
+def test_loss_on_the_response_only(batches):
+    """Catches loss on prompt or image tokens (DESIGN, never happen, 6), and a response whose end is not learnt."""
+    turns, batch, processor = batches
+    for (example, turn), labels in zip(turns, batch["labels"], strict=True):
+        learnt = processor.tokenizer.decode(labels[labels != -100], skip_special_tokens=False)
+        said = example.reference if turn == 0 else example.dialogue.answer
+        assert learnt == said + processor.tokenizer.eos_token
+
+
+def test_dialogues_are_two_rows(batches):
+    """Catches dialogues of which only the first turn is taught, or whose answer does not see the user's reply."""
+    turns, batch, processor = batches
+    second = [i for i, (_, turn) in enumerate(turns) if turn == 1]
+    assert len(second) == sum(example.dialogue is not None for example, _ in turns) // 2 == 2
+    for i in second:
+        read = processor.tokenizer.decode(batch["input_ids"][i])
+        dialogue = turns[i][0].dialogue
+        assert read.index(dialogue.question) < read.index(dialogue.reply) < read.index(dialogue.answer)
+
+
+def test_image_tokens_are_intact(batches):
+    """Catches truncation that cuts image tokens, and rows that show another row's picture."""
+    import torch
+
+    turns, batch, processor = batches
+    image_token = processor.tokenizer.convert_tokens_to_ids(processor.image_token)
+    per_row = (batch["input_ids"] == image_token).sum(dim=1)
+    assert per_row.tolist() == [36] * len(turns)
+    assert batch["pixel_values"].shape[0] == len(turns)
+    first = [i for i, (_, turn) in enumerate(turns) if turn == 0]
+    for i in first[1:]:
+        assert not torch.equal(batch["pixel_values"][first[0]], batch["pixel_values"][i])
+
+
+def test_output_loads_by_itself(trained, tmp_path, monkeypatch):
+    """Catches a checkpoint that needs the base's folder, the processor of elsewhere, or a certain current folder."""
+    monkeypatch.chdir(tmp_path)
+    moved = shutil.copytree(trained, tmp_path / "moved")
+    model, processor = models.load(moved, device="cpu")
+    assert processor.chat_template and not hasattr(model, "peft_config")
+    record = json.loads((trained / "run.json").read_text())
+    assert record["status"] == "complete" and record["stage"] == "tuning_sft"
+    assert record["counts"]["steps"] == 6 and record["counts"]["train_rows"] == 56
+    assert set(record["counts"]["strategy_accuracy"]) > {"macro", "answer", "clarify"}
+    rows = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
+    assert any("eval_loss" in row for row in rows)
+
+
+def test_training_changes_what_it_should(trained, data_dir, tiny_model_dir, tmp_path):
+    """Catches a run that trains nothing, and --freeze_vision_tower that freezes nothing or too much."""
+    from safetensors.torch import load_file
+
+    frozen = tmp_path / "frozen"
+    assert (
+        sft(tiny_model_dir, data_dir, frozen, "--max_steps", 2, "--freeze_vision_tower", "--num_validation_examples", 1)
+        == 0
+    )
+    before = load_file(tiny_model_dir / "model.safetensors")
+    for folder, vision_moves in ((trained, True), (frozen, False)):
+        after = load_file(folder / "model.safetensors")
+        moved = {name for name in before if not before[name].equal(after[name].to(before[name].dtype))}
+        assert any("language_model" in name for name in moved)
+        assert any("vision_tower" in name for name in moved) == vision_moves
+
+
+def test_finished_run_is_left_alone(trained, data_dir, tiny_model_dir, capsys):
+    """Catches a rerun that trains again, and one that silently goes on with another learning rate."""
+    before = weights(trained)
+    assert sft(tiny_model_dir, data_dir, trained) == 0
+    assert "nothing to do" in capsys.readouterr().out and weights(trained) == before
+    with pytest.raises(UserError, match="learning_rate: 0.001 -> 0.002"):
+        sft(tiny_model_dir, data_dir, trained, "--learning_rate", 2e-3)
+
+
+def test_flags_that_would_do_harm_are_refused(data_dir, tiny_model_dir, tmp_path):
+    """Catches truncated image tokens, and flags of TRL's ModelConfig that would be passed over in silence."""
+    with pytest.raises(UserError, match="max_length"):
+        sft(tiny_model_dir, data_dir, tmp_path / "a", "--max_length", 64)
+    with pytest.raises(UserError, match="load_in_4bit"):
+        sft(tiny_model_dir, data_dir, tmp_path / "a", "--load_in_4bit")
+    with pytest.raises(UserError, match="no model directory"):
+        sft(tmp_path / "none", data_dir, tmp_path / "a")
+
+
+@pytest.mark.parametrize("config", sorted((ROOT / "tuning_sft/configs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_configs_parse(config):
+    """Catches a shipped config with a key or a value that the script refuses."""
+    from clarifyvlm.config import parse_args
+
+    options = script("tuning_sft/train.py").Options
+    flags = ["--config", str(config), "--model_name_or_path", "m", "--data_dir", "d", "--output_dir", "o"]
+    _, training, _ = parse_args([options, "clarifyvlm.training.SFTArguments", "trl.ModelConfig"], flags)
+    assert training.max_length is None and isinstance(training.learning_rate, float)
+
+
+def test_torn_checkpoint_falls_back(tmp_path, capsys):
+    """Catches a resume from the highest number although that checkpoint is torn, unfinished or altered."""
+    for step in (2, 4, 6, 10):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(b"x" * 100)
+        (folder / "trainer_state.json").write_text("{}")
+        checkpoints.seal(folder)
+    (tmp_path / "checkpoint-10" / "checkpoint.json").unlink()  # killed while it was written
+    (tmp_path / "checkpoint-6" / "model.safetensors").write_bytes(b"x" * 50)
+    (tmp_path / "checkpoint-4" / "trainer_state.json").unlink()
+    assert checkpoints.last_whole(tmp_path) == tmp_path / "checkpoint-2"
+    said = capsys.readouterr().out
+    assert "checkpoint-10 cannot be resumed from (it was not finished)" in said
+    assert "model.safetensors is not what was saved" in said and "trainer_state.json is missing" in said
+    assert not (tmp_path / "checkpoint-10").exists()
+
+
+@pytest.mark.slow
+def test_kill_and_resume_is_bit_exact(trained, data_dir, tiny_model_dir, tmp_path):
+    """Catches a resume that repeats or skips batches, or loses weights, optimizer, schedule or random state, also when
+    the last checkpoint is torn. (transformers 5.23 by itself resumes a whole VLM with the weights it began with.)"""
+    output = tmp_path / "sft"
+    args = arguments(tiny_model_dir, data_dir, output)
+    kill_when("tuning_sft/train.py", output / "checkpoint-4" / checkpoints.SEAL, *args)
+    assert not (output / "model.safetensors").exists()
+    shutil.copytree(output, tmp_path / "torn")
+    done = run("tuning_sft/train.py", *args)
+    assert done.returncode == 0, done.stderr
+    assert "continuing from" in done.stdout and weights(output) == weights(trained)
+
+    torn = tmp_path / "torn"
+    with (torn / "checkpoint-4" / "optimizer.pt").open("r+b") as file:
+        file.truncate(1000)
+    done = run("tuning_sft/train.py", *arguments(tiny_model_dir, data_dir, torn))
+    assert done.returncode == 0, done.stderr
+    assert "falling back" in done.stdout and weights(torn) == weights(trained)
+
+
+@pytest.mark.slow
+def test_lora_adapter_names_its_base(data_dir, tiny_model_dir, tmp_path, monkeypatch):
+    """Catches an adapter that cannot find its base from another folder, or is saved without its processor."""
+    output = tmp_path / "lora"
+    lora = ("--use_peft", "--lora_r", 4, "--lora_dropout", 0.0)
+    assert sft(tiny_model_dir, data_dir, output, *lora) == 0
+    assert models.is_adapter(output) and not (output / "model.safetensors").exists()
+    monkeypatch.chdir(tmp_path)
+    model, _ = models.load(output, device="cpu")
+    assert any("lora_B" in name and p.abs().sum() > 0 for name, p in model.named_parameters())
+    resumed = tmp_path / "resumed"
+    args = arguments(tiny_model_dir, data_dir, resumed, *lora)
+    kill_when("tuning_sft/train.py", resumed / "checkpoint-4" / checkpoints.SEAL, *args)
+    done = run("tuning_sft/train.py", *args)
+    assert done.returncode == 0 and "continuing from" in done.stdout, done.stderr
+    assert weights(resumed) == weights(output)
+    assert sft(output, data_dir, tmp_path / "more", *lora, "--max_steps", 2) == 0  # and goes on from an adapter
+    assert models.base_of(tmp_path / "more") == str(tiny_model_dir.resolve())
