@@ -253,7 +253,15 @@ def save(trainer, processor) -> None:
 
 
 def strategy_accuracy(
-    model, processor, examples: list[Example], root: Path, judge: Judge, max_new_tokens: int, batch_size: int
+    model,
+    processor,
+    examples: list[Example],
+    root: Path,
+    judge: Judge,
+    *,
+    max_new_tokens: int,
+    batch_size: int,
+    image_max_side: int | None = None,
 ) -> dict[str, float | None]:
     """Share of greedy responses with the right strategy, per strategy, and their mean ("macro").
 
@@ -265,7 +273,7 @@ def strategy_accuracy(
     right, failures = defaultdict(list), 0
     for start in tqdm(range(0, len(order), batch_size), desc="validation responses", leave=False):
         batch = order[start : start + batch_size]
-        pictures = [images.open_image(root / e.image) for e in batch]
+        pictures = [images.open_image(root / e.image, max_side=image_max_side) for e in batch]
         responses = generator([chat.messages(e) for e in batch], pictures)
         predictions = [Prediction(example_id=e.id, text=r.text) for e, r in zip(batch, responses, strict=True)]
         for example, verdict in zip(batch, judge.judge(batch, predictions), strict=True):

@@ -32,6 +32,9 @@ class Options:
     num_prompts: int = field(default=600, metadata={"help": "Prompts to train on, the same number per strategy."})
     num_validation_examples: int = field(default=300, metadata={"help": "For the strategy accuracy at the end."})
     dtype: str | None = field(default=None, metadata={"help": "Of the weights; unset: float32 on a CPU."})
+    image_max_side: int | None = field(
+        default=None, metadata={"help": "Shrink larger pictures, pixels. As in inference."}
+    )
     freeze_vision_tower: bool = field(default=False, metadata={"help": "Train all but the vision tower."})
     max_failed_batches: int = field(
         default=3, metadata={"help": "Stop, with a checkpoint, after this many batches in a row without any verdict."}
@@ -125,12 +128,12 @@ def balanced(examples: list[Example], num_prompts: int, seed: int) -> list[Examp
     return [drawn[s][i] for i in range(each) for s in rng.sample(present, len(present))]
 
 
-def prompt_rows(examples: list[Example], data_dir: Path):
+def prompt_rows(examples: list[Example], data_dir: Path, image_max_side: int | None = None):
     """Rows of one prompt each; the reward functions get the whole Example, so they cannot read another field."""
     from clarifyvlm.training import lazy_dataset
 
     def make_row(example: Example, turn: int) -> dict:
-        picture = images.open_image(data_dir / example.image)
+        picture = images.open_image(data_dir / example.image, max_side=image_max_side)
         return {"prompt": chat.messages(example), "image": picture, "example": example}
 
     return lazy_dataset([(example, 0) for example in examples], make_row)
@@ -153,7 +156,7 @@ def build_trainer(options: Options, weights: RewardWeights, training, prompts: l
         model=model,  # an adapter is loaded trainable, so no peft_config: it goes on where SFT left it
         args=training,
         reward_funcs=scorer.functions,
-        train_dataset=prompt_rows(prompts, Path(options.data_dir)),
+        train_dataset=prompt_rows(prompts, Path(options.data_dir), options.image_max_side),
         processing_class=processor,
     )
     if options.freeze_vision_tower:
@@ -202,8 +205,9 @@ def train(options: Options, weights: RewardWeights, training, judge: Judge, prom
         validation,
         Path(options.data_dir),
         judge,
-        training.max_completion_length,
-        options.generation_batch,
+        max_new_tokens=training.max_completion_length,
+        batch_size=options.generation_batch,
+        image_max_side=options.image_max_side,
     )
     print(f"validation: strategy accuracy {shared.shown(accuracy)}")
     rewards = [row["reward"] for row in trainer.state.log_history if row.get("reward") is not None]

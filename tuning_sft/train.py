@@ -24,6 +24,9 @@ class Options:
     data_dir: str = field(metadata={"help": "Folder with train.jsonl, validation.jsonl and their pictures."})
     num_train_examples: int | None = field(default=None, metadata={"help": "Train on the first N; unset: on all."})
     num_validation_examples: int = field(default=300, metadata={"help": "For the validation loss and accuracy."})
+    image_max_side: int | None = field(
+        default=None, metadata={"help": "Shrink larger pictures, pixels. As in inference."}
+    )
     freeze_vision_tower: bool = field(default=False, metadata={"help": "Train all but the vision tower."})
     max_new_tokens: int = field(default=64, metadata={"help": "Longest response in the final validation."})
     generation_batch: int = field(default=64, metadata={"help": "Responses generated at once in it; memory only."})
@@ -56,13 +59,14 @@ def main(argv=None) -> int:
     return 0
 
 
-def rows(examples: list[Example], data_dir: Path):
+def rows(examples: list[Example], data_dir: Path, image_max_side: int | None = None):
     """Prompt/completion rows, one per assistant turn: TRL then puts the loss on completions only."""
     from clarifyvlm.training import lazy_dataset
 
     def make_row(example: Example, turn: int) -> dict:
         prompt, completion = chat.reference_messages(example)[turn]
-        return {"prompt": prompt, "completion": completion, "image": images.open_image(data_dir / example.image)}
+        picture = images.open_image(data_dir / example.image, max_side=image_max_side)
+        return {"prompt": prompt, "completion": completion, "image": picture}
 
     turns = [(example, turn) for example in examples for turn in range(2 if example.dialogue else 1)]
     return lazy_dataset(turns, make_row)
@@ -88,8 +92,8 @@ def train(options: Options, training, model_args, train_examples, validation) ->
     trainer = SFTTrainer(
         model=model,
         args=training,
-        train_dataset=rows(train_examples, data_dir),
-        eval_dataset=rows(validation, data_dir),
+        train_dataset=rows(train_examples, data_dir, options.image_max_side),
+        eval_dataset=rows(validation, data_dir, options.image_max_side),
         processing_class=processor,
         peft_config=None if continues_adapter else get_peft_config(model_args),
     )
