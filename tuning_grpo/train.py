@@ -6,7 +6,9 @@
 Reads an SFT checkpoint, train.jsonl and the pictures beside it; writes a checkpoint that loads by itself, log.jsonl
 (every reward term by name) and run.json. The reward is clarifyvlm/rewards.py: each term is a small function of a
 judge's verdict, the weights are flags, and inference/report.py prints the same total. Every option of TRL's
-GRPOConfig is a flag.
+GRPOConfig is a flag, above all --num_generations, --per_device_train_batch_size, --gradient_accumulation_steps,
+--steps_per_generation, --max_completion_length, --temperature, --max_steps, --learning_rate, --beta, --scale_rewards,
+--save_steps, --bf16, --gradient_checkpointing, --seed, --overwrite.
 """
 
 import json
