@@ -106,6 +106,7 @@ _FUNCTION_WORDS = {
     "mean": "mean means meant meaning refer refers referring asking ask talking interested intend intended mind",
     "take": "read reading take taking took understand understood interpret interpreting treat treating",
     "such": "such",
+    "hides": "hides hide conceals conceal covers",
     "assume": "assume assumes presumes presupposes supposes assuming presumably presume presuming suppose "
     "supposing guess guessing go going choose choosing "
     "pick picking consider considering",

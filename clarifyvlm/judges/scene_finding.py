@@ -62,6 +62,8 @@ class Finding:
                     self.denied = True
             elif self._contradicts_question(claim):
                 self.denied = True
+            elif d is not None and not d.definite and claim.attribute not in case.asked and not d.one:
+                self._read_mention(claim, d)  # "a red star is at the top left"
             elif claim.attribute in case.asked and self._on_target(d):
                 self._answer(d, claim.attribute, claim.value, claim.either)
                 self.several |= d is not None and d.one and not (d.definite or d.given() or d.number)
@@ -239,6 +241,8 @@ class Finding:
             if true is False and not (claim.either and (either or self.used == "abstain")):
                 evidence["grounded"] = f"not so: {_words(claim)}"
                 return False
+        if self.denied and not case.targets:
+            return True  # "you ask about a star, but there is none"
         for d in [*self.response.named, *(d for ask in self.response.asks for d in (*ask.restrict, *ask.alternatives))]:
             if not self._may_exist(d):
                 evidence["grounded"] = f"there is no {_phrase(d)}"

@@ -160,6 +160,9 @@ class Predicates(Phrases):
             k, v = self.items[i] if i < self.n else (None, None)
         if k == "see" and v in ("has", "have"):
             return self._has(d, i + 1)
+        if k == "cop" and not d.name and (owner := self._owned(i + 1)):  # "red is its color"
+            self._attributes(owner[0], d)
+            return owner[1]
         if k in ("cop", "modal", "not"):
             subjects = [self._refer(s) for s in subjects]
             j = self._skip(i)
@@ -193,6 +196,14 @@ class Predicates(Phrases):
             if d.name or d.definite:
                 self.subject = d
         return i
+
+    def _owned(self, i: int) -> tuple[Description | None, int] | None:
+        """ "its color", "the color of the star" at i: (whose, where it ends)."""
+        if self.kind(i) != "det" or self.kind(i + 1) != "attr":
+            return None
+        if self.kind(i + 2) == "of" and (found := self.noun_phrase(i + 3)):
+            return found
+        return self._refer(Description(one=True, definite=True)), i + 2
 
     def _has(self, d: Description, i: int) -> int:
         """ "the star has a red color", "... has no visible color"."""
@@ -266,6 +277,8 @@ class Predicates(Phrases):
                 for s in subjects:
                     self.add("deny" if gone else "exists", s)
                 i += 1
+                while self.kind(i) in ("prep", "det", "pic"):
+                    i += 1
             elif k == "empty":
                 for s in subjects:
                     self.add("deny", s)
@@ -286,6 +299,9 @@ class Predicates(Phrases):
                 for s in subjects:
                     self.add("attribute", s, attribute="relation", value=(v, found[0]), negated=negated, either=either)
                 i = found[1]
+                if v == "near" and self.kind(i) == "and" and not self._opens_clause(i + 1):
+                    if second := self._thing(i + 1):  # "between the star and the square"
+                        i = second[1]
             elif k == "s" and self.kind(i + 1) == "than" and (found := self.noun_phrase(i + 2)):
                 for s in subjects:
                     self.add("attribute", s, attribute="relation", value=(v, found[0]), negated=negated, either=either)

@@ -45,7 +45,8 @@ _NEED = re.compile(
     r"uncertain|(?:do|can|could|would) not (?:know|tell|say|see)|depends on|wonder(?:ing)?|ambiguous)\b"
     r"(?:(?: \w+){0,3}? (?:which|what|who|where|whether|if)\b.*\b(?:you|meant|intended)\b|"
     r"(?: on)? which\b(?! (?:color|size|shape|place))"
-    r"(?! is| are)| (?:on )?what you mean)|\bneed (?:some )?more (?:information|details?|context)\b"
+    r"(?! is| are)| (?:on )?what you mean)|\b(?:tell me|let me know) (?:which|where)\b|"
+    r"\bneed (?:some )?more (?:information|details?|context)\b"
 )
 _AGREEMENT = re.compile(r"^(?:yes , )?(?:you are|that is|this is) (?:right|correct|true)$")
 _CHOOSE = frozenset(("specify", "identify", "name", "indicate", "choose", "pick", "point", "select", "clarify"))
@@ -126,7 +127,7 @@ class _Reader(Statements):
         self.load(tokens)
         ask, i = Ask(), 0
         has_or = any(k == "or" for k, _ in self.items)
-        means = any(k == "mean" for k, _ in self.items)
+        means = any(k == "mean" for k, _ in self.items) or tokens[1:2] == ["about"]  # "what about the red one"
         after_which = False
         ask.open = not _CHOOSE.isdisjoint(tokens)
         while i < self.n:

@@ -55,6 +55,12 @@ class Statements(Predicates):
             return self._property(i, Description(one=True, definite=True))
         if k == "mean" or (k == "as" and any(self.kind(j) == "take" for j in range(i))):
             return self._named(i + 1)
+        if k == "hides":
+            j = i + 2 if following == "det" else i + 1
+            if self.kind(j) == "attr":
+                self.response.unsure = True
+                self.add("hidden", self.subject, attribute=self.items[j][1])
+                return j + 1
         if k == "with" and v == "without":
             return self._denied(i + 1)
         if k == "so" and following == "cop" and (found := self.noun_phrase(i + 2)):  # "and so is the star"
@@ -141,7 +147,7 @@ class Statements(Predicates):
             self.add("count", d, value=d.number)
         elif bare:
             self.add("yesno", value="yes")
-        elif d.plural and not d.definite:
+        elif d.plural and not d.definite and d.cells is None:
             self.add("count", d.without(), value=2).subject.at_least = True
         else:
             self.add("exists", d, either=either)
@@ -195,6 +201,9 @@ class Statements(Predicates):
         return i
 
     def _nothing(self, i: int) -> int:
+        if self.kind(i) == "prep" and self.kind(i + 1) in ("det", "pic"):  # "nothing in the picture is"
+            while self.kind(i) in ("prep", "det", "pic"):
+                i += 1
         if self.kind(i) == "rel":
             i += 1
         if self.kind(i) == "cop":
