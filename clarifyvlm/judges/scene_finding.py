@@ -79,7 +79,9 @@ class Finding:
         asked = case.question.given().get(claim.attribute)
         if case.targets or asked is None or claim.attribute in case.asked or claim.attribute in ("cells", "relation"):
             return False
-        return asked != claim.value and case.consistent(d or Description(), ignore=frozenset([claim.attribute]))
+        if d is None or d.name != case.question.name or (d.name is None and d.one):
+            return False
+        return asked != claim.value and case.consistent(d, ignore=frozenset([claim.attribute]))
 
     def _read_mention(self, claim: Claim, d: Description | None) -> None:
         case = self.case
@@ -154,6 +156,8 @@ class Finding:
                 return "correct"
             if response.unsure and all(either for _, _, either in self.pairs):
                 return "abstain"
+            if response.unsure:  # "I cannot tell, but probably red" answers; "I cannot tell: it is red" says nothing
+                return "answer" if response.hedged else "none"
             values = {value for _, value, _ in self.pairs}
             subjects = {readings for readings, _, _ in self.pairs if readings is not None}
             if len(values) > 1 or len(subjects) > 1:
@@ -165,9 +169,14 @@ class Finding:
         if response.asks and not hidden:
             return "clarify"
         if response.unsure or hidden:
-            return "abstain"
+            return "none" if self._asserts_asked() else "abstain"
         about = any(c.kind in ("attribute", "fragment") and self._on_target(c.subject) for c in response.claims)
         return "answer" if about else "none"
+
+    def _asserts_asked(self) -> bool:
+        """Whether something other than what the question is about gets a value of what it asks for."""
+        claims = [c for c in self.response.claims if not (c.negated or c.either or c.possible)]
+        return any(c.kind == "attribute" and c.attribute in self.case.asked for c in claims)
 
     def _names_reading(self, subjects: set[frozenset[int]]) -> bool:
         case, response = self.case, self.response
@@ -273,7 +282,11 @@ class Finding:
 
     def gives(self, answer: object) -> bool:
         """Whether every value given is `answer` (a place: lies within it)."""
-        return bool(self.pairs) and all(not either and _same(value, answer) for _, value, either in self.pairs)
+        return (
+            self.used != "none"
+            and bool(self.pairs)
+            and all(not either and _same(value, answer) for _, value, either in self.pairs)
+        )
 
     def answers_reading(self, reading: int) -> float | None:
         """1 if what is answered is right for this reading and is not said of another one; None if it has no answer."""

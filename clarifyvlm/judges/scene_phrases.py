@@ -82,6 +82,7 @@ class Response:
     named: list[Description] = field(default_factory=list)  # readings named: "I take you to mean ..."
     asks: list[Ask] = field(default_factory=list)
     unsure: bool = False  # "I cannot tell"
+    hedged: bool = False  # "but", "maybe", "not sure": goes well with "I cannot tell"
     depends: bool = False  # "it depends on which star": what is joined by "or" is a list, not a doubt
 
 

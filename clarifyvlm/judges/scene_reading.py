@@ -48,6 +48,9 @@ _NEED = re.compile(
     r"(?! is| are)| (?:on )?what you mean)|\b(?:tell me|let me know) (?:which|where)\b|"
     r"\bneed (?:some )?more (?:information|details?|context)\b"
 )
+_HEDGE = re.compile(
+    r"\b(?:but|though|maybe|perhaps|probably|possibly|likely|sure|certain|hard|difficult|think|guess|believe|might|may|could)\b"
+)
 _AGREEMENT = re.compile(r"^(?:yes , )?(?:you are|that is|this is) (?:right|correct|true)$")
 _CHOOSE = frozenset(("specify", "identify", "name", "indicate", "choose", "pick", "point", "select", "clarify"))
 _ENDS = frozenset(".!?;\n")
@@ -88,6 +91,7 @@ def _sentence(reader: "_Reader", tokens: list[str], end: str) -> None:
     if _AGREEMENT.search(text):
         return None
     reader.response.depends |= "depend" in text
+    reader.response.hedged |= bool(_HEDGE.search(text))
     if end == "?":
         tag = _TAG.search(text)
         if tag and tag.start() > 0:
