@@ -30,10 +30,11 @@ def run_main(main: Callable[[], int | None]) -> None:
     except BrokenPipeError:  # `script | head`: the reader left, which is no fault
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if not _disk_is_full(error):
             raise
-        where = f" while writing {error.filename}" if error.filename else ""
+        name = getattr(error, "filename", None)
+        where = f" while writing {name}" if name else ""
         print(
             f"error: the disk is full{where}. Every file that was complete is kept, and nothing is torn. "
             "Free some space and run the same command again: it continues.",
@@ -41,3 +42,9 @@ def run_main(main: Callable[[], int | None]) -> None:
         )
         code = 1
     sys.exit(code or 0)
+
+
+def _disk_is_full(error: Exception) -> bool:
+    """Also where a library makes another error of it: safetensors gives its words, torch's writer misses some bytes."""
+    signs = ("No space left on device", "Disk quota exceeded", "PytorchStreamWriter failed writing", "unexpected pos")
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(s in str(error) for s in signs)
