@@ -6,15 +6,18 @@ card) and run.json. The same config and seed give the same bytes, whatever the n
     python dataset_generation/generate.py --config dataset_generation/configs/tiny.yaml --output_dir runs/tiny/data
 """
 
-import random
-from dataclasses import asdict, dataclass, field
+import json
+import sys
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Literal
 
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
 
-SPLITS = ("test", "validation", "test_ood", "train")  # the small ones first: train gives way to them
-FASTER_ONLY = ("num_workers",)
+SPLITS = ("train", "validation", "test", "test_ood")
+PLANNING_ORDER = ("test", "validation", "test_ood", "train")  # the small ones first: train gives way to them
+FASTER_ONLY = ("num_workers", "audit")  # these change nothing in the files of examples
 
 
 @dataclass
@@ -23,6 +26,9 @@ class Options:
     source: Literal["scenes", "coco"] = field(default="scenes", metadata={"help": "where pictures and facts come from"})
     seed: int = field(default=0, metadata={"help": "another seed gives other data"})
     num_workers: int = field(default=2, metadata={"help": "processes; the files do not depend on it"})
+    audit: Literal["fail", "warn", "off"] = field(
+        default="fail", metadata={"help": "fail: exit code 3 when the data give the strategy away; warn: only say so"}
+    )
     overwrite: bool = field(default=False, metadata={"help": "delete what an earlier run left in output_dir"})
 
     # How many examples, and of what
@@ -60,29 +66,32 @@ class Options:
     )
     unseen_pairs: int = field(default=4, metadata={"help": "pairs of shape and color that only test_ood shows"})
 
+    # Photographs
+    coco_annotations: str | None = field(default=None, metadata={"help": "instances JSON in COCO's format"})
+    image_dir: str | None = field(default=None, metadata={"help": "folder of the pictures that it names"})
+    num_examples: int | None = field(
+        default=None, metadata={"help": "examples in all; num_train, num_validation and num_test become proportions"}
+    )
+
 
 def main(argv: list[str] | None = None) -> int:
     (options,) = parse_args([Options], argv, description=__doc__)
 
-    import source_scenes
-    from layout import parse_shares, plan
-    from write import write_split
+    from layout import parse_shares
+    from write import SOURCES, write_split
 
     from clarifyvlm.run_record import RunRecord
 
+    source = SOURCES[options.source]
     shares = parse_shares(options.shares)
-    sizes = {split: getattr(options, f"num_{split}") for split in SPLITS}
-    kinds = _weights(options.kinds)
-    settings = source_scenes.settings(options)
-    groups = {
-        split: plan(n, shares, kinds, options.place_share, random.Random(f"{options.seed}:{split}:plan"))
-        for split, n in sizes.items()
-        if n
-    }
+    kinds = parse_kinds(options.kinds)
+    settings = source.settings(options)
+    plans = source.plan(settings, options, shares, kinds)
     with RunRecord.start(
         options.output_dir,
         "dataset_generation/generate.py",
         asdict(options),
+        inputs=source.inputs(options),
         overwrite=options.overwrite,
         ignore=FASTER_ONLY,
     ) as run:
@@ -90,14 +99,56 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{options.output_dir} is complete; nothing to do")
             return 0
         seen: set[bytes] = set()
-        counts = {}
-        for split, plan_ in groups.items():
-            counts[split] = write_split(settings, split, plan_, run.output, seen, options.num_workers)
-        run.finish(**counts)
+        for split in PLANNING_ORDER:
+            if split in plans:
+                write_split(options.source, settings, split, plans[split], run.output, seen, options.num_workers)
+        return _finish(options, source, settings, shares, run)
+
+
+def _finish(options: Options, source, settings, shares: dict, run) -> int:
+    """Audit, card and record of what was written. 3 where the audit fails and may."""
+    from audit import audit, collect
+    from card import write_card
+
+    from clarifyvlm.jsonl import write_text_atomic
+
+    stats = collect(run.output, SPLITS)
+    findings = None
+    if options.audit != "off":
+        findings = audit(stats, {f"{s.type}:{s.strategy}": share for s, share in shares.items()}, options.seed)
+        write_text_atomic(run.output / "audit.json", json.dumps(findings, indent=2) + "\n")
+    write_card(run.output, stats, findings, _command(options), source.about(settings), options.seed)
+    print(" ".join(f"{split}: {n:,}" for split, n in stats["counts"].items()), f"examples in {options.output_dir}")
+    if findings:
+        probes = findings["probes"].items()
+        print("audit:", ", ".join(f"{name} {p['accuracy']:.1%} (chance {p['chance']:.1%})" for name, p in probes))
+    failed = bool(findings and not findings["passed"])
+    if failed:
+        print("the audit failed; everything is written, and audit.json says more", file=sys.stderr)
+        print("\n".join(f"- {f}" for f in findings["failures"]), file=sys.stderr)
+    if failed and options.audit == "fail":
+        print("To go on all the same: --audit warn", file=sys.stderr)
+        return 3  # the run stays incomplete: the same command looks again
+    run.finish(**stats["counts"], audit="off" if findings is None else "failed" if failed else "passed")
     return 0
 
 
-def _weights(tokens: list[str]) -> dict[str, float]:
+def _command(options: Options) -> str:
+    """The command line that makes this data again: every option that is not its default."""
+    parts = ["python dataset_generation/generate.py"]
+    for f in fields(options):
+        value = getattr(options, f.name)
+        if f.name == "output_dir":
+            value = Path(value).name  # the card is the same wherever the folder is
+        default = f.default_factory() if f.default is MISSING and f.default_factory is not MISSING else f.default
+        if f.name in (*FASTER_ONLY, "overwrite") or value == default:
+            continue
+        parts.append(f"--{f.name} {' '.join(map(str, value)) if isinstance(value, list) else value}")
+    return " \\\n    ".join(parts)
+
+
+def parse_kinds(tokens: list[str]) -> dict[str, float]:
+    """["color=40", ...] -> weight per kind of question."""
     from layout import KINDS
 
     weights = {}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
+import layout
 from layout import Group, Slot
 from phrases import direct, question, reference
 from questions import OVERALL, classify, draw_query, readings
@@ -25,8 +26,9 @@ from clarifyvlm.user import reply
 
 DRAWS_OF_QUESTIONS = 40  # per group
 DRAWS_OF_SCENES = 30  # per picture and draw of questions
-HIDDEN = 0.3  # chance that a picture also holds a wrapped (a blurred) object that no question asks for
-CLUSTER = 0.5  # chance that the further objects of a picture share a shape or a color
+HIDDEN = 0.75  # chance that a picture also holds a wrapped (a blurred) object that no question asks for
+HIDDEN_TOO = 0.1  # the same where a question asks for one already
+CLUSTER = 0.9  # chance that the further objects of a picture share a shape or a color
 
 
 @dataclass
@@ -163,39 +165,67 @@ def _comes_out(wanted: list[tuple[Query, Slot]], objects: list) -> bool:
 
 def _compose(settings: Settings, split: str, wanted: list[tuple[Query, Slot]], rng) -> list[Thing] | None:
     """Objects for the questions, then others that fit none of them. None where there is no room."""
+    common = {}
+    if rng.random() < CLUSTER:
+        common = rng.choice(
+            ({"name": rng.choice(settings.world.names)}, {"color": rng.choice(settings.world.colors)})
+        ) | ({"size": rng.choice(settings.world.sizes)} if rng.random() < 0.8 else {})
     things: list[Thing] = []
     most = settings.world.max_objects
     queries = [q for q, _ in wanted]
+    premises = [q for q, slot in wanted if slot.strategy == "correct" or q.kind in OVERALL]
     share = rng.random() < 0.5  # objects may belong to both questions
     for query, slot in rng.sample(wanted, len(wanted)):
         others = [q for q in queries if q != query] if not share else []
         needed = _needed(settings.world, query, slot, rng)
         rng.shuffle(needed)
+        # What further objects have in common, some of these have too: a row of stars says nothing about the question.
+        needed = [common | n if not n.get("hidden") and rng.random() < 0.6 else n for n in needed]
         for fixed in needed[sum(query.fits(t) for t in things) :]:
-            thing = _thing(settings, split, fixed, things, rng, avoid=others, side=query.side, place=query.place)
+            thing = _thing(settings, split, fixed, things, rng, others, premises, query.side, query.place)
             if thing is None or len(things) == most:
                 return None
             things.append(thing)
     counts = range(1, most + 1)
     target = rng.choices(counts, settings.count_weights[:most])[0]
-    extra = [{"hidden": [a]} for a in ("color", "name") if rng.random() < HIDDEN]
-    common = {}
-    if rng.random() < CLUSTER:
-        common = rng.choice(
-            ({"name": rng.choice(settings.world.names)}, {"color": rng.choice(settings.world.colors)})
-        ) | rng.choice(({}, {"size": rng.choice(settings.world.sizes)}))
+    chance = HIDDEN if all(slot.strategy != "abstain" for _, slot in wanted) else HIDDEN_TOO
+    extra = [{"hidden": [a]} for a in ("color", "name") if rng.random() < chance]
+    if common:
+        common, missing = _row(settings.world, things, common, queries, rng)
+        target = max(target, len(things) + missing)
+    target = min(most, max(target, len(things) + len(extra)))
     while len(things) < max(target, settings.world.min_objects):
-        fixed = extra.pop() if extra else common
-        thing = _thing(settings, split, fixed, things, rng, avoid=queries)
-        if thing is None and fixed:
-            thing = _thing(settings, split, {}, things, rng, avoid=queries)
+        sizes = {t.size for t in things}
+        other = [s for s in settings.world.sizes if s not in sizes] if len(sizes) == 1 and len(things) > 1 else []
+        fixed = extra.pop() if extra else {} if other and len(things) == target - 1 else common
+        fixed = fixed | ({"size": rng.choice(other)} if other and len(things) >= target - 2 else {})
+        thing = _thing(settings, split, fixed, things, rng, queries, premises)
+        if thing is None:
+            thing = _thing(settings, split, {}, things, rng, queries, premises)
         if thing is None:
             break
         things.append(thing)
     return things if len(things) >= settings.world.min_objects else None
 
 
-def _thing(settings, split, fixed: dict, things: list, rng, avoid, side=None, place=None) -> Thing | None:
+def _row(world: scenes.World, things: list[Thing], common: dict, queries: list[Query], rng) -> tuple[dict, int]:
+    """What further objects have in common so that soonest four are alike, and how many of them that takes.
+
+    Every question that is to be met with `clarify` has four like objects in its picture; so have most others, then.
+    """
+    rows = [common] + [{a: getattr(t, a), "size": t.size} for t in things for a in ("name", "color")]
+    rows = [r for r in rows if r.get("color", "") is not None and r.get("name") != scenes.BLUR]
+    rng.shuffle(rows)
+    best, missing = {}, 4
+    for row in rows:
+        member = Thing(**{"name": "", "color": None, "size": "", "pattern": "solid", "place": ""} | row)
+        alike = sum(all(getattr(t, a) == v for a, v in row.items()) for t in things)
+        if not any(q.fits(member) for q in queries) and 4 - alike < missing:
+            best, missing = row, 4 - alike
+    return best or common, missing if len(things) + missing <= world.max_objects else 0
+
+
+def _thing(settings, split, fixed: dict, things: list, rng, avoid, premises=(), side=None, place=None) -> Thing | None:
     """A random object with the `fixed` attributes, about which no `avoid` question is; None after some draws."""
     taken = {t.place for t in things}
     cells = [p for p in ([place] if place else SIDES[side] if side else PLACES) if p not in taken]
@@ -211,7 +241,7 @@ def _thing(settings, split, fixed: dict, things: list, rng, avoid, side=None, pl
         if split != "test_ood" and (drawn["name"], drawn["color"]) in settings.unseen:
             continue
         thing = Thing(place=rng.choice(cells), **drawn)
-        if not any(q.fits(thing) for q in avoid):
+        if not any(q.fits(thing) or (q in premises and q.could_fit(thing)) for q in avoid):
             return thing
     return None
 
@@ -240,7 +270,7 @@ def _needed(world: scenes.World, query: Query, slot: Slot, rng) -> list[dict]:
             return [_fitting(query, rng) | _other_hidden(query, asked, rng)]
         small = [{"size": world.sizes[0]}] * rng.choice((1, 1, 2) if query.side else (1, 1, 2, 3))
         return [_fitting(query, rng) | size for size in [{"size": world.sizes[-1]}, *small]]
-    n = rng.choice((2, 3)) if slot.strategy == "enumerate" else rng.choice((4, 4, 4, 5))
+    n = rng.choice((2, 2, 3)) if slot.strategy == "enumerate" else rng.choice((4, 4, 4, 4, 5))
     size = {"size": query.size or rng.choice(world.sizes)}
     return [_fitting(query, rng) | size | _other_hidden(query, asked, rng) for _ in range(n)]
 
@@ -331,3 +361,41 @@ def settings(options) -> Settings:
             "world": options.world,
         },
     )
+
+
+def plan(settings: Settings, options, shares: dict[Slot, float], kinds: dict[str, float]) -> dict[str, list[Group]]:
+    """split -> groups to build."""
+    sizes = {s: getattr(options, f"num_{s}") for s in ("train", "validation", "test", "test_ood")}
+    if options.num_examples is not None:
+        raise UserError(
+            "num_examples is for photographs; scenes take num_train, num_validation, num_test, num_test_ood"
+        )
+    if sizes["test_ood"] and not settings.unseen:
+        raise UserError("num_test_ood is above 0, but unseen_pairs is 0: nothing would be unseen")
+    return {
+        split: layout.plan(n, shares, kinds, options.place_share, random.Random(f"{options.seed}:{split}:plan"))
+        for split, n in sizes.items()
+        if n
+    }
+
+
+def inputs(options) -> list[str]:
+    """Files that the data are made from: none, the world is in the code."""
+    return []
+
+
+def about(settings: Settings) -> list[str]:
+    """What the pictures are, for the dataset card."""
+    world = settings.world
+    pairs = ", ".join(f"{color} {name}" for name, color in sorted(settings.unseen))
+    return [
+        f"Generated scenes of {world.min_objects} to {world.max_objects} objects, {world.image_size} x "
+        f"{world.image_size} pixels, rendered from the facts in each record. The part of the world that is used here:",
+        "",
+        f"- shapes: {', '.join(world.names)}",
+        f"- colors: {', '.join(world.colors)}",
+        f"- sizes: {', '.join(world.sizes)}; patterns: {', '.join(world.patterns)}",
+        f"- backgrounds: {', '.join(world.backgrounds)}; neighbours may overlap; some objects are wrapped in grey "
+        "paper (their color is hidden) or blurred (their shape is hidden)",
+        f"- only in test_ood: {pairs or 'nothing'}",
+    ]
