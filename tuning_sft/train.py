@@ -118,8 +118,9 @@ def train(options: Options, training, model_args, train_examples, validation) ->
         validation,
         data_dir,
         make_judge(JudgeArguments()),
-        options.max_new_tokens,
-        options.generation_batch,
+        max_new_tokens=options.max_new_tokens,
+        batch_size=options.generation_batch,
+        image_max_side=options.image_max_side,
     )
     print(f"validation loss {loss:.3f}; strategy accuracy {shared.shown(accuracy)}")
     return {
