@@ -45,7 +45,7 @@ def test_verdicts_in_the_order_of_the_predictions(files, tmp_path):
     verdicts = jsonl.read(output, Verdict)
     rows = [json.loads(line) for line in files[1].read_text().splitlines()]
     assert [v.example_id for v in verdicts] == [row["example_id"] for row in rows]
-    assert {v.judge for v in verdicts} == {"scene"} and {v.used_strategy for v in verdicts} > {"answer", "clarify"}
+    assert {v.judge for v in verdicts} == {"scene"} and {v.used_strategy for v in verdicts} >= {"answer", "clarify"}
     assert record(output)["status"] == "complete" and record(output)["counts"]["judge_failures"] == 0
 
 
@@ -69,7 +69,7 @@ def test_rerun_of_a_complete_run_does_nothing(files, tmp_path, capsys):
 def test_killed_and_rerun_gives_the_same_bytes(tmp_path):
     """Verdicts lost, doubled, torn or out of order after a kill -9."""
     examples = jsonl.read(SCENES, Example)
-    many = [e.model_copy(update={"id": f"{e.id}-{n}"}) for n in range(100) for e in examples]
+    many = [e.model_copy(update={"id": f"{e.id}-{n}"}) for n in range(60) for e in examples]
     jsonl.write_atomic(tmp_path / "test.jsonl", many)
     jsonl.write_atomic(
         tmp_path / "predictions.jsonl",
@@ -80,7 +80,7 @@ def test_killed_and_rerun_gives_the_same_bytes(tmp_path):
     judge.main(argv(files, whole))
     command = [sys.executable, str(ROOT / "inference" / "judge.py"), *argv(files, killed)]
     process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL)
-    while not killed.exists() or killed.stat().st_size < 60_000:
+    while not killed.exists() or killed.stat().st_size < 40_000:
         assert process.poll() is None, "finished before it could be killed: more rows are needed"
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
