@@ -173,7 +173,7 @@ def test_never_raises_and_is_deterministic(scenes):
     """Random word salad that crashes the reader in the middle of a training run."""
     rng = random.Random(0)
     words = (
-        "the a star stars red blue large small top left center is are not no there i see and or but , : . ? which one do "
+        texts = [" ".join(rng.choices(words, k=rng.randint(1, 30))) for _ in range(60)]
         "you mean cannot tell its color wrapped two three it they both none of in at picture that if than as other ( ) "
         "nothing does show hidden right middle bottom please where how what objects gred 's isn't 12 for with"
     ).split()
