@@ -99,8 +99,8 @@ class RunRecord:
                 content = old
             else:
                 content |= {
-                    "commit": _commit(),
-                    "versions": _versions(),
+                    "commit": commit(),
+                    "versions": versions(),
                     "started": _now(),
                 }
                 _write(record_path, content)
@@ -246,7 +246,7 @@ def _unlock(handle: int, path: Path) -> None:
     os.close(handle)
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """The commit of the code that runs, with "+changes" when files differ from it; None outside a repository."""
     root = Path(__file__).resolve().parent.parent
 
@@ -261,14 +261,15 @@ def _commit() -> str | None:
     return head and head + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else "")
 
 
-def _versions() -> dict[str, str]:
-    versions = {"clarifyvlm": __version__, "python": platform.python_version()}
+def versions() -> dict[str, str]:
+    """Of clarifyvlm, Python and the packages that shape results, where they are installed."""
+    found = {"clarifyvlm": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
-            versions[package] = importlib.metadata.version(package)
+            found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return versions
+    return found
 
 
 def _now() -> str:
