@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zlib
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,7 @@ from stages import ROOT, STRATEGIES, kill_when, run, script, write_data
 
 from clarifyvlm import checkpoints, jsonl, models, rewards
 from clarifyvlm.errors import UserError
-from clarifyvlm.judges.scene import SceneJudge
-from clarifyvlm.records import Example, Verdict
+from clarifyvlm.records import CRITERIA, Example, Verdict
 
 FLAGS = (
     "--per_device_train_batch_size",
@@ -27,18 +27,27 @@ FLAGS += ("--learning_rate", 1e-3, "--disable_tqdm", "true", "--logging_steps", 
 
 
 class RecordingJudge:
-    """The scene judge, with a note of all that it was shown; fails on everything if told."""
+    """Notes all that it is shown. Its verdicts depend on the text alone, in a way that tells the babble of a random
+    model apart (to the scene judge all of it is nothing); fails on everything if told."""
 
     name = "recording"
 
     def __init__(self, fails: bool = False):
-        self.scene, self.fails, self.batches = SceneJudge(), fails, []
+        self.fails, self.batches = fails, []
+
+    def check(self):
+        pass
+
+    def verdict(self, example, prediction):
+        code = zlib.crc32(prediction.text.encode())
+        criteria = dict.fromkeys(CRITERIA) | {"strategy_right": code % 2, "grounded": code // 2 % 2}
+        return Verdict(example_id=example.id, judge=self.name, used_strategy="answer", criteria=criteria)
 
     def judge(self, examples, predictions):
         self.batches.append((list(examples), list(predictions)))
         if self.fails:
             return [Verdict(example_id=e.id, judge=self.name, failure="timeout") for e in examples]
-        return self.scene.judge(examples, predictions)
+        return [self.verdict(e, p) for e, p in zip(examples, predictions, strict=True)]
 
 
 @pytest.fixture(scope="module")
@@ -158,10 +167,10 @@ def test_advantages_are_those_of_the_total(stepped):
     trainer, judge, _, scored = stepped
     advantages = script("tuning_grpo/rewards.py").advantages
     (examples, predictions), batch = judge.batches[-1], scored[-1]
-    verdicts = judge.scene.judge(examples, predictions)
+    verdicts = [judge.verdict(e, p) for e, p in zip(examples, predictions, strict=True)]
     totals = [rewards.total(e, v, p.text) for e, v, p in zip(examples, verdicts, predictions, strict=True)]
     ours = [a for i in range(0, 24, 4) for a in advantages(totals[i : i + 4])]
-    assert batch["advantages"].tolist() == pytest.approx(ours, abs=1e-3)
+    assert batch["advantages"].tolist() == pytest.approx(ours, abs=1e-3) and max(ours) > 0.5
     assert trainer.args.reward_weights == [rewards.RewardWeights().of(name) for name in rewards.TERMS]
 
 
@@ -179,7 +188,6 @@ def test_judge_failures_stop_the_run_and_move_nothing(tiny_model_dir, data_dir, 
     """Catches judge failures scored as 0 (never happen, 4), and a run that goes on for hours with a dead judge."""
     module = script("tuning_grpo/train.py")
     judge = RecordingJudge(fails=True)
-    judge.check = lambda: None
     monkeypatch.setattr(module, "make_judge", lambda _: judge)
     with pytest.raises(UserError, match="judge failed on 2 batches in a row .timeout.: stopped at step 2"):
         module.main(arguments(tiny_model_dir, data_dir, tmp_path / "o", "--max_failed_batches", 2, "--save_steps", 3))
@@ -267,9 +275,10 @@ def test_kill_and_resume_is_bit_exact(tiny_model_dir, data_dir, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_adapter_goes_on_where_sft_left_it(tiny_adapter_dir, data_dir, tmp_path):
+def test_an_adapter_goes_on_where_sft_left_it(tiny_adapter_dir, data_dir, tmp_path, monkeypatch):
     """Catches an adapter that is not loaded, so that GRPO trains the base (never happen, 6): with a learning rate of
     0 the output must be the SFT adapter itself, and an adapter that lacks weights must be refused."""
+    monkeypatch.setattr(script("tuning_grpo/train.py"), "make_judge", lambda _: RecordingJudge())
     still = tmp_path / "still"
     assert grpo(tiny_adapter_dir, data_dir, still, "--learning_rate", 0, "--max_steps", 1) == 0
     before = load_file(tiny_adapter_dir / "adapter_model.safetensors")
