@@ -241,7 +241,9 @@ class Finding:
             evidence["grounded"] = "the picture hides what is claimed"
             return False
         truths = [(claim, case.true(claim)) for claim in self.response.claims]
-        if self.used == "none" and not any(true and (c.kind != "count" or c.subject.given()) for c, true in truths):
+        if self.used == "none" and not any(
+            true and (c.kind != "count" or (c.subject and c.subject.given())) for c, true in truths
+        ):
             return False  # nothing claimed
         either = any(claim.either and true for claim, true in truths)  # "red or blue": one of them is enough
         for claim, true in truths:

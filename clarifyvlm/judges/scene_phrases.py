@@ -192,7 +192,7 @@ class Phrases:
 
     def _either_of(self, i: int, kind: str) -> bool:
         """Whether the attribute at i is one of two that a noun may have: "green or red object"."""
-        if self.kind(i + 1) != "or" or self.kind(i + 2) != kind:
+        if kind not in ("c", "t") or self.kind(i + 1) != "or" or self.kind(i + 2) != kind:
             return False
         return self.kind(i + 3) in ("n", "g") or (self.kind(i + 3) == "#" and self.items[i + 3][1] == 1)
 

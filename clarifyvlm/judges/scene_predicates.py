@@ -56,7 +56,7 @@ class Predicates(Phrases):
             d, i = found
             if self.kind(i) == "cop":  # "I think you mean it is ..." names nothing
                 return i
-            if self.kind(i) == "poss":
+            if self.kind(i) == "poss" and self.kind(i + 1) == "attr":
                 return self._property(i + 1, d)
         self.response.named.append(d)
         self.subject = d

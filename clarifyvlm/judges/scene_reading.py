@@ -9,7 +9,7 @@ the reading taken ("I take you to mean ..."). It knows words, not facts: `scene.
 import re
 
 from clarifyvlm.judges.lexicon import CODE, ORDERS, TOKEN, Vocabulary, items_of, normalise
-from clarifyvlm.judges.scene_phrases import STARTS, Ask, Response
+from clarifyvlm.judges.scene_phrases import STARTS, Ask, Description, Response
 from clarifyvlm.judges.scene_statements import Statements
 
 MAX_CHARACTERS = 1500  # a longer response is rambling or an attack, not one of the six strategies
@@ -168,7 +168,7 @@ class _Reader(Statements):
                     if not plain or d.number is not None:
                         ask.restrict.append(d)
                 elif not plain or d.other:
-                    ask.alternatives.append(d)
+                    ask.alternatives += _apart(d)
                 after_which = False
                 continue
             i += 1
@@ -206,6 +206,17 @@ class _Reader(Statements):
     def statement(self, tokens: list[str]) -> None:
         self.load(tokens)
         self.parse()
+
+
+def _apart(d: Description) -> list[Description]:
+    """ "the green or red one" offers two."""
+    for attribute, value in d.given().items():
+        if isinstance(value, tuple) and attribute in ("color", "pattern", "name"):
+            parts = [d.without() for _ in value]
+            for part, word in zip(parts, value, strict=True):
+                setattr(part, attribute, word)
+            return parts
+    return [d]
 
 
 def _is_about_fact(tokens: list[str]) -> bool:
