@@ -89,7 +89,7 @@ def forms_for(slot: Slot, kinds: list[str]) -> list[str]:
     elif slot.type == "none":
         named = FORMS if slot.strategy == "answer" else ()
     else:
-        named = (slot.type,)
+        named = (slot.type,) if slot.type in FORMS else ()
     return [f for f in named if any(allows(k, f, slot.type, slot.strategy) for k in kinds)]
 
 

@@ -301,7 +301,7 @@ def _reference(q: Question, strategy: str, found: list[Reading], facts: Facts, r
             return _direct(q, found[0].answer, rng)
         case "infer":
             salient = max(found, key=lambda r: by_id[r.objects[0]].salience)
-            claim = f"it is {_place(salient.answer)}" if q.kind == "position" else _yes_no(q, salient.answer)
+            claim = f"it is {_place(salient.answer)}" if q.kind == "position" else salient.answer
             return _fill(rng.choice(WORDS["infer"]), q, claim=claim)
         case "enumerate":
             found = sorted(found, key=lambda r: PLACES.index(by_id[r.objects[0]].place))
@@ -321,11 +321,7 @@ def _direct(q: Question, answer: str, rng) -> str:
         are = "is" if answer == "one" else "are"
         noun = q.name if answer == "one" else plural(q.name)
         return rng.choice(WORDS["answers"]["count"]).format(answer=answer, is_are=are, nps=noun)
-    return rng.choice(WORDS["answers"]["yes_no"][answer])
-
-
-def _yes_no(q: Question, answer: str) -> str:
-    return f"{'yes' if answer == 'yes' else 'no'}, there is {'one' if answer == 'yes' else 'none'}"
+    return rng.choice(WORDS["answers"]["relation" if q.kind == "relation" else "yes_no"][answer])
 
 
 def _place(answer: str) -> str:
