@@ -1,4 +1,4 @@
-"""The generator: exact shares, minimal pairs, disjoint splits, the same bytes everywhere, errors that say what to do."""
+"""The generator: exact shares, minimal pairs, disjoint splits, the same bytes everywhere, errors that say why."""
 
 import json
 import os
