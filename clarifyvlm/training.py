@@ -29,6 +29,7 @@ from clarifyvlm.strategies import STRATEGIES
 # Options that change speed, memory or what is shown, not the result: a rerun may change them.
 SPEED_ONLY = (
     "dataloader_num_workers",
+    "dataloader_persistent_workers",
     "dataloader_pin_memory",
     "dataloader_prefetch_factor",
     "disable_tqdm",
