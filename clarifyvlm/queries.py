@@ -40,10 +40,16 @@ class Query:
     side: str | None = None
     place: str | None = None
     word: str | None = None
+    # What it is set beside: "is there a red object further to the left", "the same color as the circle"
+    other_name: str | None = None
+    other_color: str | None = None
+    direction: str | None = None
 
     @property
     def form(self) -> str:
         """Where the expression may get several readings from: an ambiguity type, or `place` (one cell, one object)."""
+        if self.kind == "attribute":
+            return "attribute"
         if self.word:
             return "lexical"
         if self.side:
@@ -78,7 +84,7 @@ class Query:
                 words.append(self.word)
         if self.color:
             words.append(self.color)
-        words.append(noun + ("s" if plural else ""))
+        words.append(noun + (("es" if noun.endswith(("s", "x")) else "s") if plural else ""))
         if self.side or self.place:
             words.append(at(self.side or self.place))
         return " ".join(words)

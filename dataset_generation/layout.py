@@ -17,7 +17,7 @@ from questions import FORMS, allows
 from clarifyvlm.errors import UserError
 from clarifyvlm.strategies import AMBIGUITY_TYPES, STRATEGIES
 
-KINDS = ("color", "shape", "size", "position", "count", "existence", "relation")
+KINDS = ("color", "shape", "size", "position", "count", "existence", "relation", "comparison", "attribute")
 TYPES_OF = {"correct": ("premise",), "abstain": ("unanswerable",)}  # of the others: every other type
 
 

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import yaml
-from questions import OVERALL, meant_noun, noun_for, separator
+from questions import OVERALL, YES_NO, answer_for, meant_noun, noun_for, separator
 
 from clarifyvlm.places import PLACES, at
 from clarifyvlm.queries import NUMBERS, Query
@@ -16,7 +16,19 @@ PHRASINGS = yaml.safe_load((Path(__file__).parent / "phrasings.yaml").read_text(
 
 def question(query: Query, rng: random.Random) -> str:
     template = rng.choice(PHRASINGS["questions"][query.kind])
-    return _articles(template.format(np=query.noun_phrase(), nps=query.noun_phrase(plural=True)))
+    return _articles(
+        template.format(
+            np=query.noun_phrase(),
+            nps=query.noun_phrase(plural=True),
+            other=other_noun(query),
+            direction=query.direction,
+        )
+    )
+
+
+def other_noun(query: Query) -> str:
+    """What the object is set beside: "red object", "circle"."""
+    return f"{query.other_color} object" if query.other_color else query.other_name or ""
 
 
 def reference(query: Query, strategy: str, readings: list[Reading], facts: Facts, rng: random.Random) -> str:
@@ -27,26 +39,34 @@ def reference(query: Query, strategy: str, readings: list[Reading], facts: Facts
         case "answer":
             return direct(query, readings[0].answer, rng, np if len(readings) == 1 else None)
         case "infer":
-            return _infer(query, fitting, rng)
+            return _infer(query, fitting, facts, rng)
+        case "enumerate" if query.form == "attribute":
+            parts = {r.expression.split()[1]: r.answer for r in readings}
+            return _articles(_pick("enumerate_attribute", rng).format(np=np, **parts))
         case "enumerate":
-            text = _pick("enumerate", rng).format(np=np, nps=nps, number=number, list=_list(query, fitting, rng))
+            templates = "enumerate_yes_no" if query.kind in YES_NO else "enumerate"
+            text = _pick(templates, rng).format(np=np, nps=nps, number=number, list=_list(query, fitting, facts, rng))
         case "clarify":
             by = separator(query, fitting)
             templates = "clarify" if by == "place" else "clarify_by"
+            templates = "clarify_yes_no" if query.kind in YES_NO else templates
             attribute = {"color": "color", "name": "shape"}.get(by)
             text = _pick(templates, rng).format(np=np, nps=nps, number=number, attribute=attribute)
         case "correct":
             text = _pick("correct", rng).format(np=np)
         case "abstain":
             np = noun_for(query, fitting[0]) if query.word else np
-            text = rng.choice(PHRASINGS["abstain"][query.kind]).format(np=np, nps=nps)
+            if query.kind == "comparison" and not fitting[0].hidden:
+                np = query.other_name
+            more = {"other": other_noun(query), "direction": query.direction}
+            text = rng.choice(PHRASINGS["abstain"][query.kind]).format(np=np, nps=nps, **more)
     return _articles(text)
 
 
 def direct(query: Query, answer: str, rng: random.Random, np: str | None = None) -> str:
     """A plain answer; `np` is the subject where there is only one thing that it can mean."""
     templates = PHRASINGS["answers"][query.kind]
-    if query.kind == "existence":
+    if query.kind == "existence" or query.kind in YES_NO:
         return rng.choice(templates[answer])
     templates = [t for t in templates if np or "{np" not in t]
     if query.kind != "count":
@@ -65,9 +85,10 @@ def in_words(kind: str, answer: str) -> str:
     return at(answer) if kind == "position" else answer
 
 
-def _infer(query: Query, fitting: list, rng) -> str:
+def _infer(query: Query, fitting: list, facts: Facts, rng) -> str:
     o = max(fitting, key=lambda o: o.salience)
-    claim = f"it is {in_words(query.kind, query.answer_for(o))}"
+    answer = answer_for(query, o, facts.objects)
+    claim = answer if query.kind in YES_NO else f"it is {in_words(query.kind, answer)}"
     if len(fitting) == 1:
         meant = getattr(o, query.misspells)
         return _articles(_pick("infer_word", rng).format(word=query.word, meant=meant, claim=claim))
@@ -76,13 +97,16 @@ def _infer(query: Query, fitting: list, rng) -> str:
     return _articles(_pick("infer", rng).format(reading=reading, claim=claim))
 
 
-def _list(query: Query, fitting: list, rng) -> str:
+def _list(query: Query, fitting: list, facts: Facts, rng) -> str:
     fitting = sorted(fitting, key=lambda o: PLACES.index(o.place))  # as one reads: left to right, top to bottom
     if query.kind == "position":
         by = separator(query, fitting) if rng.random() < 0.5 else None
         subjects = [f"the {_told_apart(o, by)}" if by else "one" for o in fitting]
     else:
         subjects = [f"the {'one' if not query.word else noun_for(query, o)} {at(o.place)}" for o in fitting]
+    if query.kind in YES_NO:
+        parts = [f"for {s}, {answer_for(query, o, facts.objects)}" for s, o in zip(subjects, fitting, strict=True)]
+        return ", and ".join(parts)
     parts = [f"{s} is {in_words(query.kind, query.answer_for(o))}" for s, o in zip(subjects, fitting, strict=True)]
     return f"{', '.join(parts[:-1])} and {parts[-1]}"
 

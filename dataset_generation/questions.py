@@ -9,13 +9,16 @@ import random
 from typing import NamedTuple
 
 from clarifyvlm.places import PLACES, SIDES, at
-from clarifyvlm.queries import MISSPELLINGS, NUMBERS, Query
+from clarifyvlm.queries import MISSPELLINGS, Query
 from clarifyvlm.records import Facts, Reading
 from clarifyvlm.scenes import World
 from clarifyvlm.strategies import strategy_for
 
 OVERALL = ("count", "existence")  # asked of the whole picture: one reading, which may be "no"
-FORMS = ("referential", "vague", "spatial", "lexical", "place")
+FORMS = ("referential", "vague", "spatial", "lexical", "attribute", "place")
+PROPERTIES = ("color", "size", "pattern")  # that "what is it like?" may ask for
+YES_NO = ("relation", "comparison")
+UNSURE = "unsure"  # people would not agree on the answer
 
 
 class _Objects(NamedTuple):
@@ -39,17 +42,48 @@ def classify(query: Query, objects: list) -> tuple[str, str] | None:
     fitting = [o for o in objects if query.fits(o)]
     if not fitting:  # an object that may be what is asked for: the premise may hold
         return None if any(query.could_fit(o) for o in objects) else ("premise", "correct")
-    answers = [query.answer_for(o) for o in fitting]
+    if query.form == "attribute":  # the readings are properties, not objects
+        return ("attribute", "enumerate") if len(fitting) == 1 and not fitting[0].hidden else None
+    answers = [answer_for(query, o, objects) for o in fitting]
+    if UNSURE in answers:
+        return None
     if None in answers:
         return ("unanswerable", "abstain") if len(answers) == 1 else None
     strategy = strategy_for([_Answer(a) for a in answers], [o.salience for o in fitting], guessed_word=bool(query.word))
     if strategy is None:
         return None
+    if query.kind in YES_NO and strategy == "enumerate" and len(fitting) != 2:
+        return None  # "yes, no and no" is no list that one can follow
     if strategy == "clarify" and separator(query, fitting) is None:
         return None
     if query.form == "place" or (len(fitting) == 1 and not query.word):
         return "none", strategy
     return query.form, strategy
+
+
+def answer_for(query: Query, o, objects: list) -> str | None:
+    """The answer if `o` is meant; None where the picture hides it, UNSURE where it is a matter of taste."""
+    if query.kind == "comparison":
+        others = [p for p in objects if p.name == query.other_name]
+        if len(others) != 1 or others[0] is o:
+            return UNSURE
+        if o.hidden or others[0].hidden:
+            return None
+        return "yes" if o.color == others[0].color else "no"
+    if query.kind != "relation":
+        return query.answer_for(o)
+    sign = 1 if query.direction == "left" else -1
+    other = Query("existence", name=query.other_name, color=query.other_color)
+    own, nearer = sign * (PLACES.index(o.place) % 3), False
+    for p in objects:
+        column = sign * (PLACES.index(p.place) % 3)
+        if p is not o and other.fits(p):
+            if column < own:
+                return "yes"
+            nearer = nearer or column == own
+    if any(other.could_fit(p) and sign * (PLACES.index(p.place) % 3) <= own for p in objects if p is not o):
+        return None
+    return UNSURE if nearer else "no"
 
 
 def separator(query: Query, fitting: list) -> str | None:
@@ -71,8 +105,18 @@ def readings(query: Query, facts: Facts) -> list[Reading]:
         answer = query.answer_over(facts)
         expression = f"the {query.noun_phrase(plural=True)}" if query.kind == "count" else f"a {query.noun_phrase()}"
         return [Reading(objects=[o.id for o in fitting], expression=expression, answer=answer)]
+    if query.form == "attribute":
+        return [
+            Reading(objects=[o.id], expression=f"the {p} of the {query.noun_phrase()}", answer=getattr(o, p))
+            for o in fitting
+            for p in PROPERTIES
+        ]
     return [
-        Reading(objects=[o.id], expression=f"the {noun_for(query, o)} {at(o.place)}", answer=query.answer_for(o))
+        Reading(
+            objects=[o.id],
+            expression=f"the {noun_for(query, o)} {at(o.place)}",
+            answer=answer_for(query, o, facts.objects),
+        )
         for o in fitting
     ]
 
@@ -105,9 +149,15 @@ def allows(kind: str, form: str, type: str, strategy: str) -> bool:
         return False
     if form == "lexical" and strategy == "answer" and not harmless:  # a guessed word has to be named
         return False
+    if (kind == "attribute") != (form == "attribute"):
+        return False
     match kind:
         case "color" | "shape":
             return True
+        case "attribute":
+            return strategy in ("enumerate", "correct")
+        case "relation" | "comparison":
+            return form == "referential"
         case "position":
             return strategy != "abstain" and not harmless and form != "place"
         case "size":
@@ -125,6 +175,15 @@ def draw_query(
     Its expression never joins a (name, color) pair of `unseen`.
     """
     name, color = rng.choice(world.names), rng.choice(world.colors)
+    if kind == "attribute":
+        return Query(kind, name=name)
+    if kind == "comparison":
+        return Query(kind, name=name, other_name=rng.choice([n for n in world.names if n != name]))
+    if kind == "relation":
+        direction = rng.choice(("left", "right"))
+        if rng.random() < 0.5:
+            return Query(kind, name=name, other_color=color, direction=direction)
+        return Query(kind, color=color, other_name=name, direction=direction)
     if form == "vague":
         return Query(kind, size=rng.choice((world.sizes[0], world.sizes[-1])))
     if form == "spatial":
@@ -161,7 +220,3 @@ def words_for(kind: str, world: World) -> list[str]:
 
 def _asked(kind: str) -> str:
     return {"color": "color", "shape": "name"}[kind]
-
-
-def count_word(n: int) -> str:
-    return NUMBERS[n]

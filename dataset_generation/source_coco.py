@@ -7,8 +7,6 @@ seen, is not asked for. Boxes cannot carry `abstain`: nothing in them is hidden;
 for, no place can tell the readings apart, so `clarify` comes from left-and-right questions only.
 """
 
-import json
-import math
 import random
 import re
 from collections import Counter, defaultdict
@@ -16,13 +14,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+import coco_annotations
 import yaml
 from layout import Slot, apportion
 
 from clarifyvlm.errors import UserError
-from clarifyvlm.images import open_image
 from clarifyvlm.judges.lexicon import IRREGULAR
-from clarifyvlm.places import PLACES, at, place_of
+from clarifyvlm.places import PLACES, at
 from clarifyvlm.queries import NUMBERS
 from clarifyvlm.records import Ambiguity, Dialogue, Example, Facts, Object, Reading
 from clarifyvlm.strategies import LEVELS, strategy_for
@@ -30,7 +28,6 @@ from clarifyvlm.user import reply
 
 MIN_AREA = 0.001  # share of the picture: classes with smaller instances are not asked for
 DEALS = 300  # of pictures to splits, until every share can be met
-MAX_LISTED_PROBLEMS = 10
 PAIRED = ("scissors", "skis")  # "where is the scissors" is not asked
 WORDS = yaml.safe_load((Path(__file__).parent / "phrasings_coco.yaml").read_text(encoding="utf-8"))
 KINDS = ("position", "count", "existence", "relation")
@@ -74,7 +71,7 @@ def settings(options) -> Settings:
             raise UserError(
                 f"source coco needs --{flag}: the annotations (instances JSON) and the folder of the pictures"
             )
-    facts = _read_all(options)
+    facts = coco_annotations.read(options.coco_annotations, options.image_dir)
     names = sorted({o["name"] for f in facts.values() for o in f["objects"]})
     return Settings(options.image_dir, tuple(names), options.seed, len(facts))
 
@@ -86,7 +83,7 @@ def plan(settings: Settings, options, shares: dict[Slot, float], kinds: dict[str
     sizes = {s: getattr(options, f"num_{s}") for s in ("train", "validation", "test")}
     if options.num_examples is not None:
         sizes = dict(zip(sizes, apportion(options.num_examples, list(sizes.values())), strict=True))
-    facts = _read_all(options)
+    facts = coco_annotations.read(options.coco_annotations, options.image_dir)
     rng = random.Random(f"{options.seed}:plan")
     able = {name: _candidates(f, settings.names, kinds, rng) for name, f in facts.items()}
     wanted = {
@@ -348,78 +345,3 @@ def plural(name: str) -> str:
 
 def _middle(o: Object) -> float:
     return (o.box[0] + o.box[2]) / 2
-
-
-# --- annotations
-
-
-def _read_all(options) -> dict[str, dict]:
-    """file name -> facts (and "crowds", the classes annotated as one) of every picture. Lists all bad ones at once."""
-    path = Path(options.coco_annotations)
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        names = {c["id"]: c["name"] for c in data["categories"]}
-        images, annotations = data["images"], data["annotations"]
-    except FileNotFoundError:
-        raise UserError(f"coco_annotations: no file {path}") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"coco_annotations: {path} is not in COCO's instances format ({error!r})") from None
-    by_image = defaultdict(list)
-    for a in annotations:
-        by_image[a["image_id"]].append(a)
-    problems, facts = [], {}
-    for image in sorted(images, key=lambda i: i["file_name"]):
-        picture = Path(options.image_dir) / image["file_name"]
-        try:
-            size = open_image(picture).size
-            if size != (image["width"], image["height"]):
-                raise UserError(
-                    f"{picture}: is {size[0]} x {size[1]}, annotated as {image['width']} x {image['height']}"
-                )
-        except UserError as error:
-            problems.append(str(error))
-            continue
-        facts[image["file_name"]] = _facts(image, by_image[image["id"]], names)
-    if problems:
-        more = f"\n  ... and {len(problems) - MAX_LISTED_PROBLEMS} more" if len(problems) > MAX_LISTED_PROBLEMS else ""
-        raise UserError(
-            f"{len(problems)} of {len(images)} pictures cannot be used\n  "
-            + "\n  ".join(problems[:MAX_LISTED_PROBLEMS])
-            + more
-            + "\nMend or fetch them, or remove them from the annotations."
-        )
-    return facts
-
-
-def _facts(image: dict, annotations: list[dict], names: dict[int, str]) -> dict:
-    width, height = image["width"], image["height"]
-    objects, crowds = [], []
-    for a in sorted(annotations, key=lambda a: a["id"]):
-        name = names[a["category_id"]]
-        if a.get("iscrowd"):
-            crowds.append(name)
-            continue
-        x, y, w, h = a["bbox"]
-        if w <= 0 or h <= 0:
-            continue
-        share = w * h / (width * height)
-        # AQuA: 1 in the centre of the picture, 0 in a corner.
-        central = 1 - math.hypot((x + w / 2) / width - 0.5, (y + h / 2) / height - 0.5) / math.hypot(0.5, 0.5)
-        objects.append(
-            {
-                "id": f"o{len(objects) + 1}",
-                "name": name,
-                "box": [round(v, 1) for v in (x, y, x + w, y + h)],
-                "place": place_of(x + w / 2, y + h / 2, width, height),
-                "salience": round(max(1e-4, 0.7 * share + 0.3 * central), 4),
-                "area_share": round(share, 5),
-            }
-        )
-    return {
-        "source": "coco",
-        "width": width,
-        "height": height,
-        "complete": not crowds,
-        "objects": objects,
-        "crowds": sorted(set(crowds)),
-    }

@@ -252,11 +252,15 @@ def _agrees(pair: tuple[str, str], fixed: dict) -> bool:
 
 def _needed(world: scenes.World, query: Query, slot: Slot, rng) -> list[dict]:
     """The attributes of each object that a question needs in a picture where `slot` is right."""
-    asked = {"color": "color", "shape": "name", "size": "size"}.get(query.kind)
+    asked = {"color": "color", "shape": "name", "size": "size", "comparison": "color"}.get(query.kind)
     if query.kind in OVERALL:
         return _needed_overall(query, slot, rng)
     if slot.strategy == "correct":
         return []
+    if query.form == "attribute":
+        return [_fitting(query, rng)]
+    if query.kind in ("relation", "comparison"):
+        return _needed_beside(world, query, slot, rng)
     if slot.strategy == "abstain":
         return [_fitting(query, rng) | {"hidden": [asked]}]
     if slot.strategy == "answer" and slot.type == "none":
@@ -273,6 +277,27 @@ def _needed(world: scenes.World, query: Query, slot: Slot, rng) -> list[dict]:
     n = rng.choice((2, 2, 3)) if slot.strategy == "enumerate" else rng.choice((4, 4, 4, 4, 5))
     size = {"size": query.size or rng.choice(world.sizes)}
     return [_fitting(query, rng) | size | _other_hidden(query, asked, rng) for _ in range(n)]
+
+
+def _needed_beside(world: scenes.World, query: Query, slot: Slot, rng) -> list[dict]:
+    """Objects for a question that sets one thing beside another."""
+    plain = Query("position", name=query.name, color=query.color)
+    beside = {a: v for a, v in (("name", query.other_name), ("color", query.other_color)) if v}
+    anchors = (
+        1 if slot.strategy == "abstain" else 2 if (slot.type, slot.strategy) == ("referential", "answer") else None
+    )
+    needed = [_fitting(query, rng)] * anchors if anchors else _needed(world, plain, slot, rng)
+    if query.kind == "relation":
+        if slot.strategy == "abstain":
+            return [*needed, beside | {"hidden": ["color" if query.other_color else "name"]}]
+        return [*needed, beside] if slot.strategy != "answer" or rng.random() < 0.7 else needed
+    if slot.strategy == "abstain":
+        hidden = {"hidden": ["color"]}
+        return [needed[0] | hidden, beside] if rng.random() < 0.5 else [*needed, beside | hidden]
+    color = {"color": rng.choice(world.colors)}
+    same = rng.randrange(1, len(needed)) if len(needed) > 1 else rng.choice((0, 1))
+    rng.shuffle(needed)
+    return [*(n | color for n in needed[:same]), *needed[same:], beside | color]
 
 
 def _needed_overall(query: Query, slot: Slot, rng) -> list[dict]:
