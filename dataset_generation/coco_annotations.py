@@ -42,7 +42,7 @@ def read(path: str | Path, image_dir: str | Path) -> dict[str, dict]:
             problems.append(str(error))
             continue
         try:
-            facts[image["file_name"]] = _facts(image, by_image[image["id"]], names)
+            facts[image["file_name"]] = facts_of(image, by_image[image["id"]], names)
         except (KeyError, TypeError, ValueError) as error:
             problems.append(f"{picture}: an annotation is not in COCO's instances format ({error!r})")
     if problems:
@@ -56,7 +56,8 @@ def read(path: str | Path, image_dir: str | Path) -> dict[str, dict]:
     return facts
 
 
-def _facts(image: dict, annotations: list[dict], names: dict[int, str]) -> dict:
+def facts_of(image: dict, annotations: list[dict], names: dict[int, str]) -> dict:
+    """The facts of one picture. Raises KeyError, TypeError or ValueError for an annotation in another format."""
     width, height = image["width"], image["height"]
     objects, crowds = [], []
     for a in sorted(annotations, key=lambda a: a["id"]):

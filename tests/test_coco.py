@@ -153,7 +153,9 @@ def test_crowds_are_not_asked_for(source):
     """Catches a count of a class of which the annotation says only that there are many."""
     import random
 
-    facts = source._facts(
+    import coco_annotations
+
+    facts = coco_annotations.facts_of(
         {"width": 300, "height": 300},
         [
             {"id": 1, "category_id": 1, "bbox": [10, 10, 50, 50], "iscrowd": 0},
