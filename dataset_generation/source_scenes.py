@@ -13,13 +13,14 @@ from pathlib import Path
 
 import layout
 from layout import Group, Slot
+from needs import objects_needed
 from phrases import direct, question, reference
 from questions import OVERALL, classify, draw_query, readings
 
 from clarifyvlm import scenes
 from clarifyvlm.errors import UserError
 from clarifyvlm.places import PLACES, SIDES
-from clarifyvlm.queries import MISSPELLINGS, Query
+from clarifyvlm.queries import Query
 from clarifyvlm.records import Ambiguity, Dialogue, Example, Facts
 from clarifyvlm.strategies import LEVELS
 from clarifyvlm.user import reply
@@ -177,7 +178,7 @@ def _compose(settings: Settings, split: str, wanted: list[tuple[Query, Slot]], r
     share = rng.random() < 0.5  # objects may belong to both questions
     for query, slot in rng.sample(wanted, len(wanted)):
         others = [q for q in queries if q != query] if not share else []
-        needed = _needed(settings.world, query, slot, rng)
+        needed = objects_needed(settings.world, query, slot, rng)
         rng.shuffle(needed)
         # What further objects have in common, some of these have too: a row of stars says nothing about the question.
         needed = [common | n if not n.get("hidden") and rng.random() < 0.6 else n for n in needed]
@@ -248,81 +249,6 @@ def _thing(settings, split, fixed: dict, things: list, rng, avoid, premises=(), 
 
 def _agrees(pair: tuple[str, str], fixed: dict) -> bool:
     return not fixed.get("hidden") and fixed.get("name", pair[0]) == pair[0] and fixed.get("color", pair[1]) == pair[1]
-
-
-def _needed(world: scenes.World, query: Query, slot: Slot, rng) -> list[dict]:
-    """The attributes of each object that a question needs in a picture where `slot` is right."""
-    asked = {"color": "color", "shape": "name", "size": "size", "comparison": "color"}.get(query.kind)
-    if query.kind in OVERALL:
-        return _needed_overall(query, slot, rng)
-    if slot.strategy == "correct":
-        return []
-    if query.form == "attribute":
-        return [_fitting(query, rng)]
-    if query.kind in ("relation", "comparison"):
-        return _needed_beside(world, query, slot, rng)
-    if slot.strategy == "abstain":
-        return [_fitting(query, rng) | {"hidden": [asked]}]
-    if slot.strategy == "answer" and slot.type == "none":
-        return [_fitting(query, rng) | _other_hidden(query, asked, rng)]
-    if slot.strategy == "answer":
-        values = {"color": world.colors, "name": world.names, "size": world.sizes}[asked]
-        same = {asked: rng.choice(values)}
-        return [_fitting(query, rng) | same for _ in range(rng.choice((2, 2, 3)))]
-    if slot.strategy == "infer":
-        if query.word and rng.random() < 0.5:
-            return [_fitting(query, rng) | _other_hidden(query, asked, rng)]
-        small = [{"size": world.sizes[0]}] * rng.choice((1, 1, 2) if query.side else (1, 1, 2, 3))
-        return [_fitting(query, rng) | size for size in [{"size": world.sizes[-1]}, *small]]
-    n = rng.choice((2, 2, 3)) if slot.strategy == "enumerate" else rng.choice((4, 4, 4, 4, 5))
-    size = {"size": query.size or rng.choice(world.sizes)}
-    return [_fitting(query, rng) | size | _other_hidden(query, asked, rng) for _ in range(n)]
-
-
-def _needed_beside(world: scenes.World, query: Query, slot: Slot, rng) -> list[dict]:
-    """Objects for a question that sets one thing beside another."""
-    plain = Query("position", name=query.name, color=query.color)
-    beside = {a: v for a, v in (("name", query.other_name), ("color", query.other_color)) if v}
-    anchors = (
-        1 if slot.strategy == "abstain" else 2 if (slot.type, slot.strategy) == ("referential", "answer") else None
-    )
-    needed = [_fitting(query, rng)] * anchors if anchors else _needed(world, plain, slot, rng)
-    if query.kind == "relation":
-        if slot.strategy == "abstain":
-            return [*needed, beside | {"hidden": ["color" if query.other_color else "name"]}]
-        return [*needed, beside] if slot.strategy != "answer" or rng.random() < 0.7 else needed
-    if slot.strategy == "abstain":
-        hidden = {"hidden": ["color"]}
-        return [needed[0] | hidden, beside] if rng.random() < 0.5 else [*needed, beside | hidden]
-    color = {"color": rng.choice(world.colors)}
-    same = rng.randrange(1, len(needed)) if len(needed) > 1 else rng.choice((0, 1))
-    rng.shuffle(needed)
-    return [*(n | color for n in needed[:same]), *needed[same:], beside | color]
-
-
-def _needed_overall(query: Query, slot: Slot, rng) -> list[dict]:
-    """Objects for a count or existence question."""
-    n = rng.choice((0, 1, 1, 2, 2, 3, 4)) if query.kind == "count" else rng.choice((0, 1, 1, 2))
-    if slot.strategy == "answer":
-        return [_fitting(query, rng) for _ in range(n)]
-    maybe = rng.choice([a for a in ("name", "color") if getattr(query, a)])
-    known = [_fitting(query, rng) for _ in range(n if query.kind == "count" else 0)]
-    return [*known, _fitting(query, rng) | {"hidden": [maybe]}]
-
-
-def _fitting(query: Query, rng) -> dict:
-    """Attributes that make an object fit the question's expression, but for its place."""
-    fixed = {a: v for a in ("name", "color", "size") if (v := getattr(query, a))}
-    if query.word:
-        fixed[query.misspells] = rng.choice(MISSPELLINGS[query.word])
-    return fixed
-
-
-def _other_hidden(query: Query, asked: str | None, rng) -> dict:
-    """Now and then, something hidden that the question is not about."""
-    used = {a for a in ("name", "color") if getattr(query, a)} | ({query.misspells} if query.word else set()) | {asked}
-    free = [a for a in ("name", "color") if a not in used]
-    return {"hidden": [rng.choice(free)]} if free and rng.random() < 0.15 else {}
 
 
 def _example(split, provenance, query, text, slot: Slot, facts, image, digest, rng) -> Example:
