@@ -285,7 +285,7 @@ def by_itself(bench: Bench, stage: str, **changes) -> subprocess.CompletedProces
 
 @pytest.mark.parametrize(
     ("stage", "left_kib"),
-    [(JUDGE, 8), (GENERATE, 40), pytest.param(SFT, 1000, marks=pytest.mark.slow)],
+    [(JUDGE, 8), pytest.param(GENERATE, 40, marks=pytest.mark.slow), pytest.param(SFT, 1000, marks=pytest.mark.slow)],
     ids=lambda value: str(value),
 )
 def test_full_disk(stage, left_kib, bench, small_disk):
