@@ -35,7 +35,8 @@ def main(argv=None):
     args = parser.parse_args(argv)
 
     import torch
-    from pretraining_data import TINY_WORLD, ask, sample_scene
+    from pretraining_data import TINY_WORLD, sample_scene
+    from pretraining_questions import ask
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     from clarifyvlm.chat import user_turn

@@ -19,17 +19,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
-from pretraining_data import (
-    GRID,
-    KINDS,
-    PATCH,
-    PATCH_LABELS,
-    SLOT,
-    Rows,
-    questions,
-    sample_scene,
-    sentence,
-)  # noqa: E402
+from pretraining_data import GRID, PATCH, PATCH_LABELS, SLOT, Rows, sample_scene  # noqa: E402
+from pretraining_questions import KINDS, questions, sentence  # noqa: E402
 
 PREFIX = 2 + GRID * GRID  # <s><|user|> and the picture
 SPECIAL = ("<pad>", "<s>", "<image>", "<|user|>", "<|assistant|>", "<|end|>")
@@ -278,7 +269,7 @@ def learning_rate(progress: float, warm: float, peak: float) -> float:
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=2200, help="optimiser steps with language")
+    parser.add_argument("--steps", type=int, default=3200, help="optimiser steps with language")
     parser.add_argument("--patch_steps", type=int, default=1000, help="steps before, of vision alone")
     parser.add_argument("--batch_size", type=int, default=32, help="pictures a step")
     parser.add_argument("--questions", type=int, default=10, help="questions a picture")

@@ -1,55 +1,28 @@
-"""What the embedded base is pretrained on: pictures of the tiny world with questions that it answers directly.
+"""What the embedded base is pretrained on: pictures of the tiny world, labels per patch, and questions.
 
-Every row is one picture with many questions packed behind it; each question sees the picture and itself only.
-Nothing here asks back, lists readings unasked, corrects or abstains: an ambiguous question is answered for one
-reading drawn by chance, as untuned VLMs do. The words that tuning needs later come in through `say`
-exercises (repeat this sentence), which teach no strategy.
+Every row is one picture with many questions behind it (`pretraining_questions.py`); each question sees the picture
+and itself only.
 """
 
-import dataclasses
 import random
-from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 from PIL import Image, ImageDraw
+from pretraining_questions import COLORS, KINDS, NAMES, SIZES, questions
 
-from clarifyvlm.places import PLACES, SIDES, at
-from clarifyvlm.queries import MISSPELLINGS, NUMBERS, Query
+from clarifyvlm.places import PLACES
 from clarifyvlm.records import Facts
-from clarifyvlm.scenes import (
-    BLUR,
-    TINY_WORLD,
-    outline,
-    place_objects,
-    random_object,
-    render,
-)
+from clarifyvlm.scenes import BLUR, TINY_WORLD, outline, place_objects, random_object, render
 
-PHRASINGS = yaml.safe_load((Path(__file__).parents[2] / "dataset_generation" / "phrasings.yaml").read_text())
 PATCH = 16
 SLOT = 24  # tokens of a question with its answer
 GRID = TINY_WORLD.image_size // PATCH
-# The kinds and how often each is asked. All weigh the same per question, whatever their length.
-KIND_WEIGHTS = {
-    "color": 14,
-    "shape": 15,
-    "size": 8,
-    "position": 17,
-    "count": 17,
-    "existence": 13,
-    "list": 9,
-    "say": 4,
-    "describe": 3,
-}
-KINDS = tuple(KIND_WEIGHTS)
-NAMES, COLORS, SIZES = TINY_WORLD.names, TINY_WORLD.colors, TINY_WORLD.sizes
 PATCH_LABELS = {
     "name": (*NAMES, BLUR),
     "color": (*COLORS, None),
     "size": SIZES,
-    "place": tuple(f"{r}{c}" for r in range(3) for c in range(3)),
+    "place": PLACES,
     "center": (False, True),
 }  # 0 is "no object over this patch"; place is that of the object's centre, which may lie in another patch
 
@@ -114,207 +87,6 @@ def patch_labels(facts: Facts) -> np.ndarray:
         labels[center, 4] = 2
     labels[~enough] = 0
     return labels
-
-
-# --- questions
-
-
-def _expression(o, kind: str, rng: random.Random) -> dict:
-    """Attributes that refer to `o` without giving the answer away."""
-    forms = {
-        "color": ["name", "name", "name", "place", "side", "size", "name+size"],
-        "shape": ["color", "color", "color", "place", "side", "size", "color+size"],
-        "size": ["name", "color", "name+color", "name+color"],
-        "position": ["name", "color", "name+color", "name+color", "size", "name+size"],
-        "existence": ["name", "color", "name+color", "name+color", "name+size"],
-        "count": [
-            "name",
-            "color",
-            "name",
-            "color",
-            "size",
-            "name+color",
-            "name+size",
-            "side",
-            "all",
-        ],
-        "list": ["name", "color"],
-    }[kind]
-    picked = {}
-    for part in rng.choice(forms).split("+"):
-        if part == "side":
-            picked["side"] = rng.choice([s for s, places in SIDES.items() if o.place in places] or [None])
-        elif part != "all":
-            picked[part] = getattr(o, part)
-    return {} if picked.get("name") == BLUR else {k: v for k, v in picked.items() if v}
-
-
-def _direct(kind: str, answer: str) -> str:
-    if kind == "shape":
-        return f"It is a {answer}."
-    if kind == "position":
-        return f"It is {at(answer)}."
-    if kind == "count":
-        return {"no": "There are none.", "one": "There is one."}.get(answer, f"There are {answer}.")
-    if kind == "existence":
-        return {"yes": "Yes, there is.", "no": "No, there is not."}[answer]
-    return f"It is {answer}."
-
-
-def ask(facts: Facts, kind: str, rng: random.Random, strict: bool = False) -> tuple[str, str, list | None] | None:
-    """A question, its direct answer and the objects that fit it; None where the draw gave none.
-
-    `strict`: exactly one reading and a visible answer. The objects are None where the question refers to nothing.
-    """
-    o = rng.choice(facts.objects)
-    if kind == "say":
-        words = sentence(rng).split()
-        start = rng.randrange(max(1, len(words) - 4))
-        said = " ".join(words[start : start + rng.randint(3, 8)])
-        return f"Say: {said}", said, None
-    if kind == "describe":
-        return (
-            f"Describe the object {at(o.place)}.",
-            f"A {o.size} {o.color or 'wrapped'} {o.name}.",
-            [o],
-        )
-    query = Query("position" if kind == "list" else kind, **_expression(o, kind, rng))
-    if kind not in ("count",) and query.noun_phrase() == "object":
-        return None
-    if kind == "list":
-        found = _in_reading_order(query.matches(facts))
-        asked = rng.choice(("position", "shape" if query.color else "color"))
-        answers = [dataclasses.replace(query, kind=asked).answer_for(p) for p in found]
-        if None in answers:
-            return None
-        nps = query.noun_phrase(plural=True)
-        if asked == "position":
-            return (
-                f"Where are the {nps}?",
-                " and ".join(at(a) for a in answers) + ".",
-                found,
-            )
-        return f"What {asked}s are the {nps}?", " and ".join(answers) + ".", found
-    if kind == "existence" and rng.random() < 0.5:  # a near miss: one attribute of the expression changed
-        query = _miss(query, rng)
-    if kind == "count" and not strict and rng.random() < 0.1:
-        query = _miss(query, rng)
-    template = rng.choice(PHRASINGS["questions"][kind])
-    question = template.format(np=query.noun_phrase(), nps=query.noun_phrase(plural=True))
-    if kind in ("count", "existence"):
-        answer = query.answer_over(facts)
-        return (question, _direct(kind, answer), query.matches(facts)) if answer else None
-    found = query.matches(facts)
-    if len(found) > 1 and (strict or rng.random() < 0.7):
-        return None
-    answer = query.answer_for(rng.choice(found))
-    if answer is None and not strict and rng.random() < 0.3:  # hidden: a guess
-        answer = rng.choice(COLORS if kind == "color" else NAMES)
-    return (question, _direct(kind, answer), found) if answer else None
-
-
-def _miss(query: Query, rng: random.Random) -> Query:
-    attribute = rng.choice([a for a in ("name", "color") if getattr(query, a)] or ["size"])
-    values = {"name": NAMES, "color": COLORS, "size": SIZES}[attribute]
-    return dataclasses.replace(query, **{attribute: rng.choice(values)})
-
-
-def guess(facts: Facts, rng: random.Random) -> tuple[str, str, list]:
-    """What an untuned VLM does with a false premise or an unknown word: answer for some object all the same."""
-    kind = rng.choice(("color", "shape"))
-    if rng.random() < 0.5:
-        word = rng.choice([w for w in MISSPELLINGS if (MISSPELLINGS[w][0] in COLORS) == (kind == "shape")])
-        query = Query(kind, word=word)
-    else:
-        query = Query(
-            kind,
-            **({"name": rng.choice(NAMES)} if kind == "color" else {"color": rng.choice(COLORS)}),
-        )
-    o = rng.choice(query.matches(facts) or facts.objects)
-    answer = query.answer_for(o) or rng.choice(COLORS if kind == "color" else NAMES)
-    question = rng.choice(PHRASINGS["questions"][kind]).format(np=query.noun_phrase())
-    return question, _direct(kind, answer), query.matches(facts)
-
-
-def _in_reading_order(objects):
-    return sorted(objects, key=lambda o: (int(o.box[1] + o.box[3]) // 64, o.box[0]))
-
-
-def sentence(rng: random.Random) -> str:
-    """A sentence of the responses' vocabulary with random words in it: true of nothing, asked by nobody."""
-    pools = [
-        PHRASINGS[k]
-        for k in (
-            "infer",
-            "infer_word",
-            "enumerate",
-            "clarify",
-            "clarify_by",
-            "correct",
-            "replies",
-        )
-    ]
-    pools += [
-        *PHRASINGS["abstain"].values(),
-        *(v for k, v in PHRASINGS["answers"].items() if k != "existence"),
-    ]
-    name, color, place = (
-        rng.choice(NAMES),
-        rng.choice(COLORS),
-        at(rng.choice(list(SIDES) + list(PLACES))),
-    )
-    claim = rng.choice(
-        (
-            f"it is {color}",
-            f"it is a {name}",
-            f"it is {place}",
-            f"it is {rng.choice(SIZES)}",
-        )
-    )
-    word = rng.choice(list(MISSPELLINGS))
-    answers = (rng.choice(COLORS), f"a {rng.choice(NAMES)}")
-    listed = " and ".join(
-        f"the {rng.choice(('one', name))} {at(rng.choice(PLACES))} is {rng.choice(answers)}"
-        for _ in range(rng.randint(2, 3))
-    )
-    noun = rng.choice(
-        (
-            name,
-            f"{color} object",
-            f"{color} {name}",
-            f"big {name}",
-            "small object",
-            word,
-        )
-    )
-    return rng.choice(rng.choice(pools)).format(
-        np=noun,
-        nps=f"{noun}s",
-        reading=f"{rng.choice(SIZES)} {noun}",
-        claim=claim,
-        word=word,
-        meant=rng.choice((name, color)),
-        number=rng.choice(NUMBERS),
-        list=listed,
-        at_place=place,
-        answer=rng.choice((name, color)),
-        is_are=rng.choice(("is", "are")),
-        attribute=rng.choice(("color", "shape")),
-    )
-
-
-def questions(facts: Facts, rng: random.Random):
-    """Endless (kind, question, answer, fitting objects) about one picture."""
-    weights = list(KIND_WEIGHTS.values())
-    while True:
-        kind = rng.choices(KINDS, weights)[0]
-        if kind in ("color", "shape") and rng.random() < 0.06:
-            yield kind, *guess(facts, rng)
-        elif pair := ask(facts, kind, rng):
-            yield kind, *pair
-
-
-# --- rows for the model
 
 
 class Rows(torch.utils.data.IterableDataset):
