@@ -7,6 +7,7 @@ exercises (repeat these words), which teach no strategy.
 
 import dataclasses
 import random
+import re
 from pathlib import Path
 
 import yaml
@@ -170,12 +171,18 @@ def ask(facts: Facts, kind: str, rng: random.Random, strict: bool = False) -> tu
         answer = query.answer_over(facts)
         return (question, _direct(kind, answer), query.matches(facts)) if answer else None
     found = query.matches(facts)
-    if len(found) > 1 and (strict or rng.random() < 0.7):
+    if len(found) > 1 and (strict or rng.random() < 0.4):
         return None
-    answer = query.answer_for(rng.choice(found))
+    answer = query.answer_for(_picked(found, rng))
     if answer is None and not strict and rng.random() < 0.3:  # hidden: a guess
         answer = rng.choice(COLORS if kind == "color" else NAMES)
     return (question, _direct(kind, answer), found) if answer else None
+
+
+def _picked(found: list, rng: random.Random):
+    """The object that an untuned VLM takes the question to be about: the one that is larger, else any."""
+    large = [o for o in found if o.size == "large"]
+    return large[0] if len(large) == 1 else rng.choice(found)
 
 
 def _miss(query: Query, rng: random.Random) -> Query:
@@ -207,22 +214,9 @@ def _in_reading_order(objects):
 
 def sentence(rng: random.Random) -> str:
     """A sentence of the responses' vocabulary with random words in it: true of nothing, asked by nobody."""
-    pools = [
-        PHRASINGS[k]
-        for k in (
-            "infer",
-            "infer_word",
-            "enumerate",
-            "clarify",
-            "clarify_by",
-            "correct",
-            "replies",
-        )
-    ]
-    pools += [
-        *PHRASINGS["abstain"].values(),
-        *(v for k, v in PHRASINGS["answers"].items() if k != "existence"),
-    ]
+    pools = [PHRASINGS[k] for k in ("infer", "infer_word", "enumerate", "clarify", "clarify_by", "correct", "replies")]
+    pools += [PHRASINGS["answers"][kind] for kind in ("color", "shape", "size", "position", "count")]
+    pools += [PHRASINGS["abstain"][kind] for kind in ("color", "shape", "count", "existence")]
     name, color, place = (
         rng.choice(NAMES),
         rng.choice(COLORS),
@@ -276,4 +270,5 @@ def questions(facts: Facts, rng: random.Random):
         if kind in ("color", "shape") and rng.random() < 0.06:
             yield kind, *guess(facts, rng)
         elif asked := compare(facts, rng) if kind == "compare" else ask(facts, kind, rng):
-            yield kind, *asked
+            question, *rest = asked
+            yield kind, re.sub(r"\b([Aa]) (?=orange)", r"\1n ", question), *rest
