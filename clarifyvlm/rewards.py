@@ -4,7 +4,8 @@
 
 `strategy` pays 1 for the right strategy; every other term takes something away for a fault, so a faultless
 response earns exactly 1 whatever its strategy, and a constant policy (always answer, always ask, ...) at
-most the share of examples on which it happens to be right. Terms are pure functions of (Example, Verdict,
+most the share of examples on which it happens to be right. The right strategy with every fault still earns more
+than a wrong one: otherwise a model that lists with slips would learn not to list. Terms are pure functions of (Example, Verdict,
 text) and never see another response. `tuning_grpo/rewards.py` hands them to TRL.
 """
 
@@ -74,9 +75,9 @@ class RewardWeights:
     grounding_weight: float = field(default=0.3, metadata={"help": "A claim that contradicts the facts."})
     overconfidence_weight: float = field(default=0.2, metadata={"help": "One reading asserted, others ignored."})
     over_asking_weight: float = field(default=0.2, metadata={"help": "Asked though there is one reading."})
-    question_value_weight: float = field(default=0.5, metadata={"help": "Readings a question fails to separate."})
-    completeness_weight: float = field(default=0.5, metadata={"help": "Readings that a list leaves out."})
-    answer_weight: float = field(default=0.5, metadata={"help": "Right strategy, wrong answer."})
+    question_value_weight: float = field(default=0.4, metadata={"help": "Readings a question fails to separate."})
+    completeness_weight: float = field(default=0.25, metadata={"help": "Readings that a list leaves out."})
+    answer_weight: float = field(default=0.3, metadata={"help": "Right strategy, wrong answer."})
     length_weight: float = field(default=0.2, metadata={"help": "Much longer than the reference."})
 
     def of(self, term: str) -> float:

@@ -64,7 +64,22 @@ def test_faults_cost():
     assert total(clarify_item, clarify_item.reference) > total(clarify_item, POLICIES["answer"])
     assert total(answer_item, "It is red.") > total(answer_item, "It is red. " + "It really is red indeed. " * 12)
     missing = verdict("enumerate", strategy_right=1, grounded=1, complete=0.5, answer_right=1)
-    assert rewards.total(enumerate_item, missing, both) == pytest.approx(0.75)
+    assert rewards.total(enumerate_item, missing, both) == pytest.approx(
+        1 - 0.5 * rewards.RewardWeights().completeness_weight
+    )
+
+
+def test_right_strategy_with_every_fault_beats_a_wrong_one():
+    """Catches weights that unteach a hard strategy: a list with slips must not earn less than a wrong guess."""
+    for item in EXAMPLES:
+        faulty = judged(item, item.reference)
+        for criterion in ("grounded", "complete", "answer_right", "question_value"):
+            if faulty.criteria[criterion] is not None:
+                faulty.criteria[criterion] = 0.0
+        wrong = {text: judged(item, text) for text in POLICIES.values()}
+        wrong = {text: v for text, v in wrong.items() if not v.criteria["strategy_right"]}
+        best = max(rewards.total(item, v, text) for text, v in wrong.items())
+        assert rewards.total(item, faulty, item.reference) > best
 
 
 def test_silence_is_no_way_out():
