@@ -14,10 +14,10 @@ def run_main(main: Callable[[], int | None]) -> None:
     """Run a script's `main()` and leave the process with its exit code.
 
     0 (or what `main` returns) on success, 2 for a UserError, 1 for a full disk, 130 for Ctrl-C. Other exceptions
-    are faults of the program and keep their traceback. Sets OMP_WAIT_POLICY=PASSIVE before torch is imported:
-    with two busy threads on two cores decoding is many times slower without it.
+    are faults of the program and keep their traceback. Sets GOMP_SPINCOUNT before torch is imported: its
+    threads then spin briefly and sleep, which is fast on an idle CPU and on a busy one.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "30000")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         code = main()

@@ -2,7 +2,7 @@
 
 import os
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: see clarifyvlm.errors.run_main
+os.environ.setdefault("GOMP_SPINCOUNT", "30000")  # before torch: see clarifyvlm.errors.run_main
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 

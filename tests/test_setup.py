@@ -150,10 +150,10 @@ def test_a_second_set_up_does_nothing():
     """A set-up that installs again at every start of run.sh."""
     first = shell("set -euo pipefail; CLARIFYVLM_DEV=1; source scripts/setup.sh")
     assert first.returncode == 0, first.stderr
-    second = shell("set -euo pipefail; source scripts/setup.sh; command -v python; echo $OMP_WAIT_POLICY; pwd")
+    second = shell("set -euo pipefail; source scripts/setup.sh; command -v python; echo $GOMP_SPINCOUNT; pwd")
     assert second.returncode == 0, second.stderr
     assert second.stderr == ""
-    assert second.stdout.split() == [str(ROOT / ".venv/bin/python"), "PASSIVE", str(ROOT)]
+    assert second.stdout.split() == [str(ROOT / ".venv/bin/python"), "30000", str(ROOT)]
 
 
 def test_python_too_old_is_one_clear_line(checkout):

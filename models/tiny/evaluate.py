@@ -12,7 +12,7 @@ import os
 import random
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 
 KINDS = ("color", "shape", "size", "position", "count", "existence")
 SEED = "held-out"  # pretraining draws from integer seeds
