@@ -15,11 +15,11 @@ import os
 import time
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
-from pretraining_data import GRID, PATCH, PATCH_LABELS, SLOT, Rows, sample_scene  # noqa: E402
+from pretraining_data import GRID, PATCH, PATCH_LABELS, READ_OUTS, SLOT, Rows, sample_scene  # noqa: E402
 from pretraining_questions import KINDS, questions, sentence  # noqa: E402
 
 PREFIX = 2 + GRID * GRID  # <s><|user|> and the picture
@@ -178,6 +178,29 @@ class Pointer(torch.nn.Module):
         return (loss * weight).sum() / weight.sum()
 
 
+class ReadOuts(torch.nn.Module):
+    """Linear read-outs, where the answer begins, of what the objects that fit the question have in common.
+
+    How many fit, whether one is larger, whether they are alike: what a direct answer never says and every
+    strategy turns on. Taken one layer after the pointer's; used in pretraining only.
+    """
+
+    LAYER = 4
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.heads = torch.nn.ModuleList(torch.nn.Linear(width, classes) for classes in READ_OUTS.values())
+
+    def forward(self, states, common, weight):
+        """states (N, width), common (N, heads) classes, weight (N,) -> mean loss, accuracy per head."""
+        losses, right = [], []
+        for i, head in enumerate(self.heads):
+            logits, target = head(states), common[:, i]
+            losses.append((F.cross_entropy(logits.float(), target, reduction="none") * weight).sum() / weight.sum())
+            right.append(((logits.argmax(-1) == target) * weight).sum() / weight.sum())
+        return torch.stack(losses).mean(), torch.stack(right)
+
+
 def picture_tokens(model, pixels):
     """(B, 3, H, W) -> (B, patches, width): what the language model sees."""
     features = model.model.get_image_features(
@@ -219,8 +242,9 @@ def slot_attention(module, query, key, value, attention_mask, scaling, dropout=0
     return torch.cat([first, rest], dim=2).transpose(1, 2).contiguous(), None
 
 
-def language_loss(model, pointer, prefix_ids, tokens, batch):
-    """Mean over questions of the mean loss over the answer's tokens; pointer loss; per-question rightness and kind.
+def language_loss(model, pointer, readouts, prefix_ids, tokens, batch):
+    """Mean over questions of the mean loss over the answer's tokens; pointer loss; read-outs' loss and accuracy;
+    per-question rightness and kind.
 
     tokens (B, patches, width); batch ids, labels (B, slots, SLOT), kinds (B, slots).
     """
@@ -256,7 +280,11 @@ def language_loss(model, pointer, prefix_ids, tokens, batch):
         batch["fitting"].repeat_interleave(SLOT, dim=1),
         (predicts * batch["refers"][:, :, None]).flatten(1),
     )
-    return per_question.mean(), pointing, ~wrong.flatten(), batch["kinds"].flatten()
+    begins = (labels != -100).int().argmax(-1) - 1  # the last token before the answer
+    states = output.hidden_states[ReadOuts.LAYER][:, PREFIX:].unflatten(1, (slots, SLOT))
+    states = states.gather(2, begins[:, :, None, None].expand(-1, -1, 1, states.shape[-1])).flatten(0, 2)
+    reading, read_right = readouts(states, batch["common"].flatten(0, 1), batch["refers"].flatten())
+    return per_question.mean(), pointing, reading, read_right, ~wrong.flatten(), batch["kinds"].flatten()
 
 
 def learning_rate(progress: float, warm: float, peak: float) -> float:
@@ -269,7 +297,7 @@ def learning_rate(progress: float, warm: float, peak: float) -> float:
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=3200, help="optimiser steps with language")
+    parser.add_argument("--steps", type=int, default=5000, help="optimiser steps with language")
     parser.add_argument("--patch_steps", type=int, default=1000, help="steps before, of vision alone")
     parser.add_argument("--batch_size", type=int, default=32, help="pictures a step")
     parser.add_argument("--questions", type=int, default=10, help="questions a picture")
@@ -297,7 +325,8 @@ def main(argv=None):
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {len(processor.tokenizer)} tokens")
 
     pointer = Pointer(model.config.text_config.hidden_size)
-    trained = torch.nn.ModuleList([model, heads, pointer])
+    readouts = ReadOuts(model.config.text_config.hidden_size)
+    trained = torch.nn.ModuleList([model, heads, pointer, readouts])
     decayed = [p for p in trained.parameters() if p.ndim >= 2]
     others = [p for p in trained.parameters() if p.ndim < 2]
     groups = [
@@ -330,8 +359,10 @@ def main(argv=None):
             tokens = picture_tokens(model, batch["pixels"])
             loss, patch_right = heads(tokens, batch["patches"])
             if step >= args.patch_steps:
-                answer_loss, pointing, right, kind = language_loss(model, pointer, prefix_ids, tokens, batch)
-                loss = 0.5 * loss + answer_loss + 0.3 * pointing
+                answer_loss, pointing, reading, read_right, right, kind = language_loss(
+                    model, pointer, readouts, prefix_ids, tokens, batch
+                )
+                loss = 0.5 * loss + answer_loss + 0.3 * pointing + 0.5 * reading
                 sums["pointing"] = sums.get("pointing", 0) + pointing.item()
                 sums["loss"] = sums.get("loss", 0) + answer_loss.item()
                 for k, name in enumerate(KINDS):
@@ -352,6 +383,7 @@ def main(argv=None):
                 )
             )
             if "loss" in sums:
+                line["common"] = {k: round(v, 3) for k, v in zip(READ_OUTS, read_right.tolist(), strict=True)}
                 line["loss"] = round(sums.pop("loss") / args.log_every, 4)
                 line["pointing"] = round(sums.pop("pointing") / args.log_every, 4)
                 line["right"] = {k: round(r / max(1, n), 3) for k, (n, r) in sums.items()}

@@ -32,11 +32,10 @@ def sample_scene(rng: random.Random) -> Facts:
     while True:
         n = rng.choice((1, 2, 3, 4, 5, 5, 6, 6, 6))
         objects = [random_object(TINY_WORLD, rng) for _ in range(n)]
-        for attribute, chance in (("name", 0.45), ("color", 0.45)):
+        for attributes, chance in ((("name",), 0.4), (("color",), 0.4), (("name", "color"), 0.15)):
             if rng.random() < chance:
-                shared = objects[0][attribute]
-                for o in objects[: rng.randint(2, 6)]:
-                    o[attribute] = shared
+                for o in objects[1 : rng.randint(2, 6)]:
+                    o |= {a: objects[0][a] for a in attributes}
                 rng.shuffle(objects)
         if rng.random() < 0.4:
             for i, o in enumerate(objects):
@@ -53,6 +52,24 @@ def sample_scene(rng: random.Random) -> Facts:
         facts = place_objects(TINY_WORLD, rng, objects)
         if facts:
             return facts
+
+
+READ_OUTS = {"fit": 6, "larger": 2, "color": 3, "name": 3, "size": 2}
+
+
+def read_outs(objects: list) -> list[int]:
+    """What the objects that fit a question have in common, as class indices in the order of READ_OUTS.
+
+    How many they are (5 and more are one class), whether exactly one is large, and per attribute whether they
+    differ (0), are alike (1) or one hides it (2).
+    """
+
+    def alike(attribute):
+        values = [getattr(o, attribute) for o in objects]
+        return 2 if None in values or BLUR in values else int(len(set(values)) <= 1)
+
+    larger = len(objects) > 1 and sum(o.size == "large" for o in objects) == 1
+    return [min(len(objects), 5), int(larger), alike("color"), alike("name"), alike("size")]
 
 
 def center_patch(o) -> int:
@@ -114,6 +131,7 @@ class Rows(torch.utils.data.IterableDataset):
             kinds = np.zeros(self.slots, np.int64)
             fitting = np.zeros((self.slots, GRID * GRID), np.float32)
             refers = np.zeros(self.slots, np.float32)
+            common = np.zeros((self.slots, len(READ_OUTS)), np.int64)
             slot = 0
             for kind, question, answer, objects in questions(facts, rng):
                 prompt = encode(question + "<|end|><|assistant|>")
@@ -126,6 +144,7 @@ class Rows(torch.utils.data.IterableDataset):
                 kinds[slot] = KINDS.index(kind)
                 if objects is not None:
                     refers[slot] = 1
+                    common[slot] = read_outs(objects)
                     fitting[slot, [center_patch(o) for o in objects]] = 1
                 slot += 1
                 if slot == self.slots:
@@ -139,4 +158,5 @@ class Rows(torch.utils.data.IterableDataset):
                 "kinds": kinds,
                 "fitting": fitting,
                 "refers": refers,
+                "common": common,
             }

@@ -267,7 +267,7 @@ def questions(facts: Facts, rng: random.Random):
     weights = list(KIND_WEIGHTS.values())
     while True:
         kind = rng.choices(KINDS, weights)[0]
-        if kind in ("color", "shape") and rng.random() < 0.06:
+        if kind in ("color", "shape") and rng.random() < 0.12:
             yield kind, *guess(facts, rng)
         elif asked := compare(facts, rng) if kind == "compare" else ask(facts, kind, rng):
             question, *rest = asked
