@@ -31,7 +31,7 @@ Fill every field; write the evidence (a short quote, or a reason) before the val
 response that answers without saying for which reading gets the reading whose answer it is; none fits: an entry with \
 reading 0 and right false
   ignores_other_readings: it gives one answer as if the question could only be meant in one way
-  asks_which: it asks the user what is meant
+  asks_which: it asks the user what is meant ("it depends on which star: ..." with the answers behind it does not)
   separated_readings: the numbers of the readings that a helpful user's reply to that question would single out; a \
 question about what the user wants to know singles out none"""
 

@@ -27,7 +27,8 @@ Criteria (None: does not apply):
                      is committed. None on clarify, correct and abstain items.
     overconfident    None on answer items. Else 1 if one reading's answer is asserted as if there were no other (no
                      reading named, no question beside it, no "both"); on correct and abstain items any answer is.
-    over_asked       answer, correct and abstain items: 1 if it asks what is meant, beside an answer or not. Else None.
+    over_asked       answer, correct and abstain items: 1 if it asks what is meant, beside an answer or not; "it depends
+                     on which star: ..." with the answers behind it asks nothing. Else None.
     complete         enumerate items: share of the readings that got their right answer. Else None.
     question_value   of a clarify response to several readings: the share of readings that a helpful user's reply to
                      this question singles out. Open "which star?" lets the user say anything but the asked attribute;

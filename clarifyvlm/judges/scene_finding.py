@@ -23,6 +23,7 @@ class Finding:
         self.denied = False
         for claim in self.response.claims:
             self._read(claim)
+        self.lists = self.response.depends and len(self.pairs) > 1  # "it depends on which: ...", whatever is said then
         self.pairs = _merged(self.pairs)
         if self.response.depends:
             self.pairs = [(readings, value, False) for readings, value, _ in self.pairs]
@@ -160,7 +161,7 @@ class Finding:
                 return "answer" if response.hedged else "none"
             values = {value for _, value, _ in self.pairs}
             subjects = {readings for readings, _, _ in self.pairs if readings is not None}
-            if len(values) > 1 or len(subjects) > 1:
+            if self.lists or len(values) > 1 or len(subjects) > 1:
                 return "enumerate"
             return "infer" if self._names_reading(subjects) else "answer"
         if self.denied:
@@ -223,12 +224,13 @@ class Finding:
         elif right != "answer":
             overconfident = float(used == "answer" and answered and not self.several and not self.response.asks)
         listed = self._listed() if right == "enumerate" else None
+        asks = used == "clarify" or any(not ask.wonders for ask in self.response.asks)
         return {
             "strategy_right": float(used == right),
             "grounded": grounded,
             "answer_right": self._answer_right(right),
             "overconfident": overconfident,
-            "over_asked": float(bool(self.response.asks)) if right in ("answer", "correct", "abstain") else None,
+            "over_asked": float(asks) if right in ("answer", "correct", "abstain") else None,
             "complete": listed,
             "question_value": question_value(case, self.response.asks)
             if used == "clarify" and len(case.readings) > 1

@@ -74,6 +74,7 @@ class Ask:
     restrict: list[Description] = field(default_factory=list)
     means: bool = False  # "do you mean"
     elliptic: bool = False  # no verb: "The star?"
+    wonders: bool = False  # "it depends on which star": asks the user nothing where a list follows
 
 
 @dataclass(slots=True)

@@ -118,7 +118,7 @@ def _sentence(reader: "_Reader", tokens: list[str], end: str) -> None:
     if before:
         reader.statement(before.split())
     if not _CHAT.search(rest):
-        reader.ask(rest.split())
+        reader.ask(rest.split(), wonders="depend" in text)
     if after:
         reader.statement(after.split())
     return None
@@ -127,9 +127,9 @@ def _sentence(reader: "_Reader", tokens: list[str], end: str) -> None:
 class _Reader(Statements):
     """Parses sentences into its `response`."""
 
-    def ask(self, tokens: list[str]) -> None:
+    def ask(self, tokens: list[str], wonders: bool = False) -> None:
         self.load(tokens)
-        ask, i = Ask(), 0
+        ask, i = Ask(wonders=wonders), 0
         has_or = any(k == "or" for k, _ in self.items)
         means = any(k == "mean" for k, _ in self.items) or tokens[1:2] == ["about"]  # "what about the red one"
         after_which = False
