@@ -55,20 +55,14 @@ step() { # print a command as it could be pasted, then run it
     "$@"
 }
 
-splits() { # the test sets of this run: photographs have no test_ood
-    for split in test test_ood; do [ ! -f "$run/data/$split.jsonl" ] || echo "$split"; done
-}
+data=$run/data/test.jsonl
 
 infer() { # name, model: its predictions and their verdicts
-    local split data out
-    for split in $(splits); do
-        data=$run/data/$split.jsonl
-        out=$run/inference${split#test}/$1
-        step python inference/predict.py --config "inference/configs/$preset.yaml" --model_name_or_path "$2" \
-            --data_file "$data" --output_file "$out/predictions.jsonl" --turns 2 ${PREDICT_ARGS:-}
-        step python inference/judge.py --config "inference/configs/$preset.yaml" --data_file "$data" \
-            --predictions "$out/predictions.jsonl" --output_file "$out/verdicts.jsonl" ${JUDGE_ARGS:-}
-    done
+    local out=$run/inference/$1
+    step python inference/predict.py --config "inference/configs/$preset.yaml" --model_name_or_path "$2" \
+        --data_file "$data" --output_file "$out/predictions.jsonl" --turns 2 ${PREDICT_ARGS:-}
+    step python inference/judge.py --config "inference/configs/$preset.yaml" --data_file "$data" \
+        --predictions "$out/predictions.jsonl" --output_file "$out/verdicts.jsonl" ${JUDGE_ARGS:-}
 }
 
 step python dataset_generation/generate.py --config "dataset_generation/configs/$preset.yaml" \
@@ -84,13 +78,10 @@ step python tuning_grpo/train.py --config "tuning_grpo/configs/$preset.yaml" --m
     --data_dir "$run/data" --output_dir "$run/grpo" ${GRPO_ARGS:-}
 infer grpo "$run/grpo"
 
-for split in $(splits); do
-    step python inference/report.py --data_file "$run/data/$split.jsonl" --inference_dir "$run/inference${split#test}" \
-        --output_dir "$run/report${split#test}" ${REPORT_ARGS:-}
-done
+step python inference/report.py --data_file "$data" --inference_dir "$run/inference" --output_dir "$run/report" \
+    ${REPORT_ARGS:-}
 
 echo
 cat "$run/report/report.md"
 echo
 echo "The report: $run/report/report.html"
-if [ -d "$run/report_ood" ]; then echo "On pairs of shape and color never seen in training: $run/report_ood/report.html"; fi
