@@ -212,6 +212,22 @@ def test_cache_does_not_mix_examples(scenes):
     assert [v.criteria["grounded"] for v in scene_judge.judge([e, other], [p, p])] == [1.0, 0.0]
 
 
+def test_word_salad_is_judged(scenes):
+    """A half-sentence, sampled at temperature 1, that makes the judge raise and ends a training run."""
+    rows = [json.loads(line) for line in (DATA / "judge_labelled.jsonl").read_text().splitlines()]
+    texts = [row["text"].split() for row in rows if row["text"].split()]
+    rng = random.Random(0)
+
+    def piece() -> list[str]:
+        text = rng.choice(texts)
+        start = rng.randrange(len(text))
+        return text[start : start + rng.randint(1, 4)]
+
+    for scene in scenes.values():
+        salad = (" ".join(piece() + piece() + piece()) for _ in range(12000 // len(scenes)))
+        judge(scene, "It is stars or triangle is in the picture.", *salad)
+
+
 def test_fast_enough_to_be_a_reward(scenes):
     """A judge that takes as long as the generation that it rewards (measured 0.1-0.2 ms; loose for busy machines)."""
     rows = [json.loads(line) for line in (DATA / "judge_labelled.jsonl").read_text().splitlines()]

@@ -377,7 +377,7 @@ def _words(claim: Claim) -> str:
         value = "/".join(sorted(value))
     elif isinstance(value, Description):
         value = _phrase(value)
-    elif isinstance(value, tuple):
-        value = f"{value[0]} {_phrase(value[1])}"
+    elif isinstance(value, tuple):  # (relation, other object), or names that are offered: "a star or a circle"
+        value = f"{value[0]} {_phrase(value[1])}" if isinstance(value[1], Description) else " or ".join(value)
     parts = (claim.kind, _phrase(claim.subject), claim.attribute, "not" if claim.negated else None, value)
     return " ".join(str(p) for p in parts if p is not None)
