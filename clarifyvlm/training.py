@@ -194,7 +194,7 @@ class QuietProgress(ProgressCallback):
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if state.is_world_process_zero and self.training_bar is not None:
-            numbers = {name.rpartition("/")[2]: logs[name] for name in self.shown if logs.get(name) is not None}
+            numbers = {name.removeprefix("rewards/"): logs[name] for name in self.shown if logs.get(name) is not None}
             self.training_bar.set_postfix({name: f"{float(value):.3g}" for name, value in numbers.items()})
 
 

@@ -187,7 +187,7 @@ def train(options: Options, weights: RewardWeights, training, judge: Judge, prom
     shared.quiet()
     trainer, scorer = build_trainer(options, weights, training, prompts, judge)
     trainer.add_callback(stop_when_judge_fails(scorer, options.max_failed_batches))
-    shared.prepare_trainer(trainer, shown=("reward", "rewards/strategy/mean", "frac_reward_zero_std"))
+    shared.prepare_trainer(trainer, shown=("reward", "rewards/strategy/mean", "rewards/total/no_signal"))
     print(
         f"training {shared.count_trainable(trainer.model)} on {len(prompts)} prompts, "
         f"{training.generation_batch_size // training.num_generations} x {training.num_generations} responses a batch",
