@@ -19,7 +19,7 @@ import yaml
 from layout import Slot, apportion
 
 from clarifyvlm.errors import UserError
-from clarifyvlm.judges.lexicon import IRREGULAR
+from clarifyvlm.judges.lexicon import plural_of
 from clarifyvlm.places import PLACES, at
 from clarifyvlm.queries import NUMBERS
 from clarifyvlm.records import Ambiguity, Dialogue, Example, Facts, Object, Reading
@@ -274,7 +274,7 @@ def _readings(q: Question, facts: Facts) -> list[Reading]:
     named = [o for o in facts.objects if o.name == q.name]
     found = answers(q, facts.objects)
     if q.kind in ("count", "existence"):
-        expression = f"the {plural(q.name)}" if q.kind == "count" else f"a {q.name}"
+        expression = f"the {plural_of(q.name)[0]}" if q.kind == "count" else f"a {q.name}"
         return [Reading(objects=[o.id for o in named], expression=expression, answer=found[0])]
     return [
         Reading(objects=[o.id], expression=_expression(o, named), answer=a) for o, a in zip(named, found, strict=True)
@@ -316,7 +316,7 @@ def _direct(q: Question, answer: str, rng) -> str:
         return _fill(rng.choice(WORDS["answers"]["position"]), q, answer=_place(answer))
     if q.kind == "count":
         are = "is" if answer == "one" else "are"
-        noun = q.name if answer == "one" else plural(q.name)
+        noun = q.name if answer == "one" else plural_of(q.name)[0]
         return rng.choice(WORDS["answers"]["count"]).format(answer=answer, is_are=are, nps=noun)
     return rng.choice(WORDS["answers"]["relation" if q.kind == "relation" else "yes_no"][answer])
 
@@ -326,21 +326,8 @@ def _place(answer: str) -> str:
 
 
 def _fill(template: str, q: Question, **more) -> str:
-    text = template.format(np=q.name, nps=plural(q.name), other=q.other, side=q.side, **more)
+    text = template.format(np=q.name, nps=plural_of(q.name)[0], other=q.other, side=q.side, **more)
     return re.sub(r"\b([Aa]) (?=[aeio]|umb)", r"\1n ", text)
-
-
-def plural(name: str) -> str:
-    first, _, last = name.rpartition(" ")
-    if last in IRREGULAR:
-        last = IRREGULAR[last][0]
-    elif re.search(r"(s|x|z|ch|sh)$", last):
-        last += "es"
-    elif re.search(r"[^aeiou]y$", last):
-        last = last[:-1] + "ies"
-    else:
-        last += "s"
-    return f"{first} {last}".strip()
 
 
 def _middle(o: Object) -> float:

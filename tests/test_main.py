@@ -9,12 +9,10 @@ from pathlib import Path
 
 import pytest
 
+import main
 from clarifyvlm.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-import main  # noqa: E402
 
 ASKED = "What color is the star?"
 

@@ -1,23 +1,20 @@
 """What the report measures, against small cases computed by hand."""
 
 import json
-import sys
 from pathlib import Path
 
+import intervals
+import metrics
 import numpy as np
+import policies
 import pytest
+import results
 from conftest import star_example
 
 from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
 from clarifyvlm.strategies import STRATEGIES
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "inference"))
-
-import intervals  # noqa: E402
-import metrics  # noqa: E402
-import policies  # noqa: E402
-import results  # noqa: E402
 
 
 def example(index: int, *, strategy: str, picture: str | None = None) -> Example:

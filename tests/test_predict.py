@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import predict
 import pytest
 from conftest import write_examples
 
@@ -18,9 +19,6 @@ from clarifyvlm.errors import UserError
 from clarifyvlm.records import Example, Prediction
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "inference"))
-
-import predict  # noqa: E402
 
 QUESTIONS = ("What color is the star?", "What color is the star? Tell me.", "Which one is it, and is it red or blue?")
 

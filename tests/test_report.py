@@ -9,7 +9,9 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import judge
 import pytest
+import report
 from conftest import write_examples
 
 from clarifyvlm import jsonl
@@ -17,10 +19,6 @@ from clarifyvlm.errors import UserError
 from clarifyvlm.records import Example, Verdict
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "inference"))
-
-import judge  # noqa: E402
-import report  # noqa: E402
 
 HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)"></p></body> {{ 7*7 }} {% raw %} \u202egnp.exe'
 

@@ -186,7 +186,7 @@ def plural_of(name: str) -> tuple[str, ...]:
     head, _, last = name.rpartition(" ")
     if last in IRREGULAR:
         forms = IRREGULAR[last]
-    elif last.endswith(("s", "x", "ch", "sh")):
+    elif last.endswith(("s", "x", "z", "ch", "sh")):
         forms = (last + "es",)
     elif last.endswith("y") and last[-2:-1] not in "aeiou":
         forms = (last[:-1] + "ies",)
