@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges import rubric
+from clarifyvlm.judges.gate import gate
 from clarifyvlm.records import Example, Prediction, Verdict
 
 FATAL = (401, 403, 404)  # no other prediction would fare better: stop at once
@@ -94,9 +95,8 @@ class OpenAIJudge:
         )
 
     async def _verdict(self, client, example: Example, prediction: Prediction) -> Verdict:
-        if not prediction.text.strip():
-            # A rule, not a judge: silence follows no strategy, and judges have been seen to pass it.
-            return self._scored(example, prediction, _NOTHING_SAID, raw=None)
+        if rule := gate(example, prediction.text):
+            return self._scored(example, prediction, _NOTHING_SAID | {"strategy_evidence": f"gate: {rule}"}, raw=None)
         raw, failure = await self._ask(client, rubric.messages(example, prediction.text))
         replied = None
         if failure is None:
@@ -129,6 +129,8 @@ class OpenAIJudge:
 
     async def _after_reply(self, client, example: Example, text: str, raw: str):
         """(whether the answer after the user's reply is right, failure, raw text): the reading is known by then."""
+        if gate(example, text):
+            return 0.0, None, raw
         said, failure = await self._ask(client, rubric.messages(example, text))
         if failure is not None:
             return None, failure, f"{raw}\n{said or ''}"
@@ -179,7 +181,7 @@ class OpenAIJudge:
 
 _NOTHING_SAID = {
     "false_claims": [],
-    "strategy_evidence": "empty",
+    "strategy_evidence": "",
     "used_strategy": "none",
     "answer_evidence": "",
     "states_answer": False,

@@ -31,7 +31,8 @@ class Finding:
         self.used = self._strategy()
 
     def _is_echo(self, text: str) -> bool:
-        return len(text) < 400 and TOKEN.findall(normalise(text)) == self.case.question_tokens
+        said, asked = TOKEN.findall(normalise(" ".join(text[:4000].split()))), self.case.question_tokens
+        return said == asked * max(1, len(said) // max(1, len(asked)))
 
     def _asks_nothing(self, ask: Ask) -> bool:
         """ "That star? It is red.", "What star? There is none.": repeats the question's words, and goes on."""
