@@ -19,7 +19,7 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import ProgressCallback
 from trl import GRPOConfig, SFTConfig
 
-from clarifyvlm import chat, checkpoints, images, jsonl, models
+from clarifyvlm import chat, checkpoints, images, jsonl, judges, models
 from clarifyvlm.errors import UserError
 from clarifyvlm.generation import Generator
 from clarifyvlm.judges import Judge
@@ -34,12 +34,10 @@ SPEED_ONLY = (
     "dataloader_prefetch_factor",
     "disable_tqdm",
     "generation_batch",
-    "judge_concurrency",
-    "judge_timeout_s",
-    "judge_max_retries",
     "logging_steps",
     "logging_first_step",
     "save_total_limit",
+    *judges.SPEED_ONLY,
 )
 
 

@@ -16,14 +16,13 @@ from pathlib import Path
 from clarifyvlm import jsonl
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
-from clarifyvlm.judges import Judge, JudgeArguments, make_judge
+from clarifyvlm.judges import SPEED_ONLY, Judge, JudgeArguments, make_judge
 from clarifyvlm.records import Example, Prediction, Verdict
 from clarifyvlm.run_record import RunRecord
 
 CHUNK = 256  # predictions judged at once, then written
 FEW = 20  # so many verdicts before a share of failures says anything
-# How fast and how patiently the judge is asked changes no verdict.
-IGNORED = ("judge_timeout_s", "judge_max_retries", "judge_concurrency", "judge_max_failure_share")
+IGNORED = (*SPEED_ONLY, "judge_max_failure_share")
 
 
 @dataclass
@@ -61,7 +60,12 @@ def main(argv: list[str] | None = None) -> int:
         verdicts = _in_order(args.output_file, predictions)
         failures = Counter(v.failure for v in verdicts if v.failure)
         _stop_on_failures(args, failures, len(verdicts))
-        run.finish(verdicts=len(verdicts), judge_failures=sum(failures.values()), failures=dict(failures))
+        run.finish(
+            verdicts=len(verdicts),
+            judge_failures=sum(failures.values()),
+            failures=dict(failures),
+            usage=asdict(judge.usage) if judge.usage else None,
+        )
     print(f"{args.output_file}: {_summary(verdicts, failures)}")
     return 0
 
@@ -118,12 +122,20 @@ def _judge(args, judge: Judge, examples: list[Example], predictions: list[Predic
     with tqdm(total=len(predictions), initial=len(predictions) - len(left), unit="ex", desc="judge") as bar:
         for start in range(0, len(left), CHUNK):
             chunk = left[start : start + CHUNK]
-            for verdict in judge.judge([e for e, _ in chunk], [p for _, p in chunk]):
-                output.append(verdict)
-                if verdict.failure:
-                    failures[verdict.failure] += 1
+            verdicts = judge.judge([e for e, _ in chunk], [p for _, p in chunk])
+            for verdict in verdicts:
+                if verdict.failure != "budget":  # which was never asked
+                    output.append(verdict)
+                    failures[verdict.failure] += verdict.failure is not None
             bar.update(len(chunk))
-            _stop_on_failures(args, failures, start + len(chunk))
+            bar.set_postfix({"failures": failures.total()} | (judge.usage.shown() if judge.usage else {}))
+            if any(verdict.failure == "budget" for verdict in verdicts):
+                raise UserError(
+                    f"--judge_max_calls or --judge_budget_usd is spent: {judge.usage.calls} calls, "
+                    f"{judge.usage.usd:.2f} USD. The verdicts so far are kept in {args.output_file}; allow more and "
+                    "run the same command: it asks for the rest."
+                )
+            _stop_on_failures(args, +failures, start + len(chunk))
 
 
 def _stop_on_failures(args: ScriptArguments, failures: Counter, judged: int) -> None:

@@ -19,6 +19,12 @@ CHAT_TEMPLATE = (
 )
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """No test reads or fills the judge's cache of the user."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 def build_tiny_model(folder: Path, *, seed: int = 0, pixels: int = 96, patch: int = 16) -> Path:
     """A random LLaVA-shaped model (~0.2 M parameters) with its processor: a byte-level tokenizer without merges."""
     import torch

@@ -197,6 +197,22 @@ def test_a_few_failures_are_recorded_and_counted(files, tmp_path, server):
     assert failed.example_id == "photo-premise" and failed.raw == "no JSON"
 
 
+def test_spent_budget_keeps_what_was_judged(files, tmp_path, server):
+    """A budget that loses the verdicts it paid for, counts what was never asked as failures, or cannot be raised."""
+    server.reply = lambda request: completion(GOOD | {"answered_readings": [], "separated_readings": []})
+    output = tmp_path / "verdicts.jsonl"
+    flags = [*openai_flags(server), "--no_judge_cache", "true"]
+    with pytest.raises(UserError, match="--judge_max_calls.*is spent: 2 calls"):
+        judge.main(argv(files, output, *flags, "--judge_max_calls", "2"))
+    kept = jsonl.read(output, Verdict)
+    assert len(kept) == 2 and all(v.failure is None for v in kept)
+    calls = len(server.requests)
+    assert judge.main(argv(files, output, *flags)) == 0
+    verdicts = jsonl.read(output, Verdict)
+    assert len(server.requests) == calls + len(verdicts) - 2 + 1, "one preflight call, and only what was missing"
+    assert record(output)["counts"]["usage"]["calls"] == len(verdicts) - 2
+
+
 def test_judge_down_at_start(files, tmp_path):
     """Minutes of timeouts before anyone learns that the server is not there."""
     flags = ["--judge", "openai", "--judge_base_url", "http://127.0.0.1:9/v1", "--judge_model", "m"]

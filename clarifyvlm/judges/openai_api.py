@@ -1,31 +1,51 @@
 """The LLM judge: any endpoint that speaks OpenAI's chat completions (hosted, `vllm serve`, `llama-server`).
 
-One call per response, many at once. The client retries what is worth retrying (408, 409, 429, 5xx, lost connections;
-Retry-After is honoured); there is no second layer of retries. What still fails becomes a Verdict with a named failure:
+One call per response, many at once; none where a rule decides (gate.py) or where the same was asked before (cache.py).
+What is worth retrying (408, 409, 429, 5xx, lost connections) is retried here and nowhere else: Retry-After is honoured,
+and a 429 halves the calls in flight. What still fails becomes a Verdict with a named failure:
 
     timeout       no reply within the deadline        rate_limited  429 after the retries
     unparsable    no JSON in the reply                schema        JSON, but not the verdict's
     refused       the model or its filter refused     cut_off       the reply ended at the token limit
     http_NNN      another status, as http_5xx or its own number     connection    no server, or it hung up
+    budget        not asked: the calls or the money allowed are spent
 """
 
 import asyncio
 import os
+import random
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges import rubric
+from clarifyvlm.judges.cache import ReplyCache, key_of
 from clarifyvlm.judges.gate import gate
+from clarifyvlm.judges.limits import AdaptiveLimit, Usage
 from clarifyvlm.records import Example, Prediction, Verdict
 
 FATAL = (401, 403, 404)  # no other prediction would fare better: stop at once
+RETRIED = (408, 409, 429)  # and every 5xx
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0  # between retries, doubled each time, where the endpoint names no time
 NO_KEY = "none"  # local servers want no key, but the client insists on one
+TEMPERATURE = 0
+
+
+@dataclass
+class _Session:
+    """What the calls of one `judge_async` share: a client and a limit belong to one event loop."""
+
+    client: object
+    limit: AdaptiveLimit
+    asked: dict[str, asyncio.Task] = field(default_factory=dict)  # calls by key: a group often says the same thing
 
 
 class OpenAIJudge:
     """Judges by `rubric` at an OpenAI-compatible endpoint.
 
-    `timeout_s` is the deadline of one verdict, its retries included; `concurrency` the calls in flight at once.
+    `timeout_s` is the deadline of one verdict, its retries included; `concurrency` the calls in flight at once, shared
+    evenly by the processes of a distributed run. `cache` may be None.
     """
 
     def __init__(
@@ -37,6 +57,8 @@ class OpenAIJudge:
         max_retries: int = 3,
         concurrency: int = 16,
         max_tokens: int = 1024,
+        cache: ReplyCache | None = None,
+        usage: Usage | None = None,
     ):
         self.base_url = base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
         if not model:
@@ -45,8 +67,10 @@ class OpenAIJudge:
             raise UserError("--judge_concurrency and --judge_timeout_s must be above 0, --judge_max_retries 0 or more.")
         self.model = model
         self.name = f"openai:{model}:rubric-{rubric.VERSION}"
-        self.timeout_s, self.max_retries = timeout_s, max_retries
-        self.concurrency, self.max_tokens = concurrency, max_tokens
+        self.timeout_s, self.max_retries, self.max_tokens = timeout_s, max_retries, max_tokens
+        self.concurrency = max(1, concurrency // int(os.environ.get("WORLD_SIZE", "1")))
+        self.cache, self.usage = cache, usage or Usage()
+        self._has_schema = True  # until the endpoint turns `response_format` down
 
     def check(self) -> None:
         """One small call, without retries. UserError that names the URL and the model when it fails."""
@@ -58,25 +82,27 @@ class OpenAIJudge:
         return _run(self.judge_async(examples, predictions))
 
     async def judge_async(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[Verdict]:
-        limit = asyncio.Semaphore(self.concurrency)
-        async with self._client() as client:  # a client belongs to one event loop
-
-            async def one(example: Example, prediction: Prediction) -> Verdict:
-                async with limit:
-                    return await self._verdict(client, example, prediction)
-
-            return await asyncio.gather(*(one(e, p) for e, p in zip(examples, predictions, strict=True)))
+        async with self._client() as client:
+            session = _Session(client, AdaptiveLimit(self.concurrency))
+            pairs = zip(examples, predictions, strict=True)
+            tasks = [asyncio.create_task(self._verdict(session, e, p)) for e, p in pairs]
+            try:
+                return await asyncio.gather(*tasks)
+            except BaseException:  # a wrong key: the other calls would only say so again
+                for task in [*tasks, *session.asked.values()]:
+                    task.cancel()
+                raise
 
     def _client(self, **options):
         from openai import AsyncOpenAI
 
-        options = {"timeout": self.timeout_s, "max_retries": self.max_retries} | options
+        options = {"timeout": self.timeout_s, "max_retries": 0} | options
         return AsyncOpenAI(base_url=self.base_url, api_key=os.environ.get("OPENAI_API_KEY") or NO_KEY, **options)
 
     async def _check(self) -> None:
         import openai
 
-        async with self._client(max_retries=0, timeout=min(self.timeout_s, 30.0)) as client:
+        async with self._client(timeout=min(self.timeout_s, 30.0)) as client:
             try:
                 await client.chat.completions.create(
                     model=self.model, messages=[{"role": "user", "content": "Say ok."}], max_tokens=4
@@ -94,20 +120,14 @@ class OpenAIJudge:
             "Start the server, or mend --judge_base_url, --judge_model or OPENAI_API_KEY."
         )
 
-    async def _verdict(self, client, example: Example, prediction: Prediction) -> Verdict:
+    async def _verdict(self, session: _Session, example: Example, prediction: Prediction) -> Verdict:
         if rule := gate(example, prediction.text):
             return self._scored(example, prediction, _NOTHING_SAID | {"strategy_evidence": f"gate: {rule}"}, raw=None)
-        raw, failure = await self._ask(client, rubric.messages(example, prediction.text))
+        found, failure, raw = await self._found(session, example, prediction.text)
         replied = None
-        if failure is None:
-            try:
-                found = rubric.parse(raw, len(example.ambiguity.readings))
-            except rubric.SchemaError:
-                failure = "schema"
-            except ValueError:
-                failure = "unparsable"
         if failure is None and (after := _after_reply(example, prediction)):
-            replied, failure, raw = await self._after_reply(client, *after, raw)
+            replied, failure, said = await self._after_reply(session, *after)
+            raw = f"{raw}\n{said}"
         if failure is not None:
             return Verdict(
                 example_id=prediction.example_id, model=prediction.model, judge=self.name, failure=failure, raw=raw
@@ -127,56 +147,134 @@ class OpenAIJudge:
             raw=raw,
         )
 
-    async def _after_reply(self, client, example: Example, text: str, raw: str):
+    async def _after_reply(self, session: _Session, example: Example, text: str):
         """(whether the answer after the user's reply is right, failure, raw text): the reading is known by then."""
-        if gate(example, text):
-            return 0.0, None, raw
-        said, failure = await self._ask(client, rubric.messages(example, text))
-        if failure is not None:
-            return None, failure, f"{raw}\n{said or ''}"
-        try:
-            found = rubric.parse(said, 1)
-        except rubric.SchemaError:
-            return None, "schema", f"{raw}\n{said}"
-        except ValueError:
-            return None, "unparsable", f"{raw}\n{said}"
-        return rubric.criteria(example, found)[0]["answer_right"], None, f"{raw}\n{said}"
+        if rule := gate(example, text):
+            return 0.0, None, f"gate: {rule}"
+        found, failure, raw = await self._found(session, example, text)
+        return None if failure else rubric.criteria(example, found)[0]["answer_right"], failure, raw
 
-    async def _ask(self, client, messages: list[dict]) -> tuple[str | None, str | None]:
+    async def _found(
+        self, session: _Session, example: Example, text: str
+    ) -> tuple[dict | None, str | None, str | None]:
+        """(findings, failure, raw reply), from the cache, from a call in flight that asks the same, or from a call."""
+        key = key_of(
+            endpoint=self.base_url,
+            model=self.model,
+            rubric=rubric.VERSION,
+            messages=rubric.messages(example, text, nonce="nonce"),
+            temperature=TEMPERATURE,
+            max_tokens=self.max_tokens,
+        )
+        if key in session.asked:
+            self.usage.from_cache += 1
+        else:
+            session.asked[key] = asyncio.create_task(self._ask_or_look_up(session, key, example, text))
+        return await session.asked[key]
+
+    async def _ask_or_look_up(self, session: _Session, key: str, example: Example, text: str):
+        readings = len(example.ambiguity.readings)
+        if self.cache and (raw := self.cache.get(key)) is not None:
+            self.usage.from_cache += 1
+            return rubric.parse(raw, readings), None, raw
+        raw, failure = await self._ask(session, example, text)
+        if failure is not None:
+            return None, failure, raw
+        try:
+            found = rubric.parse(raw, readings)
+        except rubric.SchemaError:
+            return None, "schema", raw
+        except ValueError:
+            return None, "unparsable", raw
+        if self.cache:
+            self.cache.put(key, raw)
+        return found, None, raw
+
+    async def _ask(self, session: _Session, example: Example, text: str) -> tuple[str | None, str | None]:
         """(reply, failure): one of them, or both where there is text that cannot be used."""
+        said, failure, deadline = None, None, None
+        clock = asyncio.get_running_loop().time
+        for attempt in range(self.max_retries + 1):
+            try:
+                async with session.limit.slot():  # not held between attempts: a lowered limit then holds at once
+                    deadline = deadline or clock() + self.timeout_s
+                    async with asyncio.timeout_at(deadline):
+                        said, failure, wait = await self._call(session, example, text)
+            except TimeoutError:
+                return said, failure or "timeout"
+            if wait is None or attempt == self.max_retries:
+                break
+            wait = wait or min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**attempt * random.uniform(1.0, 1.5))
+            if clock() + wait > deadline:
+                break
+            await asyncio.sleep(wait)
+        return said, failure
+
+    async def _call(
+        self, session: _Session, example: Example, text: str
+    ) -> tuple[str | None, str | None, float | None]:
+        """(reply, failure, wait): `wait` is None where a retry would not help, else seconds, 0 where none are named."""
         import openai
 
+        if self.usage.spent():
+            return None, "budget", None
+        has_schema = self._has_schema
         schema = {"name": "verdict", "strict": True, "schema": rubric.SCHEMA}
+        options = {"response_format": {"type": "json_schema", "json_schema": schema}} if has_schema else {}
+        self.usage.calls += 1
         try:
-            async with asyncio.timeout(self.timeout_s):
-                reply = await client.chat.completions.create(
-                    model=self.model,
-                    messages=messages,
-                    temperature=0,
-                    max_tokens=self.max_tokens,
-                    response_format={"type": "json_schema", "json_schema": schema},
-                )
-        except (TimeoutError, openai.APITimeoutError):
-            return None, "timeout"
-        except openai.RateLimitError as error:
-            return str(error), "rate_limited"
+            reply = await session.client.chat.completions.create(
+                model=self.model,
+                messages=rubric.messages(example, text, with_schema=not has_schema),
+                temperature=TEMPERATURE,
+                max_tokens=self.max_tokens,
+                **options,
+            )
+        except openai.APITimeoutError:
+            return None, "timeout", None
         except openai.APIStatusError as error:
-            if error.status_code in FATAL:
+            status = error.status_code
+            if status in FATAL or getattr(error, "code", None) == "insufficient_quota":
                 raise UserError(self._unreachable(error)) from None
-            return str(error), "http_5xx" if error.status_code >= 500 else f"http_{error.status_code}"
+            if status in (400, 422) and has_schema and "response_format" in str(error):
+                self._without_schema()
+                return await self._call(session, example, text)
+            if status == 429:
+                session.limit.too_many()
+            name = "rate_limited" if status == 429 else "http_5xx" if status >= 500 else f"http_{status}"
+            return str(error), name, _retry_after(error) if status in RETRIED or status >= 500 else None
         except openai.APIConnectionError as error:
-            return str(error), "connection"
+            return str(error), "connection", 0.0
         except (openai.APIResponseValidationError, ValueError) as error:  # a 200 that is no JSON (a proxy's page)
-            return str(error), "unparsable"
+            return str(error), "unparsable", None
+        session.limit.good()
+        self.usage.add(getattr(reply, "usage", None))
         choice = reply.choices[0] if getattr(reply, "choices", None) else None
         if choice is None:
-            return str(reply)[:2000], "unparsable"
-        text = choice.message.content
+            return str(reply)[:2000], "unparsable", None
+        said = choice.message.content
         if choice.message.refusal or choice.finish_reason == "content_filter":
-            return choice.message.refusal or text, "refused"
+            return choice.message.refusal or said, "refused", None
         if choice.finish_reason == "length":
-            return text, "cut_off"
-        return (text, None) if text else (text, "unparsable")
+            return said, "cut_off", None
+        return said, None if said else "unparsable", None
+
+    def _without_schema(self) -> None:
+        if self._has_schema:
+            self._has_schema = False
+            print(
+                f"the judge at {self.base_url} takes no JSON schema (response_format): it is asked in words instead, "
+                "and more of its replies may be unusable",
+                file=sys.stderr,
+            )
+
+
+def _retry_after(error) -> float:
+    """Seconds that the endpoint asks to wait; 0 where it names none."""
+    try:
+        return max(0.0, float(error.response.headers.get("retry-after", 0)))
+    except ValueError:  # a date: the doubling wait serves as well
+        return 0.0
 
 
 _NOTHING_SAID = {

@@ -62,9 +62,9 @@ SCHEMA = {
 SCHEMA["required"] = list(SCHEMA["properties"])
 
 
-def messages(example: Example, response: str, nonce: str | None = None) -> list[dict]:
+def messages(example: Example, response: str, nonce: str | None = None, with_schema: bool = False) -> list[dict]:
     """The chat messages for one response. `nonce` (default: drawn per call) marks where the response begins and ends,
-    so that nothing inside it can close the fence."""
+    so that nothing inside it can close the fence. `with_schema` spells SCHEMA out, for endpoints that take none."""
     nonce = nonce or secrets.token_hex(8)
     facts = example.facts
     lines = [
@@ -81,7 +81,7 @@ def messages(example: Example, response: str, nonce: str | None = None) -> list[
         f"<{nonce}>",
         response.replace(nonce, ""),
         f"</{nonce}>",
-        "Return the JSON verdict.",
+        f"Return the JSON verdict by this schema: {json.dumps(SCHEMA)}" if with_schema else "Return the JSON verdict.",
     ]
     strategies = "\n".join(f"  {name}: {meaning}" for name, meaning in STRATEGIES.items())
     return [

@@ -50,6 +50,7 @@ class SceneJudge:
     """Judges by the facts of the example. No settings, no state but a cache of prepared examples."""
 
     name = NAME
+    usage = None
 
     def __init__(self):
         self._cases: dict[str, Case] = {}
