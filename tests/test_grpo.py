@@ -180,7 +180,7 @@ def test_every_term_is_logged_by_name(stepped):
     row = next(row for row in trainer.state.log_history if "reward" in row)
     for name in rewards.TERMS:
         assert {f"rewards/{name}/mean", f"rewards/{name}/std", f"rewards/{name}/no_signal"} <= set(row)
-    assert {"rewards/total/no_signal", "judge_failures", "frac_reward_zero_std"} <= set(row)
+    assert {"rewards/total/no_signal", "judge_failures", "judge_seconds", "frac_reward_zero_std"} <= set(row)
     assert {f"ask_rate/{s}" for s in STRATEGIES} <= set(row)
 
 

@@ -5,6 +5,7 @@ the functions read off their terms. A judge failure is None in every term: TRL l
 counted, and it is never a score.
 """
 
+import time
 from collections import defaultdict
 
 from clarifyvlm import rewards
@@ -41,7 +42,9 @@ class JudgeRewards:
     def _score(self, completions, examples: list[Example], completion_ids, log_metric, log_extra) -> None:
         texts = [completion[0]["content"] for completion in completions]
         predictions = [Prediction(example_id=e.id, text=text) for e, text in zip(examples, texts, strict=True)]
+        began = time.perf_counter()
         verdicts = self.judge.judge(examples, predictions)
+        waited = time.perf_counter() - began
         scored = list(zip(examples, verdicts, texts, strict=True))
         self._terms = [rewards.terms(*item) for item in scored]
         self._completions = completions
@@ -54,6 +57,7 @@ class JudgeRewards:
             lengths = [len(ids) for ids in completion_ids]
             for metric, value in batch_metrics(examples, verdicts, self._terms, totals, lengths).items():
                 log_metric(metric, value)
+            log_metric("judge_seconds", waited)
         if log_extra is not None:
             log_extra("example_id", [example.id for example in examples])
             log_extra("right_strategy", [example.strategy for example in examples])
