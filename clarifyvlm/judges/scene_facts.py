@@ -314,8 +314,8 @@ class Case:
         if d.unknown:
             return self.is_question_word(d.unknown)
         q = self.question.given()
-        if d.name is None and d.given() == {} and not q:
-            return True
+        if d.name is None and d.given() == {} and not d.other:
+            return True  # "there is no object": nor the one asked for
         for attribute, value in d.given().items():
             asked = q.get(attribute)
             if asked is None and attribute != "cells" and is_guess(value, self.guesses):
