@@ -73,7 +73,7 @@ class RewardWeights:
 
     strategy_weight: float = field(default=1.0, metadata={"help": "Right strategy."})
     grounding_weight: float = field(default=0.3, metadata={"help": "A claim that contradicts the facts."})
-    overconfidence_weight: float = field(default=0.1, metadata={"help": "One reading asserted, others ignored."})
+    overconfidence_weight: float = field(default=0.2, metadata={"help": "One reading asserted, others ignored."})
     over_asking_weight: float = field(default=0.2, metadata={"help": "Asked though there is one reading."})
     question_value_weight: float = field(default=0.4, metadata={"help": "Readings a question fails to separate."})
     completeness_weight: float = field(default=0.25, metadata={"help": "Readings that a list leaves out."})
