@@ -9,8 +9,8 @@ import random
 
 from clarifyvlm.judges.scene_asks import fits_reading
 from clarifyvlm.judges.scene_facts import Case
+from clarifyvlm.judges.scene_finding import Finding
 from clarifyvlm.judges.scene_phrases import Ask
-from clarifyvlm.judges.scene_reading import read
 from clarifyvlm.places import SIDES, at
 from clarifyvlm.records import Example, Object
 
@@ -26,12 +26,14 @@ WORD_ORDER = ("size", "pattern", "color")  # "the large striped red one"
 
 
 def reply(example: Example, text: str, reading: int) -> str | None:
-    """What a user who means `example.ambiguity.readings[reading]` says to `text`; None where it asks nothing.
+    """What a user who means `example.ambiguity.readings[reading]` says to `text`; None where it asks nothing ("it
+    depends on which star: ..." with the answers behind it lists, and asks nothing).
 
     The wording is drawn by the example's id and the reading, so the same dialogue is the same on every machine.
     """
     case = Case(example)
-    asks = read(text, case.words, case.asked).asks
+    finding = Finding(case, text)
+    asks = [ask for ask in finding.response.asks if finding.used == "clarify" or not ask.wonders]
     if not asks or not 0 <= reading < len(case.readings):
         return None
     rng = random.Random(f"{example.id}:{reading}")

@@ -19,7 +19,12 @@ def replies(example: Example, text: str) -> list[str | None]:
     return [user.reply(example, text, i) for i in range(len(example.ambiguity.readings))]
 
 
-@pytest.mark.parametrize("text", ["It is red.", "It is red, right?", "Isn't it red?", "", "There is no star.", "..."])
+LIST = "It depends on which star: the one at the top left is red and the one in the center is blue."
+
+
+@pytest.mark.parametrize(
+    "text", ["It is red.", "It is red, right?", "Isn't it red?", "", "There is no star.", "...", LIST]
+)
 def test_no_reply_where_nothing_is_asked(scenes, text):
     """A second turn after an answer: it would count as asking."""
     assert replies(scenes["ask-color"], text) == [None] * 4
