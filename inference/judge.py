@@ -123,19 +123,19 @@ def _judge(args, judge: Judge, examples: list[Example], predictions: list[Predic
         for start in range(0, len(left), CHUNK):
             chunk = left[start : start + CHUNK]
             verdicts = judge.judge([e for e, _ in chunk], [p for _, p in chunk])
-            for verdict in verdicts:
-                if verdict.failure != "budget":  # which was never asked
-                    output.append(verdict)
-                    failures[verdict.failure] += verdict.failure is not None
+            asked = [verdict for verdict in verdicts if verdict.failure != "budget"]
+            for verdict in asked:
+                output.append(verdict)
+            failures.update(verdict.failure for verdict in asked if verdict.failure)
             bar.update(len(chunk))
             bar.set_postfix({"failures": failures.total()} | (judge.usage.shown() if judge.usage else {}))
-            if any(verdict.failure == "budget" for verdict in verdicts):
+            if len(asked) < len(verdicts):
                 raise UserError(
                     f"--judge_max_calls or --judge_budget_usd is spent: {judge.usage.calls} calls, "
                     f"{judge.usage.usd:.2f} USD. The verdicts so far are kept in {args.output_file}; allow more and "
                     "run the same command: it asks for the rest."
                 )
-            _stop_on_failures(args, +failures, start + len(chunk))
+            _stop_on_failures(args, failures, start + len(chunk))
 
 
 def _stop_on_failures(args: ScriptArguments, failures: Counter, judged: int) -> None:

@@ -287,6 +287,8 @@ def test_failures_are_not_cached(server, example, tmp_path):
     assert judge(server, example, judge_cache_dir=str(tmp_path)).failure == "unparsable"
     server.reply = lambda request: completion(GOOD)
     assert judge(server, example, judge_cache_dir=str(tmp_path)).failure is None
+    ReplyCache(tmp_path)._do("UPDATE replies SET reply = '{}'")  # as a parser of today would see a reply of long ago
+    assert judge(server, example, judge_cache_dir=str(tmp_path)).failure is None and len(server.requests) == 3
 
 
 def test_cache_that_cannot_be_used_is_named(tmp_path):

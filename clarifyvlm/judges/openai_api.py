@@ -12,6 +12,7 @@ and a 429 halves the calls in flight. What still fails becomes a Verdict with a 
 """
 
 import asyncio
+import contextlib
 import os
 import random
 import sys
@@ -89,8 +90,10 @@ class OpenAIJudge:
             try:
                 return await asyncio.gather(*tasks)
             except BaseException:  # a wrong key: the other calls would only say so again
-                for task in [*tasks, *session.asked.values()]:
+                left = [*tasks, *session.asked.values()]
+                for task in left:
                     task.cancel()
+                await asyncio.gather(*left, return_exceptions=True)
                 raise
 
     def _client(self, **options):
@@ -127,7 +130,7 @@ class OpenAIJudge:
         replied = None
         if failure is None and (after := _after_reply(example, prediction)):
             replied, failure, said = await self._after_reply(session, *after)
-            raw = f"{raw}\n{said}"
+            raw = f"{raw}\n{said or ''}"
         if failure is not None:
             return Verdict(
                 example_id=prediction.example_id, model=prediction.model, judge=self.name, failure=failure, raw=raw
@@ -175,8 +178,10 @@ class OpenAIJudge:
     async def _ask_or_look_up(self, session: _Session, key: str, example: Example, text: str):
         readings = len(example.ambiguity.readings)
         if self.cache and (raw := self.cache.get(key)) is not None:
-            self.usage.from_cache += 1
-            return rubric.parse(raw, readings), None, raw
+            with contextlib.suppress(ValueError):  # kept by an older parser: asked again
+                found = rubric.parse(raw, readings)
+                self.usage.from_cache += 1
+                return found, None, raw
         raw, failure = await self._ask(session, example, text)
         if failure is not None:
             return None, failure, raw
