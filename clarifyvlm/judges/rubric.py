@@ -10,7 +10,7 @@ import secrets
 from clarifyvlm.records import Example
 from clarifyvlm.strategies import STRATEGIES
 
-VERSION = "1"
+VERSION = "2"
 
 SYSTEM = """You check the response of a vision-language model to a question about a picture. You are given the FACTS \
 of the picture, which are complete and true, the QUESTION, its READINGS (the ways to understand it, each with its \
