@@ -112,6 +112,20 @@ def read_yaml(path: str | Path, *, section: str | None = None, other_sections: S
     return {**merged, **(own or {})}
 
 
+def override(options, changes: dict, where: str):
+    """A copy of a dataclass of options with `changes`, a mapping from a file; UserError as for `--config`."""
+    parser = _own_parser([type(options)], "")
+    parser.set_defaults(**dataclasses.asdict(options))
+    actions = {action.dest: action for action in reversed(parser._actions)}
+    nullable = {name for name, hint in typing.get_type_hints(type(options)).items() if _takes_none(hint)}
+
+    def error(message: str):
+        raise UserError(f"{where}: {message}")
+
+    parser.error = error
+    return _build(type(options), parser.parse_args(_tokens(changes, actions, nullable, where)))
+
+
 # --- dataclass -> argparse ---------------------------------------------------------------------------------------
 
 

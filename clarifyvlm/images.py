@@ -1,7 +1,7 @@
 """Open a picture safely: RGB, upright, whole, and not so large or so long that it takes the machine down."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +64,12 @@ def open_image(path: str | Path, *, max_side: int | None = None) -> "Image.Image
         raise UserError(f"{path}: no permission to read it") from None
     except (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError) as error:  # Pillow's decoders
         raise UserError(f"{path}: corrupt or truncated picture ({error})") from None
+
+
+def root_of(data_file: str | Path, examples: "Sequence[Example]") -> Path | None:
+    """The folder that the pictures of a data file are relative to; None where the first one is not there."""
+    root = Path(data_file).parent
+    return root if examples and (root / examples[0].image).is_file() else None
 
 
 def check_images(examples: "Iterable[Example]", root: str | Path) -> int:

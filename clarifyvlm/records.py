@@ -156,6 +156,7 @@ class Verdict(Record):
     evidence: dict[str, str] = {}
     raw: str | None = None
     failure: str | None = None  # named: "timeout", "unparsable", ...; then criteria is empty
+    votes: list["Verdict"] = []  # of the members of a panel
 
     @model_validator(mode="after")
     def _failed_or_scored(self):

@@ -9,19 +9,21 @@ stopped continues; what failed is asked again, what is judged is not. Above --ju
 run stops with everything kept.
 """
 
+import json
+import sys
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from clarifyvlm import jsonl
+from clarifyvlm import images, jsonl
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
-from clarifyvlm.judges import SPEED_ONLY, Judge, JudgeArguments, make_judge
+from clarifyvlm.judges import SPEED_ONLY, Judge, JudgeArguments, make_judge, self_preference
 from clarifyvlm.records import Example, Prediction, Verdict
 from clarifyvlm.run_record import RunRecord
 
-CHUNK = 256  # predictions judged at once, then written
-FEW = 20  # so many verdicts before a share of failures says anything
+FEW = 20  # so many verdicts at the end before a share of failures says anything ...
+MANY = 256  # ... and so many on the way: the first failures are no share
 IGNORED = (*SPEED_ONLY, "judge_max_failure_share")
 
 
@@ -47,9 +49,11 @@ def main(argv: list[str] | None = None) -> int:
     _check(args)
     predictions = jsonl.read(args.predictions, Prediction, unique="example_id")
     examples = _examples(args, predictions)
-    judge = make_judge(judge_args)
+    if (policy := _policy(args.predictions)) and (warning := self_preference(judge_args, policy)):
+        print(f"warning: {warning}", file=sys.stderr)
+    judge = make_judge(judge_args, image_root=images.root_of(args.data_file, examples))
     settings = asdict(args) | asdict(judge_args)
-    inputs = [args.data_file, args.predictions]
+    inputs = [args.data_file, args.predictions, *filter(None, [judge_args.judge_panel])]
     with RunRecord.start(args.output_file, "judge", settings, inputs, overwrite=args.overwrite, ignore=IGNORED) as run:
         if run.complete:
             print(f"{args.output_file}: {len(predictions)} verdicts, complete already")
@@ -59,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
             _judge(args, judge, examples, predictions, output)
         verdicts = _in_order(args.output_file, predictions)
         failures = Counter(v.failure for v in verdicts if v.failure)
-        _stop_on_failures(args, failures, len(verdicts))
+        _stop_on_failures(args, failures, len(verdicts), FEW if failures.total() < len(verdicts) else 0)
         run.finish(
             verdicts=len(verdicts),
             judge_failures=sum(failures.values()),
@@ -78,6 +82,15 @@ def _check(args: ScriptArguments) -> None:
             raise UserError(f"--output_file and --{name} are one file; give another --output_file.")
     if not 0 <= args.judge_max_failure_share <= 1:
         raise UserError(f"--judge_max_failure_share {args.judge_max_failure_share}: must be within 0..1.")
+
+
+def _policy(predictions: str) -> str | None:
+    """The model that made the predictions, where predict.py wrote it down beside them."""
+    path = Path(predictions)
+    try:
+        return json.loads(path.with_name(f"{path.stem}.run.json").read_text())["args"]["model_name_or_path"]
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def _examples(args: ScriptArguments, predictions: list[Prediction]) -> list[Example]:
@@ -111,36 +124,43 @@ def _drop_failures(path: str) -> None:
 
 
 def _judge(args, judge: Judge, examples: list[Example], predictions: list[Prediction], output: jsonl.Appender) -> None:
-    """Append the verdicts that `output` lacks, chunk by chunk."""
+    """Append the verdicts that `output` lacks, each as soon as it is there."""
     from tqdm import tqdm
 
     left = [(e, p) for e, p in zip(examples, predictions, strict=True) if p.example_id not in output.done]
     if not left:
         return
     judge.check()
+    if judge.sees_image:
+        images.check_images([e for e, _ in left], Path(args.data_file).parent)
     failures: Counter[str] = Counter()
-    with tqdm(total=len(predictions), initial=len(predictions) - len(left), unit="ex", desc="judge") as bar:
-        for start in range(0, len(left), CHUNK):
-            chunk = left[start : start + CHUNK]
-            verdicts = judge.judge([e for e, _ in chunk], [p for _, p in chunk])
-            asked = [verdict for verdict in verdicts if verdict.failure != "budget"]
-            for verdict in asked:
-                output.append(verdict)
-            failures.update(verdict.failure for verdict in asked if verdict.failure)
-            bar.update(len(chunk))
-            bar.set_postfix({"failures": failures.total()} | (judge.usage.shown() if judge.usage else {}))
-            if len(asked) < len(verdicts):
-                raise UserError(
-                    f"--judge_max_calls or --judge_budget_usd is spent: {judge.usage.calls} calls, "
-                    f"{judge.usage.usd:.2f} USD. The verdicts so far are kept in {args.output_file}; allow more and "
-                    "run the same command: it asks for the rest."
-                )
-            _stop_on_failures(args, failures, start + len(chunk))
+
+    def keep(_: int, verdict: Verdict) -> None:
+        if verdict.failure == "budget":  # was not asked
+            return
+        output.append(verdict)
+        bar.update()
+        if verdict.failure:
+            failures[verdict.failure] += 1
+        bar.set_postfix({"failures": failures.total()} | (judge.usage.shown() if judge.usage else {}), refresh=False)
+        if verdict.failure:
+            _stop_on_failures(args, failures, bar.n - already, MANY)
+
+    already = len(predictions) - len(left)
+    with tqdm(total=len(predictions), initial=already, unit="ex", desc="judge") as bar:
+        verdicts = judge.judge([e for e, _ in left], [p for _, p in left], keep)
+    if any(verdict.failure == "budget" for verdict in verdicts):
+        raise UserError(
+            f"--judge_max_calls or --judge_budget_usd is spent: {judge.usage.calls} calls, "
+            f"{judge.usage.spent_usd:.2f} USD. The verdicts so far are kept in {args.output_file}; allow more and "
+            "run the same command: it asks for the rest."
+        )
 
 
-def _stop_on_failures(args: ScriptArguments, failures: Counter, judged: int) -> None:
-    failed = sum(failures.values())
-    if failed > args.judge_max_failure_share * judged and (judged >= FEW or failed == judged):
+def _stop_on_failures(args: ScriptArguments, failures: Counter, judged: int, few: int) -> None:
+    """UserError when the failures are more than the share allowed of `judged`, or of `few` where those are fewer."""
+    failed = failures.total()
+    if failed > args.judge_max_failure_share * max(judged, few):
         names = ", ".join(f"{name} {count}" for name, count in failures.most_common())
         raise UserError(
             f"the judge failed on {failed} of {judged} predictions ({names}): more than --judge_max_failure_share "

@@ -242,3 +242,12 @@ def write_examples(folder: Path, count: int = 10) -> Path:
 def test_file(tmp_path) -> Path:
     """A small data folder of this test's own: its test.jsonl, ten examples with pictures."""
     return write_examples(tmp_path / "data")
+
+
+@pytest.fixture
+def server():
+    """An endpoint for LLM judges on loopback, whose replies and faults the test sets."""
+    from judge_server import Server
+
+    with Server() as server:
+        yield server

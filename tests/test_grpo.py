@@ -11,6 +11,7 @@ from stages import ROOT, STRATEGIES, kill_when, run, script, write_data
 
 from clarifyvlm import checkpoints, jsonl, models, rewards
 from clarifyvlm.errors import UserError
+from clarifyvlm.judges import JudgeArguments
 from clarifyvlm.records import CRITERIA, Example, Verdict
 
 FLAGS = (
@@ -30,7 +31,7 @@ class RecordingJudge:
     """Notes all that it is shown. Its verdicts depend on the text alone, in a way that tells the babble of a random
     model apart (to the scene judge all of it is nothing); fails on everything if told."""
 
-    name = "recording"
+    name, usage, sees_image = "recording", None, False
 
     def __init__(self, fails: bool = False):
         self.fails, self.batches = fails, []
@@ -43,7 +44,7 @@ class RecordingJudge:
         criteria = dict.fromkeys(CRITERIA) | {"strategy_right": code % 2, "grounded": code // 2 % 2}
         return Verdict(example_id=example.id, judge=self.name, used_strategy="answer", criteria=criteria)
 
-    def judge(self, examples, predictions):
+    def judge(self, examples, predictions, on_verdict=None, deadline_s=None):
         self.batches.append((list(examples), list(predictions)))
         if self.fails:
             return [Verdict(example_id=e.id, judge=self.name, failure="timeout") for e in examples]
@@ -180,15 +181,33 @@ def test_every_term_is_logged_by_name(stepped):
     row = next(row for row in trainer.state.log_history if "reward" in row)
     for name in rewards.TERMS:
         assert {f"rewards/{name}/mean", f"rewards/{name}/std", f"rewards/{name}/no_signal"} <= set(row)
-    assert {"rewards/total/no_signal", "judge_failures", "judge_seconds", "frac_reward_zero_std"} <= set(row)
+    assert {"rewards/total/no_signal", "frac_reward_zero_std", "judge_failures", "judge_seconds"} <= set(row)
+    assert {"ask_rate/all", "criteria/strategy_right", "criteria/grounded", "completions/mean_length"} <= set(row)
     assert {f"ask_rate/{s}" for s in STRATEGIES} <= set(row)
+
+
+def test_reference_judge_is_chosen_and_refused(data_dir):
+    """Catches a weak judge that trains unwatched although the exact one costs nothing, and a name misspelt that turns
+    the watch off."""
+    module = script("tuning_grpo/train.py")
+    prompts = jsonl.read(data_dir / "train.jsonl", Example)
+
+    def of(reference: str, judge: str = "openai", prompts=prompts):
+        options = module.Options(model_name_or_path="m", data_dir=str(data_dir), reference_judge=reference)
+        return module.reference_of(options, JudgeArguments(judge=judge, judge_model="m"), prompts)
+
+    assert of("auto").name == "scene" and of("auto", "scene") is None and of("none") is None
+    photos = [e.model_copy(update={"facts": e.facts.model_copy(update={"complete": False})}) for e in prompts]
+    assert of("auto", prompts=photos) is None and of("scene", prompts=photos).name == "scene"
+    with pytest.raises(UserError, match="--reference_judge scenes: it can be"):
+        of("scenes")
 
 
 def test_judge_failures_stop_the_run_and_move_nothing(tiny_model_dir, data_dir, tmp_path, monkeypatch):
     """Catches judge failures scored as 0 (never happen, 4), and a run that goes on for hours with a dead judge."""
     module = script("tuning_grpo/train.py")
     judge = RecordingJudge(fails=True)
-    monkeypatch.setattr(module, "make_judge", lambda _: judge)
+    monkeypatch.setattr(module, "make_judge", lambda *_: judge)
     with pytest.raises(UserError, match="judge failed on 2 batches in a row .timeout.: stopped at step 2"):
         module.main(arguments(tiny_model_dir, data_dir, tmp_path / "o", "--max_failed_batches", 2, "--save_steps", 3))
     assert checkpoints.last_whole(tmp_path / "o").name == "checkpoint-2"
@@ -243,7 +262,6 @@ def test_prompts_are_balanced(data_dir):
 def test_configs_parse(config):
     """Catches a shipped config with a key or a value that the script refuses."""
     from clarifyvlm.config import parse_args
-    from clarifyvlm.judges import JudgeArguments
 
     module = script("tuning_grpo/train.py")
     types = [module.Options, rewards.RewardWeights, JudgeArguments, "clarifyvlm.training.GRPOArguments"]
@@ -278,7 +296,7 @@ def test_kill_and_resume_is_bit_exact(tiny_model_dir, data_dir, tmp_path):
 def test_an_adapter_goes_on_where_sft_left_it(tiny_adapter_dir, data_dir, tmp_path, monkeypatch):
     """Catches an adapter that is not loaded, so that GRPO trains the base (never happen, 6): with a learning rate of
     0 the output must be the SFT adapter itself, and an adapter that lacks weights must be refused."""
-    monkeypatch.setattr(script("tuning_grpo/train.py"), "make_judge", lambda _: RecordingJudge())
+    monkeypatch.setattr(script("tuning_grpo/train.py"), "make_judge", lambda *_: RecordingJudge())
     still = tmp_path / "still"
     assert grpo(tiny_adapter_dir, data_dir, still, "--learning_rate", 0, "--max_steps", 1) == 0
     before = load_file(tiny_adapter_dir / "adapter_model.safetensors")

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+from judge_server import GOOD, completion
 from stages import ROOT, script
-from test_openai_judge import GOOD, Server, completion
 
 from clarifyvlm import jsonl
 from clarifyvlm.errors import UserError
@@ -135,15 +135,6 @@ def test_changed_predictions_are_noticed(files, tmp_path):
 # --- a judge that fails
 
 
-@pytest.fixture
-def server():
-    server = Server()
-    yield server
-    server.stop.set()
-    server.http.shutdown()
-    server.http.server_close()
-
-
 def openai_flags(server) -> list[str]:
     return ["--judge", "openai", "--judge_base_url", server.url, "--judge_model", "m", "--judge_max_retries", "0"]
 
@@ -184,7 +175,7 @@ def test_a_few_failures_are_recorded_and_counted(files, tmp_path, server):
     first = []
 
     def reply(request):
-        if "QUESTION: Where is the cat?" in request["messages"][-1]["content"]:
+        if "QUESTION: Where is the cat?" in json.dumps(request["messages"]):
             first.append(1)
             return completion("no JSON")
         return completion(GOOD | {"answered_readings": [], "separated_readings": []})

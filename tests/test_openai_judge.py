@@ -1,109 +1,29 @@
 """The LLM judge over a real HTTP connection: a server of the test's own on loopback, and the real openai client."""
 
 import asyncio
-import json
-import threading
+import base64
+import io
 import time
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from judge_server import GOOD, completion, make
+from PIL import Image
 
 from clarifyvlm import jsonl
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges import JudgeArguments, make_judge, rubric
 from clarifyvlm.judges.cache import ReplyCache
+from clarifyvlm.judges.openai_api import picture_url
 from clarifyvlm.records import Example, Prediction
 
 SCENES = Path(__file__).parent / "data" / "judge_scenes.jsonl"
-GOOD = {
-    "false_claims": [],
-    "strategy_evidence": "lists both",
-    "used_strategy": "enumerate",
-    "answer_evidence": "red, blue",
-    "states_answer": True,
-    "answered_readings": [{"reading": 1, "right": True}, {"reading": 2, "right": True}],
-    "ignores_other_readings": False,
-    "asks_which": False,
-    "question_evidence": "",
-    "separated_readings": [],
-}
-
-
-class Server:
-    """Chat completions on a random loopback port. `reply(request) -> (status, body, headers)`; "hang" waits."""
-
-    def __init__(self):
-        self.requests: list[dict] = []
-        self.reply = lambda request: completion(GOOD)
-        self.stop = threading.Event()
-        self.in_flight = self.most_in_flight = 0
-        lock, server = threading.Lock(), self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self):
-                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                with lock:
-                    server.requests.append(request)
-                    server.in_flight += 1
-                    server.most_in_flight = max(server.most_in_flight, server.in_flight)
-                answer = server.reply(request)
-                if answer == "hang":
-                    server.stop.wait(20)
-                    answer = (503, {}, {})
-                with lock:
-                    server.in_flight -= 1
-                if answer == "drop":
-                    self.close_connection = True
-                    self.connection.close()
-                    return
-                status, body, headers = answer
-                data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-                self.send_response(status)
-                for name, value in ({"Content-Type": "application/json"} | headers).items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *args):
-                pass
-
-        class Http(ThreadingHTTPServer):
-            request_queue_size = 128  # connections at once; the default of 5 turns some away
-
-        self.http = Http(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}/v1"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-
-
-def completion(content, finish_reason="stop", **message):
-    text = content if isinstance(content, str) or content is None else json.dumps(content)
-    choice = {"index": 0, "finish_reason": finish_reason, "message": {"role": "assistant", "content": text, **message}}
-    return 200, {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}, {}
-
-
-@pytest.fixture
-def server():
-    server = Server()
-    yield server
-    server.stop.set()
-    server.http.shutdown()
-    server.http.server_close()
 
 
 @pytest.fixture(scope="module")
 def example() -> Example:
     return next(e for e in jsonl.read(SCENES, Example) if e.id == "list-color")
-
-
-def make(server, **changes):
-    options = {"judge_timeout_s": 5.0, "judge_max_retries": 0} | changes
-    return make_judge(JudgeArguments(judge="openai", judge_base_url=server.url, judge_model="m", **options))
 
 
 def judge(server, example, text="The one at the top left is red, the one in the center blue.", **changes):
@@ -135,49 +55,15 @@ def test_request_carries_facts_and_fences_the_response(server, example):
     for prompt, fence in zip(prompts, [p[p.index("marks ") + 6 :].split(":")[0] for p in prompts], strict=True):
         assert f"<{fence}>\n{attack}\n</{fence}>" in prompt
     request = server.requests[0]
-    assert request["temperature"] == 0 and request["response_format"]["json_schema"]["schema"] == rubric.SCHEMA
+    assert request["temperature"] == 0 and request["response_format"]["json_schema"]["schema"] == rubric.schema()
 
 
 def test_schema_has_evidence_before_verdicts():
     """A judge that decides first and finds reasons after."""
-    order = list(rubric.SCHEMA["properties"])
+    order = list(rubric.schema()["properties"])
     assert order.index("strategy_evidence") < order.index("used_strategy")
     assert order.index("answer_evidence") < order.index("states_answer")
     assert order.index("question_evidence") < order.index("separated_readings")
-
-
-def wrong(**changes):
-    return completion(GOOD | changes)
-
-
-FAULTS = {
-    "malformed JSON": (lambda r: completion('{"used_strategy": "enum'), "unparsable"),
-    "prose": (lambda r: completion("I would say it passes."), "unparsable"),
-    "a web page": (lambda r: (200, "<html>busy</html>", {"Content-Type": "text/html"}), "unparsable"),
-    "no content": (lambda r: completion(None), "unparsable"),
-    "no choices": (lambda r: (200, {"id": "x", "object": "chat.completion", "choices": []}, {}), "unparsable"),
-    "missing field": (lambda r: completion({"used_strategy": "answer"}), "schema"),
-    "unknown strategy": (lambda r: wrong(used_strategy="excellent"), "schema"),
-    "a grade for a boolean": (lambda r: wrong(states_answer=10), "schema"),
-    "NaN": (lambda r: completion(json.dumps(GOOD).replace("true", "NaN")), "schema"),
-    "reading out of range": (lambda r: wrong(separated_readings=[7]), "schema"),
-    "refusal": (lambda r: completion(None, refusal="I cannot help with that."), "refused"),
-    "content filter": (lambda r: completion("", "content_filter"), "refused"),
-    "cut off": (lambda r: completion(json.dumps(GOOD)[:40], "length"), "cut_off"),
-    "500": (lambda r: (500, {"error": {"message": "boom"}}, {}), "http_5xx"),
-    "400": (lambda r: (400, {"error": {"message": "no such format"}}, {}), "http_400"),
-    "429": (lambda r: (429, {"error": {"message": "slow down"}}, {}), "rate_limited"),
-    "connection dropped": (lambda r: "drop", "connection"),
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_faults_are_named_and_never_a_number(server, example, fault):
-    """A fault of the judge that is scored as a bad response, or that raises and stops a training run."""
-    server.reply, name = FAULTS[fault]
-    v = judge(server, example)
-    assert v.failure == name and v.criteria == {} and v.used_strategy is None
-    assert len(server.requests) == 1, "a second layer of retries"
 
 
 def test_hang_ends_at_the_deadline(server, example):
@@ -216,10 +102,9 @@ def test_inside_and_outside_an_event_loop(server, example):
     p = Prediction(example_id=example.id, text="It is red.")
 
     async def inside():
-        awaited = await make(server).judge_async([example], [p])
-        return awaited + make(server).judge([example], [p])
+        return make(server).judge([example], [p])
 
-    assert [v.failure for v in asyncio.run(inside())] == [None, None]
+    assert [v.failure for v in asyncio.run(inside())] == [None]
     assert judge(server, example).failure is None
 
 
@@ -235,8 +120,10 @@ def test_answer_after_the_reply(server, example):
 
     def reply(request):
         if "READINGS:\n  1. the star in the center: blue\nRESPONSE" in request["messages"][-1]["content"]:
-            return wrong(used_strategy="answer", answered_readings=[{"reading": 1, "right": True}])
-        return wrong(used_strategy="clarify", states_answer=False, answered_readings=[], separated_readings=[1, 2])
+            return completion(GOOD | {"used_strategy": "answer", "answered_readings": [{"reading": 1, "right": True}]})
+        return completion(
+            GOOD | dict(used_strategy="clarify", states_answer=False, answered_readings=[], separated_readings=[1, 2])
+        )
 
     server.reply = reply
     turns = [("assistant", "Which star?"), ("user", "The one in the center."), ("assistant", "It is blue.")]
@@ -286,7 +173,7 @@ def test_failures_are_not_cached(server, example, tmp_path):
     server.reply = lambda request: completion(GOOD)
     assert judge(server, example, judge_cache_dir=str(tmp_path)).failure is None
     ReplyCache(tmp_path)._do("UPDATE replies SET reply = '{}'")  # as a parser of today would see a reply of long ago
-    assert judge(server, example, judge_cache_dir=str(tmp_path)).failure is None and len(server.requests) == 3
+    assert judge(server, example, judge_cache_dir=str(tmp_path)).failure is None and len(server.requests) == 4
 
 
 def test_endpoint_without_json_schema(server, example, capsys):
@@ -350,7 +237,7 @@ def test_budget_stops_the_calls(server, example):
     prices = {"judge_budget_usd": 0.01, "judge_input_price": 2.0, "judge_output_price": 10.0, "no_judge_cache": True}
     asked = make(server, judge_concurrency=1, **prices)
     verdicts = asked.judge([example] * 12, predictions)
-    assert asked.usage.usd == pytest.approx(0.012) and len(server.requests) == 4  # 0.003 a call
+    assert asked.usage.spent_usd == pytest.approx(0.012) and len(server.requests) == 4  # 0.003 a call
     with pytest.raises(UserError, match="--judge_input_price"):
         make(server, judge_budget_usd=1.0)
 
@@ -389,3 +276,94 @@ def test_criteria_mean_what_the_scene_judge_means(scene, changes, expected):
     e = next(e for e in jsonl.read(SCENES, Example) if e.id == scene)
     criteria, _ = rubric.criteria(e, GOOD | changes)
     assert {name: criteria[name] for name in expected} == expected
+
+
+def test_picture_is_sent_where_the_endpoint_takes_it(server, example, tmp_path, capsys):
+    """A judge that is never shown the picture, one that is asked with pictures that it refuses, two answers of the two
+    kept under one key, or verdicts that do not say which it was."""
+    Image.new("RGB", (96, 96), "red").save(tmp_path / "x.png")
+    example = example.model_copy(update={"image": "x.png"})
+    text_only = [False]
+
+    def reply(request):
+        parts = [m["content"] for m in request["messages"] if isinstance(m["content"], list)]
+        if parts and text_only[0]:
+            return 500, {"error": {"message": "image input is not supported"}}, {}
+        return completion(GOOD)
+
+    def ask(sees, red=True):
+        options = {"judge_sees_image": sees, "judge_cache_dir": str(tmp_path)}
+        asked = make(server, image_root=tmp_path, **options)
+        asked.check()
+        server.requests.clear()
+        (verdict,) = asked.judge([example], [Prediction(example_id=example.id, text="It is red.")])
+        return verdict, [r["messages"][-1]["content"] for r in server.requests]
+
+    server.reply = reply
+    verdict, (content,) = ask("auto")
+    assert verdict.judge.endswith(":with_picture") and content[1]["text"].startswith("FACTS")
+    data = base64.b64decode(content[0]["image_url"]["url"].removeprefix("data:image/png;base64,"))
+    assert Image.open(io.BytesIO(data)).getpixel((5, 5)) == (255, 0, 0)
+    assert ask("auto")[1] == [], "the same picture again is in the cache"
+    picture_url.cache_clear()
+    Image.new("RGB", (96, 96), "blue").save(tmp_path / "x.png")
+    assert len(ask("auto")[1]) == 1, "another picture is another question"
+    text_only[0] = True
+    verdict, (content,) = ask("auto")
+    assert "with_picture" not in verdict.judge and isinstance(content, str)
+    assert ask("no")[1] == []
+    with pytest.raises(UserError, match="image input is not supported"):
+        ask("yes")
+
+
+def test_per_criterion_asks_for_one_group_at_a_time(server, example):
+    """Criteria that sway each other although they were to be asked apart, or parts of a verdict that get lost."""
+
+    def reply(request):
+        names = request["response_format"]["json_schema"]["schema"]["required"]
+        return completion({name: GOOD[name] for name in names})
+
+    server.reply = reply
+    joint = make(server, judge_calls="joint").judge([example], [Prediction(example_id=example.id, text="Red, blue.")])
+    server.requests.clear()
+    apart = make(server, judge_calls="per_criterion")
+    (verdict,) = apart.judge([example], [Prediction(example_id=example.id, text="Red, blue.")])
+    asked = [set(r["response_format"]["json_schema"]["schema"]["required"]) for r in server.requests]
+    assert len(asked) == 4 and set.union(*asked) == set(rubric.FIELDS) and sum(map(len, asked)) == len(rubric.FIELDS)
+    assert verdict.criteria == joint[0].criteria and verdict.judge.endswith(":per_criterion")
+    for request, fields in zip(server.requests, asked, strict=True):
+        described = request["messages"][0]["content"].split("Fill every field")[1]
+        assert all((name in described) == (name in fields) for name in rubric.FIELDS)
+
+
+def test_batch_deadline(server, example):
+    """One slow call that holds a training step until the other processes give up on this one."""
+    server.reply = lambda r: "hang" if "number 2" in r["messages"][-1]["content"] else completion(GOOD)
+    predictions = [Prediction(example_id=example.id, text=f"This is number {i}.") for i in range(5)]
+    seen = []
+    began = time.monotonic()
+    verdicts = make(server).judge([example] * 5, predictions, lambda i, v: seen.append((i, v.failure)), deadline_s=0.5)
+    assert time.monotonic() - began < 4
+    assert [v.failure for v in verdicts] == [None, None, "timeout", None, None]
+    assert sorted(seen) == [(i, v.failure) for i, v in enumerate(verdicts)]
+    assert make(server).judge([example], predictions[:1])[0].failure is None, "the judge is of use afterwards"
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "temperature"])
+def test_endpoint_that_lacks_a_parameter(server, example, capsys, name):
+    """A model (the reasoning ones of hosted APIs) that turns a parameter down, and with it every verdict."""
+
+    def reply(request):
+        if name in request:
+            return 400, {"error": {"message": f"Unsupported parameter: '{name}'"}}, {}
+        return completion(GOOD)
+
+    server.reply = reply
+    asked = make(server)
+    for text in ("It is red.", "It is blue."):
+        assert asked.judge([example], [Prediction(example_id=example.id, text=text)])[0].failure is None
+    assert [name in r for r in server.requests] == [True, False, False]
+    assert f"it takes no {name}" in capsys.readouterr().err
+    if name == "max_tokens":
+        assert server.requests[-1]["max_completion_tokens"] == 1024
+        make(server).check()

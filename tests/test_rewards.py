@@ -115,7 +115,7 @@ class CountingJudge:
     def __init__(self, fails=()):
         self.calls, self.fails, self.judge_scene = 0, fails, SceneJudge()
 
-    def judge(self, examples, predictions):
+    def judge(self, examples, predictions, on_verdict=None, deadline_s=None):
         self.calls += 1
         verdicts = self.judge_scene.judge(examples, predictions)
         return [
@@ -180,6 +180,28 @@ def test_logged_numbers():
     assert module.pearson([(0, 1), (1, 2), (2, 3)]) == pytest.approx(1)
     assert module.pearson([(0, 3), (1, 2), (2, 1)]) == pytest.approx(-1)
     assert module.pearson([(1, 3), (1, 2)]) is None
+
+
+def test_a_judge_that_is_fooled_is_seen():
+    """Catches reward hacking that nobody sees: a judge that passes everything, a policy that is paid for it, and no
+    number in the log that says so."""
+
+    class Kind(CountingJudge):
+        def judge(self, examples, predictions, on_verdict=None, deadline_s=None):
+            found = super().judge(examples, predictions)
+            passed = {"strategy_right": 1.0, "grounded": 1.0}
+            return [v.model_copy(update={"criteria": v.criteria | passed, "used_strategy": "clarify"}) for v in found]
+
+    judge_rewards, c = script("tuning_grpo/rewards.py").JudgeRewards, of("clarify")
+    texts = ["Which star do you mean?", "It is red.", "It is red.", "blah"]
+    _, metrics = score(judge_rewards(Kind(), rewards.RewardWeights(), reference=SceneJudge()), [c] * 4, texts)
+    assert metrics["criteria/strategy_right"] == 1.0 and metrics["reference/reward_gap"] > 0.5
+    assert metrics["reference/disagreement/used_strategy"] == 0.75
+    _, metrics = score(judge_rewards(CountingJudge(), rewards.RewardWeights(), reference=SceneJudge()), [c] * 4, texts)
+    assert metrics["reference/reward_gap"] == 0 and metrics["reference/disagreement/strategy_right"] == 0
+    every = judge_rewards(Kind(), rewards.RewardWeights(), reference=SceneJudge(), reference_every=2)
+    logged = ["reference/reward_gap" in score(every, [c] * 4, texts)[1] for _ in range(3)]
+    assert logged == [True, False, True]
 
 
 def test_advantages_leave_out_failures():

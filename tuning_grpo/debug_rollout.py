@@ -37,7 +37,7 @@ def main(argv=None) -> int:
     data_file = Path(options.data_file)
     example = find(jsonl.read(data_file, Example), options)
     picture = images.open_image(data_file.parent / example.image)
-    judge = make_judge(judge_args)
+    judge = make_judge(judge_args, data_file.parent)
     judge.check()
 
     from clarifyvlm import models

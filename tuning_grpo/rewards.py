@@ -10,17 +10,28 @@ from collections import defaultdict
 
 from clarifyvlm import rewards
 from clarifyvlm.judges import Judge
-from clarifyvlm.records import Example, Prediction
+from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
 
 
 class JudgeRewards:
     """`functions` are what GRPOTrainer takes; `weights` its reward_weights, in the same order.
 
-    `failed_batches` counts the batches since the last one in which anything could be scored.
+    `failed_batches` counts the batches since the last one in which anything could be scored. `deadline_s` bounds the
+    judging of a batch. `reference` is a second judge, an audited one: it judges every `reference_every`th batch for the
+    log only, so that a policy that learns to please `judge` and nobody else is seen.
     """
 
-    def __init__(self, judge: Judge, weights: rewards.RewardWeights):
-        self.judge = judge
+    def __init__(
+        self,
+        judge: Judge,
+        weights: rewards.RewardWeights,
+        *,
+        deadline_s: float | None = None,
+        reference: Judge | None = None,
+        reference_every: int = 1,
+    ):
+        self.judge, self.reference, self.deadline_s = judge, reference, deadline_s
+        self._reference_every, self._batches, self._last = reference_every, 0, None
         self.names = list(rewards.TERMS)
         self.weights = [weights.of(name) for name in self.names]
         self._weights = weights
@@ -43,8 +54,8 @@ class JudgeRewards:
         texts = [completion[0]["content"] for completion in completions]
         predictions = [Prediction(example_id=e.id, text=text) for e, text in zip(examples, texts, strict=True)]
         began = time.perf_counter()
-        verdicts = self.judge.judge(examples, predictions)
-        waited = time.perf_counter() - began
+        verdicts = self.judge.judge(examples, predictions, deadline_s=self.deadline_s)
+        ended = time.perf_counter()
         scored = list(zip(examples, verdicts, texts, strict=True))
         self._terms = [rewards.terms(*item) for item in scored]
         self._completions = completions
@@ -57,7 +68,15 @@ class JudgeRewards:
             lengths = [len(ids) for ids in completion_ids]
             for metric, value in batch_metrics(examples, verdicts, self._terms, totals, lengths).items():
                 log_metric(metric, value)
-            log_metric("judge_seconds", waited)
+            log_metric("judge_seconds", ended - began)
+            if self._last is not None:
+                log_metric("judge_share", (ended - began) / (ended - self._last))
+            if self.reference is not None and self._batches % self._reference_every == 0:
+                found = self.reference.judge(examples, predictions, deadline_s=self.deadline_s)
+                for metric, value in distance(scored, found, self._weights).items():
+                    log_metric(metric, value)
+        self._last = ended
+        self._batches += 1
         if log_extra is not None:
             log_extra("example_id", [example.id for example in examples])
             log_extra("right_strategy", [example.strategy for example in examples])
@@ -69,7 +88,8 @@ def batch_metrics(examples, verdicts, terms, totals, lengths) -> dict[str, float
 
     rewards/<term>/no_signal and rewards/total/no_signal: share of groups in which every completion got the same;
     reward_length_correlation (Pearson, over scored completions; absent where it is undefined);
-    strategy_right/<right strategy>, ask_rate/<right strategy>: share of its completions; judge_failures: share.
+    strategy_right/<right strategy>, ask_rate/<right strategy>: share of its completions; ask_rate/all;
+    criteria/<criterion>: mean over the completions that it applies to; judge_failures: share.
     """
     groups = defaultdict(list)
     for index, example in enumerate(examples):
@@ -82,6 +102,13 @@ def batch_metrics(examples, verdicts, terms, totals, lengths) -> dict[str, float
     correlation = pearson([(t, n) for t, n in zip(totals, lengths, strict=True) if t is not None])
     if correlation is not None:
         metrics["reward_length_correlation"] = correlation
+    scored = [v for v in verdicts if v.failure is None]
+    if scored:
+        metrics["ask_rate/all"] = sum(v.used_strategy == "clarify" for v in scored) / len(scored)
+    for criterion in CRITERIA:
+        values = [v.criteria[criterion] for v in scored if v.criteria[criterion] is not None]
+        if values:
+            metrics[f"criteria/{criterion}"] = sum(values) / len(values)
     by_strategy = defaultdict(list)
     for example, verdict in zip(examples, verdicts, strict=True):
         if verdict.failure is None:
@@ -91,6 +118,22 @@ def batch_metrics(examples, verdicts, terms, totals, lengths) -> dict[str, float
         metrics[f"ask_rate/{strategy}"] = sum(v.used_strategy == "clarify" for v in found) / len(found)
     metrics["judge_failures"] = sum(v.failure is not None for v in verdicts) / len(verdicts)
     return metrics
+
+
+def distance(scored, reference: list[Verdict], weights: rewards.RewardWeights) -> dict[str, float]:
+    """How far a judge is from the reference on the same completions; `scored` has (example, verdict, text) of each.
+
+    reference/reward_gap: mean of the judge's total minus the reference's: what the policy is paid and does not earn;
+    reference/disagreement/used_strategy and /<criterion>: share of completions on which they differ.
+    """
+    both = [(e, v, r, t) for (e, v, t), r in zip(scored, reference, strict=True) if not v.failure and not r.failure]
+    if not both:
+        return {}
+    gaps = [rewards.total(e, v, t, weights) - rewards.total(e, r, t, weights) for e, v, r, t in both]
+    differ = {"used_strategy": [v.used_strategy != r.used_strategy for _, v, r, _ in both]}
+    differ |= {name: [v.criteria[name] != r.criteria[name] for _, v, r, _ in both] for name in CRITERIA}
+    found = {f"reference/disagreement/{name}": sum(values) / len(both) for name, values in differ.items()}
+    return {"reference/reward_gap": sum(gaps) / len(both)} | found
 
 
 def pearson(pairs: list[tuple[float, float]]) -> float | None:

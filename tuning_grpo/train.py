@@ -13,13 +13,14 @@ GRPOConfig is a flag, above all --num_generations, --per_device_train_batch_size
 
 import json
 import random
+import sys
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from clarifyvlm import chat, config, images, jsonl
 from clarifyvlm.errors import UserError, run_main
-from clarifyvlm.judges import Judge, JudgeArguments, make_judge
+from clarifyvlm.judges import Judge, JudgeArguments, make_judge, self_preference
 from clarifyvlm.records import Example
 from clarifyvlm.rewards import RewardWeights
 from clarifyvlm.run_record import RunRecord
@@ -41,6 +42,17 @@ class Options:
     max_failed_batches: int = field(
         default=3, metadata={"help": "Stop, with a checkpoint, after this many batches in a row without any verdict."}
     )
+    judge_batch_timeout_s: float = field(
+        default=300.0, metadata={"help": "Deadline of the judge for a batch; below the process group's timeout."}
+    )
+    reference_judge: str = field(
+        default="auto",
+        metadata={
+            "help": "A second, audited judge that is logged beside the first and trains nothing: scene, a panel's YAML "
+            "file, or none. auto: scene where the facts are complete and another judge trains."
+        },
+    )
+    reference_every: int = field(default=1, metadata={"help": "The reference judges every so many batches."})
     generation_batch: int = field(default=64, metadata={"help": "Responses at once in the final validation."})
 
 
@@ -58,10 +70,14 @@ def main(argv=None) -> int:
     prompts = balanced(jsonl.read(data_dir / "train.jsonl", Example), options.num_prompts, training.seed)
     validation = jsonl.read(data_dir / "validation.jsonl", Example)[: options.num_validation_examples]
     images.check_images([*prompts, *validation], data_dir)
-    judge = make_judge(judge_args)
+    judge = make_judge(judge_args, data_dir)
     judge.check()
+    reference = reference_of(options, judge_args, prompts)
+    if warning := self_preference(judge_args, options.model_name_or_path):
+        print(f"warning: {warning}", file=sys.stderr)
 
     inputs = [data_dir / "train.jsonl", data_dir / "validation.jsonl", options.model_name_or_path]
+    inputs += [path for path in (judge_args.judge_panel, options.reference_judge) if path and Path(path).is_file()]
     record = shared.record_of(options, weights, judge_args, training)
     with RunRecord.start(
         training.output_dir, "tuning_grpo", record, inputs, training.overwrite, ignore=shared.SPEED_ONLY
@@ -69,8 +85,26 @@ def main(argv=None) -> int:
         if run.complete:
             print(f"{training.output_dir} is complete: nothing to do")
             return 0
-        run.finish(**train(options, weights, training, judge, prompts, validation))
+        run.finish(**train(options, weights, training, judge, reference, prompts, validation))
     return 0
+
+
+def reference_of(options: Options, judge_args: JudgeArguments, prompts: list[Example]) -> Judge | None:
+    """The judge that --reference_judge names, checked."""
+    name = options.reference_judge
+    if options.reference_every < 1:
+        raise UserError(f"--reference_every {options.reference_every}: must be 1 or more.")
+    if name == "auto":
+        exact = all(e.facts.complete for e in prompts)
+        name = "scene" if exact and judge_args.judge != "scene" else "none"
+    if name == "none":
+        return None
+    if name != "scene" and not Path(name).is_file():
+        raise UserError(f"--reference_judge {name}: it can be auto, none, scene, or the YAML file of a panel.")
+    kind = {"judge": "scene"} if name == "scene" else {"judge": "panel", "judge_panel": name}
+    reference = make_judge(replace(judge_args, **kind), options.data_dir)
+    reference.check()
+    return reference
 
 
 def check_options(training) -> None:
@@ -141,7 +175,7 @@ def prompt_rows(examples: list[Example], data_dir: Path, image_max_side: int | N
     return lazy_dataset([(example, 0) for example in examples], make_row)
 
 
-def build_trainer(options: Options, weights: RewardWeights, training, prompts: list[Example], judge: Judge):
+def build_trainer(options: Options, weights: RewardWeights, training, prompts, judge: Judge, reference=None):
     """The GRPOTrainer on a loaded checkpoint, and the JudgeRewards that it asks."""
     from rewards import JudgeRewards
     from trl import GRPOTrainer
@@ -152,7 +186,13 @@ def build_trainer(options: Options, weights: RewardWeights, training, prompts: l
     model, processor = models.load(
         options.model_name_or_path, device=str(training.device), dtype=options.dtype, trainable=True
     )
-    scorer = JudgeRewards(judge, weights)
+    scorer = JudgeRewards(
+        judge,
+        weights,
+        deadline_s=options.judge_batch_timeout_s,
+        reference=reference,
+        reference_every=options.reference_every,
+    )
     training.reward_weights = scorer.weights
     trainer = GRPOTrainer(
         model=model,  # an adapter is loaded trainable, so no peft_config: it goes on where SFT left it
@@ -180,12 +220,12 @@ def stop_when_judge_fails(scorer, max_failed_batches: int):
     return StopWhenJudgeFails()
 
 
-def train(options: Options, weights: RewardWeights, training, judge: Judge, prompts, validation) -> dict:
+def train(options: Options, weights: RewardWeights, training, judge: Judge, reference, prompts, validation) -> dict:
     """Train, save, then evaluate. Returns the counts for run.json."""
     from clarifyvlm import training as shared
 
     shared.quiet()
-    trainer, scorer = build_trainer(options, weights, training, prompts, judge)
+    trainer, scorer = build_trainer(options, weights, training, prompts, judge, reference)
     trainer.add_callback(stop_when_judge_fails(scorer, options.max_failed_batches))
     shared.prepare_trainer(trainer, shown=("reward", "rewards/strategy/mean", "rewards/total/no_signal"))
     print(

@@ -1,18 +1,21 @@
 """Judges: one interface, several judges. GRPO's reward and the report's metrics come from the same call.
 
     judge = make_judge(JudgeArguments(judge="scene"))
-    verdicts = judge.judge(examples, predictions)             # lists of one length, order kept
-    verdicts = await judge.judge_async(examples, predictions) # the same inside a running event loop
+    judge.check()
+    verdicts = judge.judge(examples, predictions)  # lists of one length, order kept
 
 A judge that fails on a prediction returns a Verdict with a named `failure` and no criteria; it never raises for one
 prediction and never makes up a number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from clarifyvlm import config
 from clarifyvlm.errors import UserError
+from clarifyvlm.families import family
 from clarifyvlm.records import Example, Prediction, Verdict
 
 if TYPE_CHECKING:
@@ -22,28 +25,47 @@ if TYPE_CHECKING:
 class Judge(Protocol):
     name: str
     usage: "Usage | None"  # calls, tokens and cost so far; None where judging costs nothing
+    sees_image: bool  # known after `check`
 
     def check(self) -> None:
         """Cheap check at start; UserError when the judge cannot work (a server that is down: its URL and model)."""
 
-    def judge(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[Verdict]: ...
-
-    async def judge_async(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[Verdict]: ...
+    def judge(
+        self,
+        examples: Sequence[Example],
+        predictions: Sequence[Prediction],
+        on_verdict: Callable[[int, Verdict], None] | None = None,
+        deadline_s: float | None = None,
+    ) -> list[Verdict]:
+        """One verdict per prediction, in order. `on_verdict` gets each with its index as soon as it is there, in any
+        order; what it raises ends the call. What has no verdict after `deadline_s` is the failure `timeout`."""
 
 
 @dataclass
 class JudgeArguments:
     """Which judge, and how to reach it. The same flags in inference/judge.py and tuning_grpo/train.py."""
 
-    judge: Literal["scene", "openai"] = field(
+    judge: Literal["scene", "openai", "panel"] = field(
         default="scene",
-        metadata={"help": "scene: exact, offline, reads the facts. openai: any OpenAI-compatible endpoint."},
+        metadata={
+            "help": "scene: exact, offline, reads the facts. openai: an OpenAI-compatible model. panel: several."
+        },
     )
     judge_base_url: str | None = field(
         default=None,
         metadata={"help": "Endpoint of --judge openai, e.g. http://localhost:8000/v1. Else OPENAI_BASE_URL."},
     )
     judge_model: str | None = field(default=None, metadata={"help": "Model name at that endpoint."})
+    judge_api_key_env: str = field(default="OPENAI_API_KEY", metadata={"help": "Environment variable with its key."})
+    judge_panel: str | None = field(
+        default=None, metadata={"help": "YAML file of --judge panel: a list `judges` with these flags as keys."}
+    )
+    judge_sees_image: Literal["auto", "yes", "no"] = field(
+        default="auto", metadata={"help": "Send the picture beside the facts; auto: if the endpoint takes pictures."}
+    )
+    judge_calls: Literal["joint", "per_criterion"] = field(
+        default="joint", metadata={"help": "All criteria in one call, or each group of them in its own (four times)."}
+    )
     judge_timeout_s: float = field(default=60.0, metadata={"help": "Deadline of one call with its retries, seconds."})
     judge_max_retries: int = field(default=3, metadata={"help": "Retries on 408/409/429/5xx and lost connections."})
     judge_concurrency: int = field(default=16, metadata={"help": "Calls in flight at once, over all processes."})
@@ -62,6 +84,7 @@ class JudgeArguments:
 
 # How fast, how patiently and for how much the judge is asked changes no verdict: a rerun may change these.
 SPEED_ONLY = (
+    "judge_api_key_env",
     "judge_timeout_s",
     "judge_max_retries",
     "judge_concurrency",
@@ -74,28 +97,79 @@ SPEED_ONLY = (
 )
 
 
-def make_judge(args: JudgeArguments) -> Judge:
+def make_judge(args: JudgeArguments, image_root: str | Path | None = None, reverse_criteria: bool = False) -> Judge:
     """The judge that the flags describe. Opens no connection: `judge.check()` does.
 
-    The openai judge reads its key from OPENAI_API_KEY; a local server needs none.
+    `image_root` is the folder that Example.image is relative to, for judges that see; `reverse_criteria` turns the
+    order of an LLM judge's criteria around, for audits.
     """
     if args.judge == "openai":
-        from clarifyvlm.judges.cache import ReplyCache, default_folder
-        from clarifyvlm.judges.limits import Usage
-        from clarifyvlm.judges.openai_api import OpenAIJudge
+        return _openai(args, Path(image_root) if image_root else None, reverse_criteria)
+    if args.judge == "panel":
+        from clarifyvlm.judges.panel import PanelJudge
 
-        if args.judge_budget_usd is not None and not (args.judge_input_price or args.judge_output_price):
-            raise UserError("--judge_budget_usd needs --judge_input_price and --judge_output_price (USD per million).")
-        return OpenAIJudge(
-            base_url=args.judge_base_url,
-            model=args.judge_model,
-            timeout_s=args.judge_timeout_s,
-            max_retries=args.judge_max_retries,
-            concurrency=args.judge_concurrency,
-            max_tokens=args.judge_max_tokens,
-            cache=None if args.no_judge_cache else ReplyCache(args.judge_cache_dir or default_folder()),
-            usage=Usage(args.judge_max_calls, args.judge_budget_usd, args.judge_input_price, args.judge_output_price),
-        )
+        return PanelJudge([make_judge(member, image_root, reverse_criteria) for member in panel_members(args)])
     from clarifyvlm.judges.scene import SceneJudge
 
     return SceneJudge()
+
+
+def panel_members(args: JudgeArguments) -> list[JudgeArguments]:
+    """The flags of each member in args.judge_panel. UserError that names the entry that does not fit."""
+    if not args.judge_panel:
+        raise UserError("--judge panel needs --judge_panel, a YAML file with a list `judges`.")
+    content = config.read_yaml(args.judge_panel)
+    entries = content.get("judges")
+    if set(content) != {"judges"} or not isinstance(entries, list) or len(entries) < 2:
+        raise UserError(f"{args.judge_panel}: expected one key, `judges`, with a list of two judges or more.")
+    members = []
+    for number, entry in enumerate(entries, start=1):
+        where = f"{args.judge_panel}, judge {number}"
+        if not isinstance(entry, dict) or entry.get("judge") not in ("scene", "openai"):
+            raise UserError(f"{where}: expected keys and values with `judge: scene` or `judge: openai`.")
+        members.append(config.override(args, entry, where))
+    return members
+
+
+def self_preference(args: JudgeArguments, policy: str) -> str | None:
+    """A warning where a judge is of the family of `policy`, a checkpoint's path or a model's name: it favours what
+    sounds like itself. None where no such judge is known."""
+    members = panel_members(args) if args.judge == "panel" else [args]
+    names = [member.judge_model for member in members if member.judge == "openai" and member.judge_model]
+    related = [name for name in names if family(name) and family(name) == family(policy)]
+    if not related:
+        return None
+    return (
+        f"{', '.join(related)} judges {policy}, a model of its own family ({family(policy)}): it may favour what "
+        "sounds like itself. Take a judge of another family, or have people label a sample (inference/label.py)."
+    )
+
+
+def _openai(args: JudgeArguments, image_root: Path | None, reverse_criteria: bool) -> Judge:
+    from clarifyvlm.judges.cache import ReplyCache, default_folder
+    from clarifyvlm.judges.endpoint import Endpoint
+    from clarifyvlm.judges.limits import Usage
+    from clarifyvlm.judges.openai_api import OpenAIJudge
+
+    if not args.judge_model:
+        raise UserError("--judge openai needs --judge_model, the name of a model at the endpoint.")
+    if args.judge_budget_usd is not None and not (args.judge_input_price or args.judge_output_price):
+        raise UserError("--judge_budget_usd needs --judge_input_price and --judge_output_price (USD per million).")
+    endpoint = Endpoint(
+        args.judge_base_url,
+        args.judge_model,
+        api_key_env=args.judge_api_key_env,
+        timeout_s=args.judge_timeout_s,
+        max_retries=args.judge_max_retries,
+        concurrency=args.judge_concurrency,
+        max_tokens=args.judge_max_tokens,
+        cache=None if args.no_judge_cache else ReplyCache(args.judge_cache_dir or default_folder()),
+        usage=Usage(args.judge_max_calls, args.judge_budget_usd, args.judge_input_price, args.judge_output_price),
+    )
+    return OpenAIJudge(
+        endpoint,
+        image_root=image_root,
+        sees_image={"auto": None, "yes": True, "no": False}[args.judge_sees_image],
+        per_criterion=args.judge_calls == "per_criterion",
+        reverse_criteria=reverse_criteria,
+    )

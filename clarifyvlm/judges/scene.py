@@ -36,7 +36,7 @@ Criteria (None: does not apply):
                      that no reading has, "can you say more?": 0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from clarifyvlm.judges.scene_facts import Case
 from clarifyvlm.judges.scene_finding import Finding
@@ -51,16 +51,25 @@ class SceneJudge:
 
     name = NAME
     usage = None
+    sees_image = False
 
     def __init__(self):
         self._cases: dict[str, Case] = {}
 
-    def judge(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[Verdict]:
-        """One verdict per prediction, in order. `examples[i]` is what `predictions[i]` responds to."""
-        return [self._verdict(e, p) for e, p in zip(examples, predictions, strict=True)]
-
-    async def judge_async(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[Verdict]:
-        return self.judge(examples, predictions)
+    def judge(
+        self,
+        examples: Sequence[Example],
+        predictions: Sequence[Prediction],
+        on_verdict: Callable[[int, Verdict], None] | None = None,
+        deadline_s: float | None = None,
+    ) -> list[Verdict]:
+        """`examples[i]` is what `predictions[i]` responds to; `deadline_s` is of no use to a judge that never waits."""
+        verdicts = []
+        for i, (example, prediction) in enumerate(zip(examples, predictions, strict=True)):
+            verdicts.append(self._verdict(example, prediction))
+            if on_verdict:
+                on_verdict(i, verdicts[i])
+        return verdicts
 
     def check(self) -> None:
         """Nothing can be down."""
