@@ -1,19 +1,24 @@
-"""The LLM judge's client: many calls at once against the ideal, CPU per verdict, and a rerun from the cache.
+"""The LLM judge's client: many calls at once against the ideal, CPU per verdict, a rerun from the cache, and what a
+remote judge adds to a GRPO step.
 
-    python benchmarks/judge.py            # a minute
-    python benchmarks/judge.py --quick    # under half a minute
+    python benchmarks/judge.py            # two or three minutes
+    python benchmarks/judge.py --quick    # under a minute; no training
 
 A server of the benchmark's own, in its own process on loopback, answers every call after a set time with one fixed
 verdict. Verdicts of 512 different responses at 200 ms and 64 at once would ideally take 1.6 s; the baseline of that row
-is one call at a time, measured on 16 responses and scaled.
+is one call at a time, measured on 16 responses and scaled. The GRPO step is that of preset tiny on the untuned base, 64
+completions sampled so hot that they differ; its baseline is the same step with the offline judge.
 """
 
 import asyncio
 import json
 import multiprocessing
+import statistics
+import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import run_main
@@ -37,7 +42,8 @@ VERDICT = {
 class Arguments:
     num_verdicts: int = field(default=512, metadata={"help": "different responses to judge"})
     num_cached: int = field(default=10000, metadata={"help": "cached verdicts to read again"})
-    quick: bool = field(default=False, metadata={"help": "1,000 cached verdicts"})
+    num_steps: int = field(default=8, metadata={"help": "GRPO steps with each judge; the first is left out"})
+    quick: bool = field(default=False, metadata={"help": "1,000 cached verdicts, no GRPO"})
     output_dir: str = field(default="benchmarks/results", metadata={"help": "folder for judge.json"})
 
 
@@ -60,6 +66,11 @@ def main(argv: list[str] | None = None) -> int:
         row("CPU of the client per verdict, no latency", cpu / n * 1000, "ms", at_most=3.0),
         row(f"{cached} cached verdicts, 0 calls", warm, "s", at_most=5.0),
     ]  # fmt: skip
+    if not args.quick:
+        with Server(LATENCY_S) as url, tempfile.TemporaryDirectory() as folder:
+            offline, remote, calls = grpo_steps(Path(folder), url, args.num_steps)
+        rows.append(row(f"GRPO step of 64, {calls:.0f} calls to a {LATENCY_S * 1000:g} ms judge", remote, "s",
+                        baseline=offline, at_most=offline + 1.0))  # fmt: skip
     report("judge", rows, args.output_dir)
     return 0
 
@@ -82,6 +93,7 @@ def judge(url: str, count: int, concurrency: int = AT_ONCE, **options) -> tuple[
         judge="openai", judge_base_url=url, judge_model="m", judge_concurrency=concurrency, **options
     )
     asked = make_judge(arguments)
+    asked.check()  # as every script does; it loads the client library
     began, cpu = time.perf_counter(), time.process_time()
     verdicts = asked.judge([example] * count, predictions)
     taken = time.perf_counter() - began, time.process_time() - cpu
@@ -89,6 +101,37 @@ def judge(url: str, count: int, concurrency: int = AT_ONCE, **options) -> tuple[
     if failed:
         raise RuntimeError(f"{len(failed)} of {count} verdicts failed: {failed[0]}")
     return taken
+
+
+def grpo_steps(folder: Path, url: str, steps: int) -> tuple[float, float, float]:
+    """Median seconds of a step with the offline judge and with the one at `url`; mean calls of a step to that."""
+    from measure import run
+
+    sizes = ["--num_train", 120, "--num_validation", 12, "--num_test", 0, "--num_test_ood", 0]
+    config = "dataset_generation/configs/tiny.yaml"
+    run([sys.executable, "dataset_generation/generate.py", "--config", config, "--output_dir", folder / "data", *sizes])
+    command = [
+        sys.executable,
+        "tuning_grpo/train.py",
+        "--config",
+        "tuning_grpo/configs/tiny.yaml",
+        "--allow_base_model",
+    ]
+    command += ["--model_name_or_path", "models/tiny", "--data_dir", folder / "data", "--num_prompts", 60]
+    command += ["--max_steps", steps, "--save_strategy", "no", "--temperature", 2.5, "--num_validation_examples", 6]
+    judges = {
+        "offline": ["--judge", "scene"],
+        "remote": ["--judge", "openai", "--judge_base_url", url, "--judge_model", "m", "--judge_concurrency", AT_ONCE,
+                   "--no_judge_cache", "--reference_judge", "none"],
+    }  # fmt: skip
+    seconds, calls = {}, 0.0
+    for name, flags in judges.items():
+        run([*command, "--output_dir", folder / name, *flags])
+        rows = [json.loads(line) for line in (folder / name / "log.jsonl").read_text().splitlines()]
+        rows = [row for row in rows if "step_time" in row][1:]
+        seconds[name] = statistics.median(row["step_time"] for row in rows)
+        calls = statistics.mean(row.get("judge_calls", 0) for row in rows)
+    return seconds["offline"], seconds["remote"], calls
 
 
 class Server:

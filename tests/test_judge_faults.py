@@ -141,7 +141,7 @@ def test_repair_names_the_fault_and_is_used(server, example):
     assert verdict.failure is None and len(server.requests) == 2
     said, mend = server.requests[1]["messages"][-2:]
     assert said["role"] == "assistant" and '"separated_readings": [7]' in said["content"]
-    assert "reading 7 is none of the 2" in mend["content"]
+    assert "separated_readings.0: 7 is none of 1, 2" in mend["content"]
     make(server).judge([example], [prediction])
     assert len(server.requests) == 2, "the repaired reply was not kept"
 

@@ -55,12 +55,12 @@ def test_request_carries_facts_and_fences_the_response(server, example):
     for prompt, fence in zip(prompts, [p[p.index("marks ") + 6 :].split(":")[0] for p in prompts], strict=True):
         assert f"<{fence}>\n{attack}\n</{fence}>" in prompt
     request = server.requests[0]
-    assert request["temperature"] == 0 and request["response_format"]["json_schema"]["schema"] == rubric.schema()
+    assert request["temperature"] == 0 and request["response_format"]["json_schema"]["schema"] == rubric.schema(2)
 
 
 def test_schema_has_evidence_before_verdicts():
     """A judge that decides first and finds reasons after."""
-    order = list(rubric.schema()["properties"])
+    order = list(rubric.schema(2)["properties"])
     assert order.index("strategy_evidence") < order.index("used_strategy")
     assert order.index("answer_evidence") < order.index("states_answer")
     assert order.index("question_evidence") < order.index("separated_readings")

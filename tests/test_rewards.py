@@ -112,6 +112,8 @@ def test_total_is_the_weighted_sum_of_its_terms():
 class CountingJudge:
     """Judges with the scene judge; fails on the texts in `fails`."""
 
+    usage = None
+
     def __init__(self, fails=()):
         self.calls, self.fails, self.judge_scene = 0, fails, SceneJudge()
 

@@ -53,7 +53,7 @@ class JudgeRewards:
     def _score(self, completions, examples: list[Example], completion_ids, log_metric, log_extra) -> None:
         texts = [completion[0]["content"] for completion in completions]
         predictions = [Prediction(example_id=e.id, text=text) for e, text in zip(examples, texts, strict=True)]
-        began = time.perf_counter()
+        began, calls = time.perf_counter(), self._calls()
         verdicts = self.judge.judge(examples, predictions, deadline_s=self.deadline_s)
         ended = time.perf_counter()
         scored = list(zip(examples, verdicts, texts, strict=True))
@@ -69,6 +69,7 @@ class JudgeRewards:
             for metric, value in batch_metrics(examples, verdicts, self._terms, totals, lengths).items():
                 log_metric(metric, value)
             log_metric("judge_seconds", ended - began)
+            log_metric("judge_calls", self._calls() - calls)
             if self._last is not None:
                 log_metric("judge_share", (ended - began) / (ended - self._last))
             if self.reference is not None and self._batches % self._reference_every == 0:
@@ -81,6 +82,9 @@ class JudgeRewards:
             log_extra("example_id", [example.id for example in examples])
             log_extra("right_strategy", [example.strategy for example in examples])
             log_extra("used_strategy", [verdict.used_strategy for verdict in verdicts])
+
+    def _calls(self) -> int:
+        return self.judge.usage.calls if self.judge.usage else 0
 
 
 def batch_metrics(examples, verdicts, terms, totals, lengths) -> dict[str, float]:

@@ -19,6 +19,7 @@ import os
 import random
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -30,6 +31,7 @@ FATAL = (401, 403, 404)  # no other call would fare better: stop at once
 RETRIED = (408, 409, 429)  # and every 5xx
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0  # between retries, doubled each time, where the endpoint names no time
 LONGEST_RETRY_AFTER_S = 120.0  # an endpoint that asks for more patience is given up for now
+POOL = 8  # connections that one client holds
 NO_KEY = "none"  # local servers want no key, but the client insists on one
 TEMPERATURE = 0
 # What an endpoint may not know (a 400 that names it), and what is done then, for all calls to come.
@@ -92,7 +94,7 @@ class Endpoint:
         self.cache, self.usage = cache, usage or Usage()
         self._lacks: set[str] = set()  # of OPTIONAL, what this endpoint has turned down
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._client = self._limit = None
+        self._clients, self._limit = deque(), None
 
     def run(self, coroutine):
         """The result of a coroutine that calls `ask`. Callable from any thread, inside an event loop or not."""
@@ -222,12 +224,15 @@ class Endpoint:
             )
 
     def _openai(self):
-        if self._client is None:
+        """One of the clients, in turn: a pool of connections takes longer for each call the more it holds."""
+        if not self._clients:
             from openai import AsyncOpenAI
 
             key = os.environ.get(self.api_key_env) or NO_KEY
-            self._client = AsyncOpenAI(base_url=self.base_url, api_key=key, timeout=self.timeout_s, max_retries=0)
-        return self._client
+            options = {"base_url": self.base_url, "api_key": key, "timeout": self.timeout_s, "max_retries": 0}
+            self._clients = deque(AsyncOpenAI(**options) for _ in range(-(-self.concurrency // POOL)))
+        self._clients.rotate()
+        return self._clients[0]
 
     async def _check(self, picture_url: str | None) -> None:
         import openai

@@ -28,7 +28,7 @@ class AdaptiveLimit:
         finally:
             self._in_flight -= 1
             async with self._changed:
-                self._changed.notify_all()
+                self._changed.notify(max(0, self.now - self._in_flight))
 
     def good(self) -> None:
         self._good += 1

@@ -81,8 +81,11 @@ class OpenAIJudge:
     async def _judge(self, examples, predictions, on_verdict, deadline_s) -> list[Verdict]:
         asked: dict[str, asyncio.Task] = {}  # calls by key: a group of responses often says the same thing
 
+        ahead = asyncio.Semaphore(2 * self.endpoint.concurrency)  # the first calls leave before all are written
+
         async def verdict(i: int) -> Verdict:
-            found = await self._verdict(asked, examples[i], predictions[i])
+            async with ahead:
+                found = await self._verdict(asked, examples[i], predictions[i])
             if on_verdict:
                 on_verdict(i, found)
             return found
@@ -170,7 +173,7 @@ class OpenAIJudge:
                 max_tokens=self.endpoint.max_tokens,
             ),
             messages=lambda spelt_out: rubric.messages(example, text, fields, with_schema=spelt_out, picture=picture),
-            schema=rubric.schema(fields),
+            schema=rubric.schema(readings, fields),
             parse=lambda said: rubric.parse(said, readings, fields),
         )
         if question.key in asked:

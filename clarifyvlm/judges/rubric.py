@@ -14,6 +14,7 @@ from clarifyvlm.records import Example
 from clarifyvlm.strategies import STRATEGIES
 
 VERSION = "3"
+MOST_CLAIMS = 8  # weak models go on for ever
 
 SYSTEM = """You check the response of a vision-language model to a question about a picture. You are given the FACTS \
 of the picture, which are complete and true, the QUESTION, its READINGS (the ways to understand it, each with its \
@@ -40,7 +41,7 @@ _ANSWERED = {
 # Field of the JSON -> (its schema, what it is; "" where the name says it).
 FIELDS = {
     "false_claims": (
-        {"type": "array", "items": _STRING},
+        {"type": "array", "items": _STRING, "maxItems": MOST_CLAIMS},
         "every claim in the response that contradicts the facts, or asserts what the facts call hidden",
     ),
     "strategy_evidence": (_STRING, ""),
@@ -84,14 +85,17 @@ def calls(per_criterion: bool = False, reverse: bool = False) -> list[tuple[str,
     return list(groups) if per_criterion else [tuple(field for group in groups for field in group)]
 
 
-def schema(fields: Sequence[str] = ALL) -> dict:
-    """The JSON schema of a reply with these fields, in this order."""
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {name: FIELDS[name][0] for name in fields},
-        "required": list(fields),
-    }
+def schema(readings: int, fields: Sequence[str] = ALL) -> dict:
+    """The JSON schema of a reply with these fields, in this order, about an example with so many readings."""
+    properties = {name: FIELDS[name][0] for name in fields}
+    number = {"type": "integer", "enum": list(range(readings + 1))}
+    if "answered_readings" in properties:
+        item = _ANSWERED | {"properties": _ANSWERED["properties"] | {"reading": number}}
+        properties["answered_readings"] = {"type": "array", "items": item, "maxItems": readings + 1}
+    if "separated_readings" in properties:
+        item = number | {"enum": list(range(1, readings + 1)) or [0]}
+        properties["separated_readings"] = {"type": "array", "items": item, "maxItems": readings}
+    return {"type": "object", "additionalProperties": False, "properties": properties, "required": list(fields)}
 
 
 def messages(
@@ -121,7 +125,7 @@ def messages(
         f"<{nonce}>",
         response.replace(nonce, ""),
         f"</{nonce}>",
-        "Return the JSON verdict" + (f" by this schema: {json.dumps(schema(fields))}" if with_schema else "."),
+        "Return the JSON verdict" + (f" by this schema: {json.dumps(schema(len(example.ambiguity.readings), fields))}" if with_schema else "."),
     ]
     content: str | list = "\n".join(lines)
     if picture:
@@ -153,12 +157,7 @@ def parse(text: str, readings: int, fields: Sequence[str] = ALL) -> dict:
             raise ValueError(f"not JSON: {error}") from None
     if not isinstance(content, dict):
         raise SchemaError(f"expected an object, not {type(content).__name__}")
-    _check(content, schema(fields), "verdict")
-    separated = content.get("separated_readings", [])
-    numbers = [r["reading"] for r in content.get("answered_readings", [])] + separated
-    outside = [n for n in numbers if not 0 <= n <= readings]
-    if outside or 0 in separated:
-        raise SchemaError(f"reading {outside[0] if outside else 0} is none of the {readings}")
+    _check(content, schema(readings, fields), "verdict")
     return {name: content[name] for name in fields}
 
 
@@ -169,7 +168,7 @@ def _check(value, schema: dict, where: str) -> None:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise SchemaError(f"{where}: expected {schema['type']}, not {json.dumps(value)[:60]}")
     if "enum" in schema and value not in schema["enum"]:
-        raise SchemaError(f"{where}: {value!r} is none of {', '.join(schema['enum'])}")
+        raise SchemaError(f"{where}: {value!r} is none of {', '.join(map(str, schema['enum']))}")
     if kind is list:
         for i, item in enumerate(value):
             _check(item, schema["items"], f"{where}.{i}")
