@@ -1,4 +1,5 @@
 """Responses with known labels, for the audit of a judge: reference responses, and what is made of them by one fault.
+Also what should change no verdict: the same response padded (`padded`), and in other words (`reworded`).
 
 Each label follows from how the response was built and from the example's readings, by the definitions in
 `clarifyvlm/judges/scene.py`; no judge is asked. A criterion that the construction does not settle is left out.
@@ -9,6 +10,7 @@ import random
 import re
 from dataclasses import dataclass, field
 
+from clarifyvlm.judges.gate import MAX_CHARACTERS
 from clarifyvlm.records import Example, Reading
 
 VALUES = {
@@ -17,6 +19,65 @@ VALUES = {
 }
 EMPTY = 0.1  # share of the examples that get an empty response, too: all of them are alike
 _NOUN = re.compile(r"^the (.+?) (?:at|in) the ")
+# Claims nothing, asks nothing, and is neither sure nor unsure. These measure what length does, so polite words that the
+# scene judge takes for claims ("I hope this helps.", "All the best.") are not among them. Shortest first.
+PADDING = (
+    "Here goes.", "Thank you.", "Now then.", "I am done.", "Thanks for waiting.", "This took me a moment.",
+    "That is all from me.", "Thank you for the question.", "I took my time with this.",
+    "I have read your words with care.", "I have looked at the picture with care.",
+    "Reading slowly helps me, so I read slowly.", "I went over everything once more before I wrote this.",
+    "I try to be brief and to write as clearly as I can.",
+    "I was asked to look closely and to be brief, and so I was.",
+    "As always, I did not hurry, and I kept looking until I was done.",
+    "I have been thinking about this for a while and have now written it down.",
+)  # fmt: skip
+_V = r"(an? \w+|\w+|(?:at|in|on) the [\w ]+?)"  # "a star", "red", "at the top left"
+_LISTED = re.compile(rf"(.+?) is {_V}")
+# A whole response, as the generator or `labelled` writes it -> the same in other words. {0}: the first group; {list}:
+# the pattern's group of that name, in other words.
+REWORDINGS = tuple((re.compile(pattern), words) for pattern, words in (
+    (rf"It is {_V}\.", "I would say {0}."),
+    (rf"(?:Its|The) (color|shape) is {_V}\.", "The {0} that I see is {1}."),
+    (rf"The ([\w ]+) is {_V}\.", "I would say that the {0} is {1}."),
+    (r"(?:There (?:is|are)|I count) (\w+)\.", "The number is {0}."),
+    (r"(?:There is no|I see no|The picture shows no) ([\w ]+?)(?: in the picture| here| to be seen)?\.",
+     "I do not find any {0}."),
+    (r"I see (\w+) ([\w ]+)\.", "The number of {1} is {0}."),
+    (r"Yes, (?:there is|I see one)\.", "Yes, one is there."),
+    (r"No, (?:there is not|I see none)\.", "No, there is none."),
+    (rf"(?:I take you to|Assuming you|If you|You most likely) mean the ([\w ]+)[:,] it is {_V}\.",
+     "I believe that you are asking about the {0}; it is {1}."),
+    (rf"(?:I read|Assuming|If) (\w+) (?:as|means) ([\w ]+)[:,] it is {_V}\.", "I take {0} to mean {1}; it is {2}."),
+    (r"(?:There are|I see) (\w+) ([\w ]+): (?P<list>.+)\.", "I count {0} {1}. {list}"),
+    (r"It depends on which ([\w ]+): (?P<list>.+)\.", "That depends on the {0} that you are asking about. {list}"),
+    (r"(?P<list>.+ is .+ and .+ is .+)\.", "{list}"),
+    (r"Which one do you mean\?", "Could you tell me which one you are asking about?"),
+    (r"Which ([\w ]+) do you mean\? Please tell me where it is\.",
+     "Could you tell me where the {0} is that you are asking about?"),
+    (r"Which ([\w ]+) do you mean\? Please tell me its (\w+)\.",
+     "Could you tell me which {0} you are asking about, and what {1} it has?"),
+    (r"(?:There are|I see) (\w+) ([\w ]+)\. (?:Which one do you mean, and w|W)here is (?:it|the one that you mean)\?",
+     "I count {0} {1}. Could you tell me which one you are asking about, and where it is?"),
+    (r"There are (\w+) ([\w ]+)\. Which one do you mean, and what (\w+) is it\?",
+     "I count {0} {1}. Could you tell me which one you are asking about, and what {2} it has?"),
+    (r"I see (\w+) ([\w ]+)\. What (\w+) is the one that you mean\?",
+     "I count {0} {1}. Could you tell me what {2} the one has that you are asking about?"),
+    (r"Which of the (\w+) ([\w ]+) do you mean\? Where is it\?",
+     "Could you tell me which of the {0} {1} you are asking about, and where it is?"),
+    (r"Which of the (\w+) ([\w ]+) do you mean\? What (\w+) is it\?",
+     "Could you tell me which of the {0} {1} you are asking about, and what {2} it has?"),
+    (r"I cannot tell from the picture\.", "The picture does not let me see that."),
+    (r"I cannot tell: the ([\w ]+) is (wrapped|blurred), so its (\w+) is hidden\.",
+     "The {2} of the {0} cannot be seen, since it is {1}."),
+    (r"The ([\w ]+) is (?:too )?(wrapped|blurred)(?: in paper)?, so I cannot see its (\w+)\.",
+     "The {2} of the {0} cannot be seen, since it is {1}."),
+    (r"The picture does not show the (\w+): the ([\w ]+) is (wrapped|blurred)\.",
+     "The {0} of the {1} cannot be seen, since it is {2}."),
+    (r"(?:I cannot tell: a|A)n object is hidden, so I cannot count the ([\w ]+)\.",
+     "Since an object is hidden, the {0} cannot be counted."),
+    (r"(?:I cannot tell: a|A)n object is hidden, so (?:there may be|I cannot see if there is) (an? [\w ]+)\.",
+     "Since an object is hidden, I have no way to know if there is {0}."),
+))  # fmt: skip
 
 
 @dataclass
@@ -35,6 +96,39 @@ def labelled(examples: list[Example], seed: int) -> list[Labelled]:
     found = [response for example in examples for response in _of(example, rng)]
     rng.shuffle(found)
     return found
+
+
+def padded(text: str, factor: float, rng: random.Random) -> str | None:
+    """`text` with sentences around it that say nothing, `factor` times its words or the nearest that sentences allow;
+    None where that is no longer than it was, or longer than any judge is asked about."""
+    left = round((factor - 1) * len(text.split()))
+    before, after, unused = [], [], []
+    while fitting := [s for s in (unused or PADDING) if len(s.split()) <= left]:
+        unused = unused or list(PADDING)
+        sentence = rng.choice(fitting[len(fitting) // 2 :])  # the short ones are for the end
+        unused.remove(sentence)
+        left -= len(sentence.split())
+        (before if len(before) <= len(after) else after).append(sentence)
+    longer = " ".join([*before, text, *after])
+    return longer if text and text != longer and len(longer) <= MAX_CHARACTERS else None
+
+
+def reworded(text: str) -> str | None:
+    """What `text` says in other words; None where it is no wording of the generator's or of `labelled`."""
+    for pattern, words in REWORDINGS:
+        if match := pattern.fullmatch(text):
+            listed = _listed_anew(match["list"]) if "list" in pattern.groupindex else ""
+            return None if listed is None else words.format(*match.groups(), list=listed)
+    return None
+
+
+def _listed_anew(text: str) -> str | None:
+    """ "the star on the left is red and ..." -> "For the star on the left, red; ..."."""
+    entries = [_LISTED.fullmatch(part) for part in re.split(r", | and (?=(?:the|one) )", text[0].lower() + text[1:])]
+    if not all(entries):
+        return None
+    anew = "; ".join(f"one {m[2]}" if m[1] == "one" else f"for {m[1]}, {m[2]}" for m in entries)
+    return f"{anew[0].upper()}{anew[1:]}."
 
 
 def _of(e: Example, rng: random.Random) -> list[Labelled]:

@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
+import agreement
 import audit_judge
 import numpy as np
 import pytest
@@ -12,9 +14,10 @@ from stages import script
 from clarifyvlm import jsonl
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges.scene import SceneJudge
-from clarifyvlm.records import Example
+from clarifyvlm.records import CRITERIA, Example, Verdict
 
 BAR = 0.99
+CONFIGS = Path(__file__).resolve().parent.parent / "inference" / "configs"
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +40,10 @@ def test_scene_judge_passes_its_audit(data, tmp_path):
     """A fault of the scene judge on generated wording, with the reward and every number of the report behind it."""
     found = run(data, tmp_path / "audit.json", "--num_responses", 3000)
     assert found["responses"] >= 2000 and found["judge_failures"] == {} and found["canaries"]["passed"] == []
+    assert found["warnings"] == [] and found["usage"] is None
     for name, criterion in found["criteria"].items():
         if name != "question_value":  # nothing that is constructed settles it
-            assert criterion["n"] >= 1500 and criterion["accuracy"]["value"] >= BAR, (name, found["disagreements"][:3])
+            assert criterion["n"] >= 400 and criterion["accuracy"]["value"] >= BAR, (name, found["disagreements"][:3])
             assert criterion["accuracy"]["low"] <= criterion["accuracy"]["value"] <= criterion["accuracy"]["high"]
     assert set(found["faults"]) == {
         "reference", "empty", "confident_guess", "asked_instead", "abstained", "denied", "missing_reading",
@@ -58,8 +62,11 @@ def test_bad_judge_shows_as_bad(data, tmp_path, monkeypatch):
             kind = {"grounded": 1.0, "strategy_right": 1.0}
             return verdict.model_copy(update={"criteria": verdict.criteria | kind})
 
-    monkeypatch.setattr(audit_judge, "make_judge", lambda args: Kind())
+    monkeypatch.setattr(audit_judge, "make_judge", lambda *args, **options: Kind())
     found = run(data, tmp_path / "audit.json", "--num_responses", 1000)
+    told = "\n".join(found["warnings"])
+    assert "unreliable on grounded: accuracy 0." in told and "unreliable on strategy_right" in told
+    assert "unreliable on over_asked" not in told and "180 of 180 canaries passed" in told
     for name in ("grounded", "strategy_right"):
         assert found["criteria"][name]["accuracy"]["high"] < 0.85
         assert abs(found["criteria"][name]["kappa"]["value"]) < 0.01, "kappa of a constant judge is 0"
@@ -73,11 +80,73 @@ def test_coefficients_are_the_published_ones():
     table = np.array([[[118.0, 5.0], [0.0, 2.0]]])
     observed = 120 / 125
     chance = (123 / 125) * (118 / 125) + (2 / 125) * (7 / 125)
-    assert audit_judge._kappa(table)[0] == pytest.approx((observed - chance) / (1 - chance))
+    assert agreement._kappa(table)[0] == pytest.approx((observed - chance) / (1 - chance))
     prevalence = (123 + 118) / 250
     chance = 2 * prevalence * (1 - prevalence)
-    assert audit_judge._ac2(table)[0] == pytest.approx((observed - chance) / (1 - chance))
-    assert audit_judge._kappa(table)[0] < 0.5 < 0.9 < audit_judge._ac2(table)[0]
+    assert agreement._ac2(table)[0] == pytest.approx((observed - chance) / (1 - chance))
+    assert agreement._kappa(table)[0] < 0.5 < 0.9 < agreement._ac2(table)[0]
+
+
+def criterion(confusion: dict) -> dict:
+    """Responses with this confusion table, as `agreement` reads them."""
+    responses, verdicts = [], []
+    for label, row in confusion.items():
+        for said, count in row.items():
+            for _ in range(count):
+                example = SimpleNamespace(image=f"{len(responses)}.png")
+                responses.append(SimpleNamespace(example=example, labels={"grounded": label}))
+                criteria = {name: None for name in CRITERIA} | {"grounded": said}
+                verdicts.append(Verdict(example_id="x", judge="x", criteria=criteria))
+    return agreement.agreement("grounded", responses, verdicts, seed=0, resamples=200)
+
+
+@pytest.mark.parametrize(
+    "confusion,measure",
+    [
+        ({1.0: {1.0: 50}, 0.0: {0.0: 50}}, None),
+        ({1.0: {1.0: 30, 0.0: 20}, 0.0: {0.0: 30, 1.0: 20}}, "kappa"),  # a coin, nearly
+        (
+            {1.0: {1.0: 94, 0.0: 2}, 0.0: {0.0: 2, 1.0: 2}},
+            None,
+        ),  # one label prevails: kappa is low, the judge is not bad
+        ({1.0: {1.0: 95}, 0.0: {1.0: 5}}, "kappa"),  # one label prevails, and the judge knows no other
+        ({1.0: {1.0: 50, 0.0: 46}, 0.0: {0.0: 4}}, "AC2"),
+    ],
+)
+def test_unreliable_criteria_are_told(confusion, measure):
+    """A judge that is no better than chance and raises no warning, or a good one that does as one label prevails."""
+    warning = agreement.unreliable("grounded", criterion(confusion))
+    assert warning is None if measure is None else f", {measure} " in warning and "do not train" in warning
+
+
+def test_criteria_that_do_not_apply_count_for_nothing():
+    """A judge that is credited with the examples to which a criterion does not apply: that is for code to settle."""
+    found = criterion({None: {None: 900}, 1.0: {1.0: 10, 0.0: 10}})
+    assert found["n"] == 20 and found["accuracy"]["value"] == 0.5
+    assert criterion({None: {None: 5}}) == {"n": 0}
+
+
+def test_bad_flags_and_files_are_named(data, tmp_path):
+    """A traceback, or an hour of judging, where a flag cannot be right."""
+    output = tmp_path / "audit.json"
+    for flags in (("--repeats", 1), ("--num_responses", -1), ("--labels", tmp_path / "none"), ("--num_responses", 0)):
+        with pytest.raises(UserError, match=flags[0]):
+            run(data, output, *flags)
+
+
+@pytest.mark.parametrize("config", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_judge_of_a_config_is_audited(config, data, tmp_path):
+    """A config whose judge is another one than the one that is audited, or that the audit cannot read."""
+    found = run(data, tmp_path / "audit.json", "--config", config, "--num_responses", 50, "--num_effect_items", 0)
+    assert found["judge"] == "scene" and found["effects"] == {}
+    with pytest.raises(UserError, match="needs --judge_model"):
+        run(data, tmp_path / "audit.json", "--config", write_config(tmp_path))
+
+
+def write_config(folder: Path) -> Path:
+    path = folder / "llm.yaml"
+    path.write_text("predict:\n  seed: 0\njudge:\n  judge: openai\n  judge_max_failure_share: 0.1\n")
+    return path
 
 
 def test_same_seed_same_responses(data):
