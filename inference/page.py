@@ -38,13 +38,14 @@ def render(
     )
     environment.filters |= {
         "number": tables.number,
+        "interval": tables.interval,
         "p_value": tables.p_value,
         "code": _code,
         "strong": _strong,
         "shorten": _shorten,
         "position": _position,
     }
-    environment.globals |= {"label": metrics.label, "is_share": metrics.is_share, "better": metrics.better}
+    environment.globals |= {"label": tables.label, "is_share": metrics.is_share, "better": metrics.better}
     best = results.best(content["models"])
     shown = gallery.choose(examples, models, best, per_strategy)
     html = environment.get_template("report.html").render(
@@ -61,6 +62,15 @@ def render(
         policies=_policies(content, examples, floors),
         best=best,
         cards=[gallery.card(example, why, models, root) for example, why in shown],
+        judges_differ=tables.judges_differ(content),
+        audit=content.get("judge_audit"),
+        audit_confusions=_audit_confusions(content.get("judge_audit")),
+        audit_flips=_audit_flips(content.get("judge_audit")),
+        audited_another=tables.audited_another(content["judge_audit"]) if "judge_audit" in content else None,
+        audit_command=f"python inference/audit_judge.py --data_file {content['data']} --output_file judge_audit.json",
+        corrected={name: row["corrected"] for name, row in content["models"].items() if "corrected" in row},
+        label_warnings=tables.label_warnings(content) if "labels" in content else [],
+        annotators=tables.agreement_of_annotators(content["labels"]) if "labels" in content else None,
         partial=[name for name, row in content["models"].items() if row["examples"] < content["examples"]],
     )
     return html.encode("utf-8", "replace").decode()  # a lone surrogate in a response would not be writable
@@ -114,6 +124,19 @@ def _pairs(differences: list[dict]) -> list[dict]:
         reach = next((r for r in (10, 25, 50) if furthest <= r / 100), 100)
         result.append({"a": a, "b": b, "n": rows[0]["n"], "rows": rows, "reach": reach})
     return result
+
+
+def _audit_confusions(audit: dict | None) -> list[tuple[str, list[str], dict]]:
+    """(criterion, what the judge says, {label: {judge: count}}) of every criterion with a table."""
+    found = [(name, row["confusion"]) for name, row in (audit or {}).get("criteria", {}).items() if row["confusion"]]
+    return [
+        (name, sorted({c for counts in table.values() for c in counts} | set(table)), table) for name, table in found
+    ]
+
+
+def _audit_flips(audit: dict | None) -> list[str]:
+    """The criteria that any effect of an audit is measured on, in the order of the file."""
+    return list(dict.fromkeys(name for row in (audit or {}).get("effects", {}).values() for name in row["flips"]))
 
 
 def _policies(content: dict, examples: list[Example], floors: list[results.Judged]) -> list[dict]:

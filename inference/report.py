@@ -6,11 +6,14 @@ r"""Say how well each model knows when to ask: predictions and verdicts -> metri
 Every folder in --inference_dir that holds predictions.jsonl and verdicts.jsonl is one model, named after the folder:
 base, sft and grpo come first, others follow in alphabetical order. Models may have answered different examples: each
 is measured on its own, and two are compared on those that both answered. report.html is one file that opens anywhere.
+--judge_audit shows how far the judge can be trusted; --labels corrects the metrics for its errors.
 """
 
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from pydantic import BaseModel, FiniteFloat, ValidationError
 
 from clarifyvlm import jsonl
 from clarifyvlm.config import parse_args
@@ -19,6 +22,7 @@ from clarifyvlm.records import Example, Prediction, Verdict
 from clarifyvlm.run_record import RunRecord
 
 FIRST = ("base", "sft", "grpo")
+SHOWN = 10  # disagreements and passed canaries of an audit
 
 
 @dataclass
@@ -27,6 +31,12 @@ class ReportArguments:
     data_file: str = field(metadata={"help": "examples.jsonl that the models answered"})
     inference_dir: str = field(metadata={"help": "folder of folders, one per model, with predictions and verdicts"})
     output_dir: str = field(metadata={"help": "folder for metrics.json, report.md and report.html"})
+    judge_audit: str | None = field(
+        default=None, metadata={"help": "judge_audit.json of inference/audit_judge.py, to show in the report"}
+    )
+    labels: str | None = field(
+        default=None, metadata={"help": "JSONL of inference/label.py, to correct the metrics for the judge's errors"}
+    )
     # how
     resamples: int = field(default=2000, metadata={"help": "draws of pictures for the 95 % intervals"})
     seed: int = field(default=0, metadata={"help": "of these draws"})
@@ -45,15 +55,22 @@ def main(argv: list[str] | None = None) -> int:
     if args.gallery < 0:
         raise UserError(f"--gallery {args.gallery}: must be 0 or more.")
     folders = model_folders(Path(args.inference_dir), args.data_file)
+    audit = read_audit(args.judge_audit) if args.judge_audit else None
+    labels = _read_labels(args.labels) if args.labels else None
+    extra = [path for path in (args.judge_audit, args.labels) if path]
+    for path in extra:
+        if Path(args.output_dir).resolve() in Path(path).resolve().parents:
+            raise UserError(f"{path} lies in --output_dir, which every report empties. Move it, and give its new path.")
     inputs = [
         args.data_file,
         *(folder / name for folder in folders for name in ("predictions.jsonl", "verdicts.jsonl")),
+        *extra,
     ]
     with RunRecord.start(args.output_dir, "report", asdict(args), inputs, overwrite=args.overwrite) as run:
         if run.complete:
             print(f"{args.output_dir}: complete already")
             return 0
-        run.finish(**_report(args, folders))
+        run.finish(**_report(args, folders, audit, labels))
     print(f"{args.output_dir}: metrics.json, report.md, report.html")
     return 0
 
@@ -83,7 +100,7 @@ def judge_command(folder: Path, data_file: str) -> str:
     )
 
 
-def _report(args: ReportArguments, folders: list[Path]) -> dict:
+def _report(args: ReportArguments, folders: list[Path], audit: dict | None, labels: list | None) -> dict:
     """Write the three files. Returns counts for run.json."""
     import page
     import policies
@@ -107,8 +124,13 @@ def _report(args: ReportArguments, folders: list[Path]) -> dict:
         "data": args.data_file,
         "examples": len(examples),
         "pictures": len({example.image_sha256 for example in examples}),
-        "judge": ", ".join(sorted({v.judge for model in models for v in model.verdicts.values()})),
+        "judge": ", ".join(sorted({judge for model in models for judge in model.judges})),
     }
+    if audit:
+        others = sorted({judge for model in models for judge in model.judges} - {audit["judge"]})
+        content["judge_audit"] = audit | {"file": args.judge_audit, "not_audited": others}
+    if labels is not None:
+        content["labels"] = {"file": args.labels} | _correct(args, content, examples, models, labels)
     output = Path(args.output_dir)
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     jsonl.write_text_atomic(output / "metrics.json", text)
@@ -120,6 +142,28 @@ def _report(args: ReportArguments, folders: list[Path]) -> dict:
         "models": [model.name for model in models],
         "judge_failures": {model.name: sum(model.failures.values()) for model in models},
     }
+
+
+def _correct(args: ReportArguments, content: dict, examples: list[Example], models: list, labels: list) -> dict:
+    """Add "corrected" to the models that enough labels are on. Returns what metrics.json says of the labels."""
+    import corrected
+
+    options = {"seed": args.seed, "resamples": args.resamples}
+    people, summary = corrected.match(labels, models, examples, **options)
+    for model in models:
+        if len(people[model.name]) >= corrected.MIN_RESPONSES:
+            found = corrected.correct(examples, model, people[model.name], **options)
+            content["models"][model.name]["corrected"] = found
+    return summary
+
+
+def _read_labels(path: str) -> list:
+    from corrected import Label
+
+    labels = jsonl.read(path, Label, made_by="inference/label.py")
+    if not labels:
+        raise UserError(f"{path} has no labels; label some responses with inference/label.py, or leave --labels out.")
+    return labels
 
 
 def _load(folder: Path, known: set[str], data_file: str):
@@ -146,6 +190,100 @@ def _load(folder: Path, known: set[str], data_file: str):
         )
     said = {row.example_id: row for row in predictions}
     return results.Judged(folder.name, said, {row.example_id: row for row in verdicts if row.example_id in said})
+
+
+# --- the judge's audit: what the report shows of judge_audit.json --------------------------------------------------
+
+
+class Estimate(BaseModel):
+    value: FiniteFloat | None
+    low: FiniteFloat | None
+    high: FiniteFloat | None
+    n: int
+
+
+class Agreement(BaseModel):
+    n: int
+    accuracy: Estimate | None = None
+    kappa: Estimate | None = None
+    ac2: Estimate | None = None
+    confusion: dict[str, dict[str, int]] = {}
+
+
+class Fault(BaseModel):
+    n: int
+    all_right: FiniteFloat
+
+
+class Canary(BaseModel):
+    example_id: str
+    text: str
+
+
+class Canaries(BaseModel):
+    tried: int
+    failures: int = 0
+    passed: list[Canary]
+
+
+class Effect(BaseModel):
+    what: str = ""
+    n: int
+    failures: int = 0
+    flips: dict[str, Estimate] = {}
+    reward_shift: Estimate | None = None
+
+
+class Differs(BaseModel):
+    label: str | FiniteFloat | None
+    judge: str | FiniteFloat | None
+
+
+class Disagreement(BaseModel):
+    example_id: str
+    question: str
+    fault: str
+    text: str
+    differs: dict[str, Differs]
+
+
+class Audit(BaseModel):
+    judge: str
+    criteria: dict[str, Agreement]
+    data: str | None = None
+    labels: str | None = None
+    responses: int | None = None
+    judge_failures: dict[str, int] = {}
+    faults: dict[str, Fault] = {}
+    canaries: Canaries | None = None
+    effects: dict[str, Effect] = {}
+    warnings: list[str] = []
+    disagreements: list[Disagreement] = []
+
+
+def read_audit(path: str | Path) -> dict:
+    """The parts of a judge_audit.json that the report shows; what an older file lacks is empty or None.
+
+    Of disagreements and passed canaries the first SHOWN, with "disagreements_n" and "passed_n" for how many there are.
+    UserError for a file that is no audit.
+    """
+    try:
+        audit = Audit.model_validate_json(Path(path).read_bytes())
+    except OSError as error:
+        made_by = "`python inference/audit_judge.py` makes it."
+        raise UserError(f"--judge_audit {path}: {error.strerror or error}. {made_by}") from None
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise UserError(
+            f"--judge_audit {path}: this is no judge_audit.json of inference/audit_judge.py "
+            f"({where + ': ' if where else ''}{problem['msg']})."
+        ) from None
+    content = audit.model_dump() | {"disagreements_n": len(audit.disagreements)}
+    content["disagreements"] = content["disagreements"][:SHOWN]
+    if audit.canaries:
+        content["canaries"] |= {"passed_n": len(audit.canaries.passed), "passed": content["canaries"]["passed"][:SHOWN]}
+    return content
 
 
 if __name__ == "__main__":

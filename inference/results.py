@@ -37,6 +37,11 @@ class Judged:
         names = [v.failure for v in self.verdicts.values() if v.failure is not None]
         return {name: names.count(name) for name in sorted(set(names))}
 
+    @property
+    def judges(self) -> list[str]:
+        """The names of the judges that gave the verdicts."""
+        return sorted({v.judge for v in self.verdicts.values()})
+
 
 class _Pool:
     """Columns of all models, bootstrapped together so that all see the same draws of pictures."""
@@ -81,7 +86,10 @@ class _Pool:
 def measure(
     examples: list[Example], models: list[Judged], policies: list[Judged], *, seed: int, resamples: int
 ) -> dict:
-    """metrics.json but for its header: "models", "constant_policies" and "differences"."""
+    """metrics.json but for its header: "models", "constant_policies", "differences" and "judges" (of every model).
+
+    Models with different sets of judges are not compared: their difference may be one between the judges.
+    """
     clusters = intervals.Clusters([e.image_sha256 for e in examples])
     pool, columns, kept = _Pool(), {}, {}
     for model in [*models, *policies]:
@@ -90,7 +98,10 @@ def measure(
         kept[model.name] = model.judged(examples)
         pool.add(model.name, columns[model.name], kept[model.name])
     pairs = []
-    for earlier, later in itertools.combinations([m.name for m in models], 2):
+    judges = {m.name: m.judges for m in models}
+    for earlier, later in itertools.combinations(judges, 2):
+        if judges[earlier] != judges[later]:
+            continue
         common = kept[earlier] & kept[later]
         if common.any():
             blocks = [pool.add(name, columns[name], common) for name in (later, earlier)]
@@ -101,6 +112,7 @@ def measure(
         "models": {m.name: rows[m.name] for m in models},
         "constant_policies": {m.name: rows[m.name] for m in policies},
         "differences": [row for pair in pairs for row in _differences(pool, *pair)],
+        "judges": judges,
     }
 
 
@@ -125,6 +137,7 @@ def _one(model: Judged, examples: list[Example], pool: _Pool, block: tuple, clus
     result |= {key: estimate(key) for key in metrics.METRICS if key != "strategy_accuracy"}
     failures = model.failures
     return result | {
+        "judge": ", ".join(model.judges),
         "judge_failures": sum(failures.values()),
         "judge_failures_by_name": failures,
         "examples": len(model.predictions),

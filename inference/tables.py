@@ -25,6 +25,11 @@ def p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def label(key: str) -> str:
+    """The name to show for a metric's key in metrics.json."""
+    return "Strategy accuracy" if key == "strategy_accuracy_micro" else metrics.label(key)
+
+
 def markdown(content: dict) -> str:
     """report.md of metrics.json's content."""
     models = content["models"]
@@ -34,6 +39,7 @@ def markdown(content: dict) -> str:
         f"{content['judge']}. Per cent with 95 % intervals (bootstrap over pictures, seed {content['seed']}); the "
         "reward is at most 1.",
         *_partial(content),
+        *filter(None, [judges_differ(content)]),
         _table(
             ["", *models],
             [
@@ -42,6 +48,7 @@ def markdown(content: dict) -> str:
             ]
             + [["Judge failures", *(str(row["judge_failures"]) for row in models.values())]],
         ),
+        *(_corrected(content) if "labels" in content else []),
         "## Strategy accuracy by right strategy",
         _table(
             ["right strategy", *models],
@@ -80,6 +87,7 @@ def markdown(content: dict) -> str:
             ],
         )
     )
+    parts += _judge_audit(content["judge_audit"]) if "judge_audit" in content else []
     return "\n\n".join(parts) + "\n"
 
 
@@ -90,9 +98,121 @@ def _partial(content: dict) -> list[str]:
     return [f"Answered only in part, and measured on that: {', '.join(some)}."] if some else []
 
 
+def judges_differ(content: dict) -> str | None:
+    """Which model was judged by what, and that these are not compared; None where one judge judged all."""
+    judges = content["judges"]
+    sets = {tuple(names) for names in judges.values()}
+    if len(sets) == 1 and len(*sets) == 1:
+        return None
+    said = _line("; ".join(f"{model} by {' and '.join(names)}" for model, names in judges.items()))
+    why = "a difference between their numbers may be one between the judges."
+    if len(sets) == 1:
+        return f"Several judges gave the verdicts on each model ({said}): {why}"
+    return f"Different judges: {said}. Models that were not judged by the same are not compared, for {why}"
+
+
+def audited_another(audit: dict) -> str | None:
+    """That judges of the report are not the one that was audited; None where it is."""
+    if not audit["not_audited"]:
+        return None
+    others = _line(" and ".join(audit["not_audited"]))
+    return f"The audit is of {_line(audit['judge'])}; verdicts here are by {others}, of which it says nothing."
+
+
+def label_warnings(content: dict) -> list[str]:
+    """What a reader must know of people's labels that could not be used, a sentence each."""
+    labels, models = content["labels"], content["models"]
+    sentences = []
+    if labels["unmatched"]:
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in labels["unmatched"].items())
+        unused = sum(labels["unmatched"].values())
+        sentences.append(f"{unused:,} of {labels['labels']:,} labels fit no response and are not used ({reasons}).")
+    if labels["other_words"]:
+        counts = ", ".join(f"{name} {count:,}" for name, count in labels["other_words"].items())
+        sentences.append(
+            f"Labels on other words than the model says here, perhaps in another run: {counts}. Those that do fit are "
+            "then no random draw of its responses, and what they correct may be wrong."
+        )
+    few = [f"{name} ({n:,})" for name, n in labels["matched"].items() if n and "corrected" not in models[name]]
+    if few:
+        sentences.append(f"Too few labelled responses to correct anything: {', '.join(few)}.")
+    return sentences
+
+
+def agreement_of_annotators(labels: dict) -> str | None:
+    """Cohen's kappa of the first two annotators, a sentence; None where they share too few responses."""
+    found = labels["agreement"]
+    if not found or not found["criteria"]:
+        return None
+    one, other = found["annotators"]
+    rows = (f"{name.replace('_', ' ')} {interval(row['kappa'], False)}" for name, row in found["criteria"].items())
+    return f"How far annotators agree, as Cohen's kappa of {_line(one)} and {_line(other)}: {', '.join(rows)}."
+
+
+def _corrected(content: dict) -> list[str]:
+    rows = {name: row["corrected"] for name, row in content["models"].items() if "corrected" in row}
+    parts = ["## Corrected for the judge's errors", *label_warnings(content)]
+    if rows:
+        keys = next(iter(rows.values()))
+        parts += [
+            "By the judge, then corrected with people's labels (their number) by prediction-powered inference.",
+            _table(
+                ["", *rows],
+                [[label(key), *(f"{_from_to(row[key])} ({row[key]['n']:,})" for row in rows.values())] for key in keys],
+            ),
+        ]
+    return [*parts, *filter(None, [agreement_of_annotators(content["labels"])])]
+
+
+def _from_to(row: dict) -> str:
+    return f"{number(row['judge_value'])} \N{RIGHTWARDS ARROW} {interval(row)}"
+
+
+def _judge_audit(audit: dict) -> list[str]:
+    parts = ["## Who judges the judge", _audited(audit), *filter(None, [audited_another(audit)])]
+    if audit["warnings"]:
+        parts.append("\n".join(f"- **{_line(sentence)}**" for sentence in audit["warnings"]))
+    measures = ("accuracy", "kappa", "ac2")
+    rows = [
+        [name, str(row["n"]), *(interval(row[m], m == "accuracy") if row[m] else "n/a" for m in measures)]
+        for name, row in audit["criteria"].items()
+        if row["n"]
+    ]
+    if rows:
+        parts.append(_table(["criterion", "n", "accuracy", "kappa", "AC2"], rows))
+    if audit["effects"]:
+        parts.append(_table(["effect", "n", "used strategy changed", "reward shift"], _effects(audit["effects"])))
+    return parts
+
+
+def _audited(audit: dict) -> str:
+    """The judge that was audited, on what, what it failed on, and the canaries; a sentence."""
+    parts = [_line(audit["judge"])]
+    if audit["responses"] is not None:
+        parts.append(f"audited on {audit['responses']:,} responses of known labels")
+    if audit["canaries"]:
+        parts.append(f"{audit['canaries']['passed_n']:,} of {audit['canaries']['tried']:,} canaries passed")
+    failed = sum(audit["judge_failures"].values())
+    return ", ".join([*parts, f"{failed:,} failures of the judge"]) + "."
+
+
+def _effects(effects: dict) -> list[list[str]]:
+    rows = []
+    for name, row in effects.items():
+        flips, shift = row["flips"].get("used_strategy"), row["reward_shift"]
+        shown = [interval(flips) if flips else "n/a", interval(shift, False, signed=True) if shift else "n/a"]
+        rows.append([name.replace("_", " "), str(row["n"]), *shown])
+    return rows
+
+
+def _line(text: str) -> str:
+    """A text of a file's as one line, so that it cannot end a paragraph or a table."""
+    return " ".join(text.split())
+
+
 def _table(head: list[str], rows: list[list[str]]) -> str:
     """A Markdown table whose columns also line up in a terminal."""
-    cells = [[text.replace("|", "\\|") for text in row] for row in [head, *rows]]
+    cells = [[_line(text).replace("|", "\\|") for text in row] for row in [head, *rows]]
     widths = [max(len(row[k]) for row in cells) for k in range(len(head))]
     lines = [
         "| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |" for row in cells

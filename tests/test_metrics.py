@@ -190,6 +190,25 @@ def test_models_of_different_examples_meet_on_the_common_ones():
     assert content["models"]["half"]["examples"] == 20
 
 
+def test_models_of_different_judges_are_not_compared():
+    """The kindness of one judge and the strictness of another taken for a difference between two models."""
+    items, base, grpo = two_models()
+    third = judged(
+        "third",
+        [(e, v.model_copy(update={"judge": "openai:m"})) for e, v in zip(items, grpo.verdicts.values(), strict=True)],
+    )
+    both = judged("both", [(e, third.verdicts[e.id] if e.id < "ex0020" else grpo.verdicts[e.id]) for e in items])
+    content = measure(base, grpo, third, both, examples=items)
+    assert {(d["a"], d["b"]) for d in content["differences"]} == {("grpo", "base")}
+    assert content["judges"] == {
+        "base": ["scene"],
+        "grpo": ["scene"],
+        "third": ["openai:m"],
+        "both": ["openai:m", "scene"],
+    }
+    assert [row["judge"] for row in content["models"].values()] == ["scene", "scene", "openai:m", "openai:m, scene"]
+
+
 def test_same_seed_same_numbers():
     """A report that changes from run to run."""
     items, base, grpo = two_models()

@@ -6,13 +6,13 @@ import resource
 import shlex
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import judge
 import pytest
 import report
 from conftest import write_examples
+from reports import HOSTILE, judged, make_report, parse, predict, three_models
 
 from clarifyvlm import jsonl
 from clarifyvlm.errors import UserError
@@ -20,43 +20,15 @@ from clarifyvlm.records import Example, Verdict
 
 ROOT = Path(__file__).resolve().parent.parent
 
-HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)"></p></body> {{ 7*7 }} {% raw %} \u202egnp.exe'
-
-
-def predict(folder: Path, name: str, data: Path, say, count: int | None = None) -> Path:
-    """Minimal predictions, as another tool would write them. Returns the model's folder."""
-    examples = jsonl.read(data, Example)[:count]
-    jsonl.write_atomic(folder / name / "predictions.jsonl", [{"example_id": e.id, "text": say(e)} for e in examples])
-    return folder / name
-
-
-def judged(folder: Path, name: str, data: Path, say, count: int | None = None) -> None:
-    model = predict(folder, name, data, say, count)
-    files = ["--predictions", str(model / "predictions.jsonl"), "--output_file", str(model / "verdicts.jsonl")]
-    assert judge.main(["--data_file", str(data), *files]) == 0
-
 
 @pytest.fixture
 def make(tmp_path):
-    def run(inference: Path, data: Path, *flags: str, out: str = "report") -> tuple[dict, str, str]:
-        argv = ["--data_file", str(data), "--inference_dir", str(inference), "--output_dir", str(tmp_path / out)]
-        assert report.main([*argv, "--resamples", "200", *flags]) == 0
-        folder = tmp_path / out
-        content = json.loads((folder / "metrics.json").read_text())
-        return content, (folder / "report.md").read_text(), (folder / "report.html").read_text()
-
-    return run
+    return lambda inference, data, *flags, out="report": make_report(tmp_path / out, inference, data, *flags)
 
 
-@pytest.fixture
-def three_models(tmp_path, test_file) -> Path:
-    """base answers everything, sft asks about everything, grpo says the reference; another's folder sorts last."""
-    folder = tmp_path / "inference"
-    judged(folder, "grpo", test_file, lambda e: e.reference)
-    judged(folder, "base", test_file, lambda e: "It is red.")
-    judged(folder, "another", test_file, lambda e: "", count=4)
-    judged(folder, "sft", test_file, lambda e: "Which star do you mean, and where is it?")
-    return folder
+@pytest.fixture(name="three_models")
+def three(tmp_path, test_file) -> Path:
+    return three_models(tmp_path / "inference", test_file)
 
 
 def test_metrics_json_has_the_documented_schema(three_models, test_file, make):
@@ -96,25 +68,6 @@ def test_a_model_that_answered_a_part_is_named(three_models, test_file, make):
     """Numbers of four questions beside numbers of ten, with nothing to tell them apart."""
     _, markdown, html = make(three_models, test_file)
     assert "measured on that: another 4." in markdown and "another answered only some of the questions" in html
-
-
-class Page(HTMLParser):
-    def __init__(self):
-        super().__init__()
-        self.tags, self.attributes, self.text = [], [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(tag, *pair) for pair in attrs]
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-
-def parse(html: str) -> Page:
-    page = Page()
-    page.feed(html)
-    return page
 
 
 def test_what_a_model_says_is_text_and_nothing_else(tmp_path, test_file, make):
