@@ -19,11 +19,11 @@ VALUES = {
 }
 EMPTY = 0.1  # share of the examples that get an empty response, too: all of them are alike
 _NOUN = re.compile(r"^the (.+?) (?:at|in) the ")
-# Claims nothing, asks nothing, and is neither sure nor unsure. These measure what length does, so polite words that the
-# scene judge takes for claims ("I hope this helps.", "All the best.") are not among them. Shortest first.
+# Claims nothing, asks nothing, and is neither sure nor unsure. Shortest first.
 PADDING = (
-    "Here goes.", "Thank you.", "Now then.", "I am done.", "Thanks for waiting.", "This took me a moment.",
-    "That is all from me.", "Thank you for the question.", "I took my time with this.",
+    "Here goes.", "Thank you.", "Now then.", "I am done.", "All the best.", "Thanks for waiting.", "I hope this helps.",
+    "This took me a moment.", "That is all from me.", "That was a good question.", "Thank you for the question.",
+    "I took my time with this.", "I have checked this twice.", "I am glad that you asked.",
     "I have read your words with care.", "I have looked at the picture with care.",
     "Reading slowly helps me, so I read slowly.", "I went over everything once more before I wrote this.",
     "I try to be brief and to write as clearly as I can.",

@@ -65,8 +65,7 @@ def test_other_words_say_the_same(responses):
     changed = [(r, reworded(r.text)) for r in responses]
     assert all(text and text != r.text for r, text in changed), [r.text for r, text in changed if not text][:3]
     assert len({r.fault for r, _ in changed}) == 9
-    # Of one wording the scene judge makes nothing: "The picture does not let me see that."
-    wrong = [text for r, text in changed if r.fault != "abstained" and not met(r, text)]
+    wrong = [text for r, text in changed if not met(r, text)]
     assert wrong == []
     assert reworded("A response of nobody that is built here.") is None
 
@@ -94,7 +93,7 @@ def test_scene_judge_is_not_moved(data, tmp_path):
     for name, effect in found["effects"].items():
         assert effect["n"] >= 25 and effect["failures"] == 0 and effect["what"].endswith(".")
         assert set(effect["flips"]) >= {"used_strategy", "grounded"} and effect["reward_shift"]["n"] == effect["n"]
-        assert all(f["value"] <= (0.1 if name == "reworded" else 0) for f in effect["flips"].values()), name
+        assert all(f["value"] == 0 for f in effect["flips"].values()), name
     assert run(data, tmp_path / "again.json") == found
 
 
@@ -117,9 +116,8 @@ def test_judge_that_pays_for_length_shows(data, tmp_path, monkeypatch, capsys):
     found = run(data, tmp_path / "audit.json")
     shifts = {name: effect["reward_shift"] for name, effect in found["effects"].items()}
     assert shifts["padded_3x"]["low"] > 0.05 and shifts["padded_3x"]["value"] > shifts["padded_1.5x"]["value"]
-    assert (
-        shifts["readings_reversed"]["value"] == 0 and found["effects"]["padded_3x"]["flips"]["grounded"]["value"] > 0.1
-    )
+    assert shifts["readings_reversed"]["value"] == 0
+    assert found["effects"]["padded_3x"]["flips"]["used_strategy"]["value"] > 0.1
     told = [w for w in found["warnings"] if "pays longer responses more (padded_3x): reward +" in w]
     assert len(told) == 1 and f"! {told[0]}" in capsys.readouterr().out
 

@@ -238,3 +238,33 @@ def test_fast_enough_to_be_a_reward(scenes):
     for _ in range(3):
         scene_judge.judge(examples, predictions)
     assert (time.process_time() - started) / (3 * len(rows)) < 0.001
+
+
+COURTESIES = """I hope this helps. | All the best. | Here is my reply. | Have a nice day. | That was a good question. |
+I did my best. | I am glad that you asked. | My answer follows. | Please excuse the wait. | I have checked this twice. |
+Of course. | Certainly! | Thank you for asking. | Great question! | Let me know if you need anything else. |
+Feel free to ask more. | Thanks for the picture. | I looked closely. | Let me look. | You are welcome. |
+Happy to help. | I have examined the image with care. | Best regards. | Sure! |
+I would be happy to help with more.""".replace("\n", " ")
+
+
+@pytest.mark.parametrize("courtesy", [text.strip() for text in COURTESIES.split("|")])
+def test_courtesies_claim_nothing(courtesy, generated):
+    """An assistant's polite words read as a claim about the picture, and a right response paid as a false one."""
+    for e in generated[:120]:
+        plain, before, after = judge(e, e.reference, f"{courtesy} {e.reference}", f"{e.reference} {courtesy}")
+        for polite in (before, after):
+            assert (polite.used_strategy, polite.criteria) == (plain.used_strategy, plain.criteria), (e.id, courtesy)
+
+
+def test_courtesies_hide_nothing(scenes):
+    """A false claim that is passed over because it begins politely."""
+    e = scenes["answer-color"]
+    assert all(o.color != "purple" for o in e.facts.objects)
+    for text in ("Sure, it is purple.", "Of course the star is purple.", "Thanks, the star is purple."):
+        (v,) = judge(e, text)
+        assert v.used_strategy in ("answer", "none") and v.criteria["answer_right"] == 0, text
+    (v,) = judge(e, "Sorry, I cannot tell its color.")
+    assert v.used_strategy == "abstain"
+    (v,) = judge(e, "The picture does not let me see that.")
+    assert v.used_strategy == "abstain"

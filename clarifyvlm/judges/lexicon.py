@@ -162,6 +162,7 @@ _SHORT = ((re.compile(r"\b(?:cannot|can't|cant)\b"), "can not"), (re.compile(r"\
           (re.compile(r"'s\b"), " poss"))  # fmt: skip
 _QUOTES = str.maketrans({"’": "'", "‘": "'", "“": None, "”": None, '"': None, "*": None, "—": ",", "–": ",", "/": " "})
 _PAPER = re.compile(r"\b(?:in|by|with) (?:(?:an?|the|some|gr[ae]y|silver|brown|wrapping|gift) )*paper\b")
+_LET = re.compile(r"\bnot (?:let|allow|permit|enable) (?:me|us|one|you) (?:to )?(?:see|tell|say|know|make out)\b")
 _DASH = re.compile(r"\s-+\s|--+")
 
 
@@ -174,6 +175,8 @@ def normalise(text: str) -> str:
         text = text.replace("'", "")
     if "paper" in text:
         text = _PAPER.sub(" ", text)  # its color is the wrapping's
+    if " not " in text:
+        text = _LET.sub("not tell", text)
     if "no way" in text:
         text = text.replace("no way", "impossible")
     if "-" in text:

@@ -125,7 +125,8 @@ def messages(
         f"<{nonce}>",
         response.replace(nonce, ""),
         f"</{nonce}>",
-        "Return the JSON verdict" + (f" by this schema: {json.dumps(schema(len(example.ambiguity.readings), fields))}" if with_schema else "."),
+        "Return the JSON verdict"
+        + (f" by this schema: {json.dumps(schema(len(example.ambiguity.readings), fields))}" if with_schema else "."),
     ]
     content: str | list = "\n".join(lines)
     if picture:

@@ -52,6 +52,20 @@ _HEDGE = re.compile(
     r"\b(?:but|though|maybe|perhaps|probably|possibly|likely|sure|certain|hard|difficult|think|guess|believe|might|may|could)\b"
 )
 _AGREEMENT = re.compile(r"^(?:yes , )?(?:you are|that is|this is) (?:right|correct|true)$")
+# How an assistant begins a sentence that says nothing about the picture ...
+_COURTESY = re.compile(
+    r"^(?:i (?:hope|am (?:glad|happy|sorry|here|always)|did my best|have (?:now )?(?:checked|looked|examined|studied|"
+    r"thought|read|considered|gone|tried)|(?:looked|checked|tried|examined|appreciate|apologi[sz]e|trust|wish)\b|"
+    r"would be (?:glad|happy))|all the best|(?:best|kind|warm) (?:wishes|regards)|cheers|thanks?|thank you|sorry|"
+    r"apologies|you are (?:very )?welcome|of course|certainly|sure|absolutely|gladly|hello|hi|dear|no problem|"
+    r"here is (?:my|the|an?) (?:answer|reply|response|result)|(?:have|enjoy) (?:an?|the|your) |"
+    r"(?:that|this|it) (?:was|is) an? (?:\w+ )?(?:question|one to answer)|(?:good|great|nice|fair) question|"
+    r"(?:my|the) (?:answer|reply|response|result) (?:follows|is (?:as follows|below|here))|"
+    r"let me (?:know if|look|check|think|see|answer)|please (?:excuse|forgive|bear|let me know if|feel|ask)|feel free|"
+    r"do not hesitate|take care|happy to|glad to|if (?:you need|there is anything|anything))\b"
+)
+# ... unless an item of one of these kinds says something after all ("sorry, I cannot tell its color").
+_SAYS = frozenset(("c", "s", "t", "n", "L", "R", "#", "attr", "no", "none", "nothing", "not", "know", "unsure", "hide"))
 _CHOOSE = frozenset(("specify", "identify", "name", "indicate", "choose", "pick", "point", "select", "clarify"))
 _ENDS = frozenset(".!?;\n")
 
@@ -88,7 +102,7 @@ def _sentences(text: str):
 
 def _sentence(reader: "_Reader", tokens: list[str], end: str) -> None:
     text = " ".join(tokens)
-    if _AGREEMENT.search(text):
+    if _AGREEMENT.search(text) or (end != "?" and _is_courtesy(tokens, reader.words)):
         return None
     reader.response.depends |= "depend" in text
     reader.response.hedged |= bool(_HEDGE.search(text))
@@ -122,6 +136,14 @@ def _sentence(reader: "_Reader", tokens: list[str], end: str) -> None:
     if after:
         reader.statement(after.split())
     return None
+
+
+def _is_courtesy(tokens: list[str], words: Vocabulary) -> bool:
+    opening = _COURTESY.match(" ".join(tokens))
+    if not opening:
+        return False
+    rest = " ".join(tokens)[opening.end() :].split()  # "I have checked": no pattern of an object
+    return not any(kind in _SAYS for kind, _ in items_of(rest, words))
 
 
 class _Reader(Statements):
