@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole pipeline: data -> SFT -> GRPO -> predictions -> verdicts -> report.
+# The whole pipeline: data -> audit of the judge -> SFT -> GRPO -> predictions -> verdicts -> report.
 #
 #     ./run.sh [preset] [run_dir] [flags for every stage]
 #
@@ -12,7 +12,8 @@
 # A preset is a configs/<preset>.yaml in each stage's folder; the model that a run starts from is model_name_or_path
 # in tuning_sft/configs/<preset>.yaml (models/tiny where that names none). Each command is printed before it runs and
 # works pasted alone after `source scripts/setup.sh`. A rerun skips what is complete and continues what is not.
-# Flags for one stage: GENERATE_ARGS, SFT_ARGS, GRPO_ARGS, PREDICT_ARGS, JUDGE_ARGS, REPORT_ARGS.
+# Flags for one stage: GENERATE_ARGS, SFT_ARGS, GRPO_ARGS, PREDICT_ARGS, REPORT_ARGS, AUDIT_ARGS,
+# and JUDGE_ARGS for judge and audit: JUDGE_ARGS="--judge openai --judge_model ..."
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -68,6 +69,9 @@ infer() { # name, model: its predictions and their verdicts
 step python dataset_generation/generate.py --config "dataset_generation/configs/$preset.yaml" \
     --output_dir "$run/data" ${GENERATE_ARGS:-}
 
+step python inference/audit_judge.py --config "inference/configs/$preset.yaml" --data_file "$data" \
+    --output_file "$run/judge_audit.json" ${JUDGE_ARGS:-} ${AUDIT_ARGS:-}
+
 infer base "$base"
 
 step python tuning_sft/train.py --config "tuning_sft/configs/$preset.yaml" --model_name_or_path "$base" \
@@ -79,7 +83,7 @@ step python tuning_grpo/train.py --config "tuning_grpo/configs/$preset.yaml" --m
 infer grpo "$run/grpo"
 
 step python inference/report.py --data_file "$data" --inference_dir "$run/inference" --output_dir "$run/report" \
-    ${REPORT_ARGS:-}
+    --judge_audit "$run/judge_audit.json" ${REPORT_ARGS:-}
 
 echo
 cat "$run/report/report.md"

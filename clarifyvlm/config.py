@@ -17,14 +17,15 @@ from pathlib import Path
 
 from clarifyvlm.errors import UserError
 
+SECTIONS = ("predict", "judge", "audit", "report")  # of the files that the scripts of inference/ share
+
 
 def parse_args(
     dataclass_types: Sequence[type | str],
     argv: Sequence[str] | None = None,
     *,
     description: str = "",
-    section: str | None = None,
-    other_sections: Sequence[str] = (),
+    section: str | Sequence[str] = (),
 ) -> list:
     """One instance per dataclass, filled from the defaults, `--config`, then `argv` (default: sys.argv[1:]).
 
@@ -32,8 +33,8 @@ def parse_args(
     `--help` then shows the script's own flags, `--help_all` those of the named types too. With such a type among
     them, trl.TrlParser does the parsing (so that TRL's and Trainer's options are all there); otherwise plain argparse.
 
-    Where two scripts share a file, `section` names this script's part of it and `other_sections` those to pass over;
-    keys outside any section belong to every script.
+    Where scripts share a file, `section` names the parts of it that are this script's (of SECTIONS; the others are
+    passed over), and keys outside any section belong to every script.
 
     Raises UserError (with the key, the file and the nearest valid key) for an unknown key or flag or a bad value.
     """
@@ -55,7 +56,7 @@ def parse_args(
     actions = {}
     for action in parser._actions:  # the first of a name: `--no_x` comes after `--x`
         actions.setdefault(action.dest, action)
-    config = read_yaml(config_path, section=section, other_sections=other_sections) if config_path else {}
+    config = read_yaml(config_path, section) if config_path else {}
     nullable = {name for cls in resolved for name, hint in typing.get_type_hints(cls).items() if _takes_none(hint)}
     tokens = _tokens(config, actions, nullable, config_path)
 
@@ -74,8 +75,9 @@ def parse_args(
     return [_build(cls, namespace) for cls in resolved]
 
 
-def read_yaml(path: str | Path, *, section: str | None = None, other_sections: Sequence[str] = ()) -> dict:
-    """The mapping in a YAML file: keys outside any section, then those of `section`. UserError if it is none."""
+def read_yaml(path: str | Path, section: str | Sequence[str] = ()) -> dict:
+    """The mapping in a YAML file: keys outside any section, then those of `section`, one name or several. With a
+    section the others of SECTIONS are passed over. UserError if it is no mapping."""
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -105,11 +107,14 @@ def read_yaml(path: str | Path, *, section: str | None = None, other_sections: S
     content = {} if content is None else content
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold `key: value` lines, not a {type(content).__name__}.")
-    merged = {k: v for k, v in content.items() if k != section and k not in other_sections}
-    own = content.get(section) if section else None
-    if own is not None and not isinstance(own, dict):
-        raise UserError(f"{path}: `{section}:` must hold `key: value` lines.")
-    return {**merged, **(own or {})}
+    own = (section,) if isinstance(section, str) else section
+    merged = {k: v for k, v in content.items() if not own or k not in SECTIONS}
+    for name in own:
+        part = content.get(name)
+        if part is not None and not isinstance(part, dict):
+            raise UserError(f"{path}: `{name}:` must hold `key: value` lines.")
+        merged |= part or {}
+    return merged
 
 
 def override(options, changes: dict, where: str):

@@ -20,6 +20,7 @@ from clarifyvlm.jsonl import write_text_atomic
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "pillow", "openai")
 ALWAYS_IGNORED = ("config", "overwrite", "output_dir", "output_file")
+FILE_SUFFIXES = (".jsonl", ".json")  # of outputs that are one file; others are folders
 WHOLE_FILE_BYTES = 256 * 2**20  # larger files are hashed by size, head and tail
 CHECKPOINT_SUFFIXES = (".safetensors", ".json", ".jinja", ".model", ".txt", ".bin")
 LOGS = ("run.json", "trainer_state.json", "all_results.json", "train_results.json", "eval_results.json")
@@ -51,7 +52,7 @@ class RunRecord:
     ) -> "RunRecord":
         """Lock `output` and write its record with status `running`.
 
-        `output` is a folder (record: run.json in it) or a .jsonl file (record: <stem>.run.json beside it).
+        `output` is a folder (record: run.json in it) or a JSON(L) file (record: <stem>.run.json beside it).
         `inputs` are files or checkpoint folders; their content counts, so a moved input is no change. Arguments that
         name an input or a folder above one are compared by that content; those in `ignore` (speed and memory only:
         device, num_workers, ...) are not compared. `overwrite` deletes what an earlier run of the same stage left.
@@ -60,7 +61,7 @@ class RunRecord:
         named, old -> new), or when the folder holds files that no run of this stage wrote.
         """
         output, inputs, stage = Path(output), [Path(p) for p in inputs], str(stage)
-        is_file = output.suffix == ".jsonl"
+        is_file = output.suffix in FILE_SUFFIXES
         folder = output.parent if is_file else output
         if not is_file and output.exists() and not output.is_dir():
             raise UserError(f"{output} is a file; give a folder to write to.")
@@ -112,7 +113,7 @@ class RunRecord:
     def finish(self, **counts) -> None:
         """Write status `complete` with `counts` (numbers, short strings, small dicts) and the seconds of this call."""
         folder = self.path.parent
-        files = [self.output] if self.output.suffix == ".jsonl" else sorted(folder.iterdir())
+        files = [self.output] if self.output.suffix in FILE_SUFFIXES else sorted(folder.iterdir())
         self.content |= {
             "status": "complete",
             "finished": _now(),

@@ -44,7 +44,6 @@ def main(argv: list[str] | None = None) -> int:
         argv,
         description=__doc__,
         section="judge",
-        other_sections=("predict", "report"),
     )
     _check(args)
     predictions = jsonl.read(args.predictions, Prediction, unique="example_id")

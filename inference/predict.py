@@ -52,9 +52,7 @@ class PredictArguments:
 
 
 def main(argv: list[str] | None = None) -> int:
-    (args,) = parse_args(
-        [PredictArguments], argv, description=__doc__, section="predict", other_sections=("judge", "report")
-    )
+    (args,) = parse_args([PredictArguments], argv, description=__doc__, section="predict")
     _check(args)
     models.check_checkpoint(args.model_name_or_path)
     examples = jsonl.read(args.data_file, Example, unique="id")[: args.num_examples]

@@ -47,9 +47,7 @@ class ReportArguments:
 
 
 def main(argv: list[str] | None = None) -> int:
-    (args,) = parse_args(
-        [ReportArguments], argv, description=__doc__, section="report", other_sections=("predict", "judge")
-    )
+    (args,) = parse_args([ReportArguments], argv, description=__doc__, section="report")
     if args.resamples < 100:
         raise UserError(f"--resamples {args.resamples}: must be at least 100; intervals need the tails.")
     if args.gallery < 0:

@@ -140,7 +140,7 @@ def test_the_judge_of_a_config_is_audited(config, data, tmp_path):
     found = run(data, tmp_path / "audit.json", "--config", config, "--num_responses", 50, "--num_effect_items", 0)
     assert found["judge"] == "scene" and found["effects"] == {}
     with pytest.raises(UserError, match="needs --judge_model"):
-        run(data, tmp_path / "audit.json", "--config", write_config(tmp_path))
+        run(data, tmp_path / "llm.json", "--config", write_config(tmp_path))
 
 
 def write_config(folder: Path) -> Path:
@@ -161,7 +161,8 @@ def test_labels_of_people(data, tmp_path):
     example = jsonl.read(data, Example)[0]
     row = {"example_id": example.id, "text": example.reference, "used_strategy": example.strategy, "criteria": {}}
     labels = tmp_path / "labels.jsonl"
-    labels.write_text("".join(json.dumps(row | {"criteria": {"grounded": g}}) + "\n" for g in (1.0, 0.0)))
+    rows = [row | {"criteria": {"grounded": g}, "note": "a line\u2028in a line"} for g in (1.0, 0.0)]
+    labels.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
     found = run(data, tmp_path / "audit.json", "--num_responses", 0, "--labels", labels)
     assert found["criteria"]["used_strategy"]["accuracy"]["value"] == 1.0
     assert found["criteria"]["grounded"]["confusion"] == {"0.00": {"1.00": 1}, "1.00": {"1.00": 1}}
@@ -169,4 +170,17 @@ def test_labels_of_people(data, tmp_path):
     for bad, message in ((row | {"example_id": "x"}, "line 1.*--data_file"), (row | {"criteria": {"nice": 1}}, "nice")):
         labels.write_text(json.dumps(bad) + "\n")
         with pytest.raises(UserError, match=message):
-            run(data, tmp_path / "audit.json", "--labels", labels)
+            run(data, tmp_path / "bad.json", "--labels", labels, "--overwrite")
+
+
+def test_a_complete_audit_stays(data, tmp_path, capsys):
+    """A rerun of run.sh that pays for the judge's audit again, or an audit of one judge kept for another."""
+    flags = ("--num_responses", 30, "--num_effect_items", 0)
+    run(data, tmp_path / "a.json", *flags)
+    before = (tmp_path / "a.json").stat().st_mtime_ns
+    run(data, tmp_path / "a.json", *flags)
+    assert (tmp_path / "a.json").stat().st_mtime_ns == before and "complete already" in capsys.readouterr().out
+    with pytest.raises(UserError, match="judge: scene -> openai"):
+        run(data, tmp_path / "a.json", *flags, "--judge", "openai", "--judge_model", "m")
+    run(data, tmp_path / "a.json", *flags, "--overwrite")
+    assert (tmp_path / "a.json").stat().st_mtime_ns != before

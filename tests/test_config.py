@@ -105,10 +105,10 @@ def test_missing_config_file_lists_those_there(tmp_path):
 def test_sections_of_a_shared_file(parse):
     """predict.py refusing judge.py's keys in the config they share, or reading them as its own."""
     yaml = "data_file: shared\npredict: {rate: 2}\njudge: {anything: 1}\n"
-    (options,) = parse(yaml, section="predict", other_sections=["judge"])
+    (options,) = parse(yaml, section="predict")
     assert (options.data_file, options.rate) == ("shared", 2.0)
     with pytest.raises(UserError, match="'anything'"):
-        parse(yaml, section="judge", other_sections=["predict"])
+        parse(yaml, section="judge")
 
 
 def test_trl_options_are_checked_like_ours(parse):

@@ -225,7 +225,7 @@ def test_panel_is_audited(data, tmp_path, capsys):
         flags = ["--judge", "panel", "--judge_panel", panel, "--no_judge_cache", "--num_responses", 20]
         found = run(data, tmp_path / "a.json", *flags, "--num_effect_items", 6, "--policy_model", "google/gemma-3-4b")
         asked = sum(bool(fields_of(r)) for r in server.requests)
-        other = run(data, tmp_path / "a.json", *flags, "--num_effect_items", 0, "--policy_model", tmp_path)
+        other = run(data, tmp_path / "b.json", *flags, "--num_effect_items", 0, "--policy_model", tmp_path)
     assert "criteria_reversed" in found["effects"] and found["judge_failures"] == {}
     announced = int(capsys.readouterr().out.split("up to ")[1].split()[0])
     assert asked == found["usage"]["calls"] <= announced < 2 * asked

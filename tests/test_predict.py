@@ -260,9 +260,7 @@ def test_error_is_one_screen_without_traceback(test_file, tmp_path):
 def test_every_config_is_parsed(config):
     """A shipped preset with a key that the script no longer has."""
     argv = ["--config", str(config), "--model_name_or_path", "m", "--data_file", "d", "--output_file", "o.jsonl"]
-    (args,) = predict.parse_args(
-        [predict.PredictArguments], argv, section="predict", other_sections=("judge", "report")
-    )
+    (args,) = predict.parse_args([predict.PredictArguments], argv, section="predict")
     predict._check(args)
     assert args.turns == 2
 

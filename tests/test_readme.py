@@ -97,7 +97,7 @@ def test_run_sh_commands_work():
     """run.sh passing a flag that a stage no longer knows, found only when the pipeline gets there."""
     text = (ROOT / "run.sh").read_text().replace("\\\n", " ")
     steps = re.findall(r"^\s*step (python .*)$", text, flags=re.M)
-    assert len(steps) == 6  # generate, SFT, GRPO, predict, judge, report
+    assert len(steps) == 7  # generate, audit of the judge, SFT, GRPO, predict, judge, report
     for line in steps:
         check(re.sub(r"\$\{[A-Z]+_ARGS:-\}", "", line).split())
 
