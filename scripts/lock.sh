@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Make uv.lock, requirements.txt, requirements-cuda.txt and requirements-dev.txt from pyproject.toml.
 #
-#     scripts/lock.sh        # needs uv, and an index or find-links that offers torch's CPU build for .python-version
+#     scripts/lock.sh [--upgrade]        # needs uv, and an index or find-links that offers torch's CPU build for .python-version
 #
 # The lock holds files and hashes and no index address, so one lock serves a mirror, a cluster without network and a
 # laptop: it is resolved against whatever index pip or uv is set to, then each source becomes the folder wheelhouse/,
-# which scripts/wheelhouse.sh fills. Resolved afresh: versions that pyproject.toml does not pin may move.
+# which scripts/wheelhouse.sh fills. Versions that pyproject.toml does not pin stay as they are locked; with --upgrade
+# they move to the newest.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PYTHON=${PYTHON:-python3}
@@ -18,6 +19,11 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/clarifyvlm" "$work/cpu"
 cp pyproject.toml .python-version "$work"
+case "${1:-}" in
+    "") if [ -f uv.lock ]; then cp uv.lock "$work"; fi ;;
+    --upgrade) ;;
+    *) echo "lock.sh: unknown argument $1; there is --upgrade" >&2; exit 2 ;;
+esac
 
 # uv does not hash the files of a find-links folder: fetch the CPU build, so that its hash can be written down.
 torch_version=$(sed -n 's/.*"torch==\([0-9.]*+cpu\)".*/\1/p' pyproject.toml)
