@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 
 from clarifyvlm.judges.gate import MAX_CHARACTERS
-from clarifyvlm.records import Example, Reading
+from clarifyvlm.records import Example, Object, Reading
 
 VALUES = {
     "color": ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown"),
@@ -66,6 +66,8 @@ REWORDINGS = tuple((re.compile(pattern), words) for pattern, words in (
      "Could you tell me which of the {0} {1} you are asking about, and where it is?"),
     (r"Which of the (\w+) ([\w ]+) do you mean\? What (\w+) is it\?",
      "Could you tell me which of the {0} {1} you are asking about, and what {2} it has?"),
+    (r"What (\w+) is the one that you mean\?", "Could you tell me what {0} the one has that you are asking about?"),
+    (r"Do you mean a large one or a small one\?", "Are you asking about a large one or about a small one?"),
     (r"I cannot tell from the picture\.", "The picture does not let me see that."),
     (r"I cannot tell: the ([\w ]+) is (wrapped|blurred), so its (\w+) is hidden\.",
      "The {2} of the {0} cannot be seen, since it is {1}."),
@@ -133,7 +135,11 @@ def _listed_anew(text: str) -> str | None:
 
 def _of(e: Example, rng: random.Random) -> list[Labelled]:
     readings, right = e.ambiguity.readings, e.strategy
-    made = [Labelled(e, "reference", e.reference, _labels(e, right, grounded=1.0, answer_right=1.0, complete=1.0))]
+    apart = _told_apart(e)
+    known = {"grounded": 1.0, "answer_right": 1.0, "complete": 1.0}
+    if apart and "where" in e.reference:  # every place can be said as finely as it takes
+        known["question_value"] = 1.0
+    made = [Labelled(e, "reference", e.reference, _labels(e, right, **known))]
     if rng.random() < EMPTY:
         made.append(Labelled(e, "empty", "", _labels(e, "none", grounded=0.0)))
     if e.kind not in VALUES:
@@ -147,6 +153,8 @@ def _of(e: Example, rng: random.Random) -> list[Labelled]:
         if right != "infer":  # which reading is salient is not for this file to say
             known["answer_right"] = 0.0
         made.append(Labelled(e, "confident_guess", f"It is {_value(e, guess.answer)}.", _labels(e, "answer", **known)))
+    if several and apart:
+        made += _poor_questions(e, apart)
     if right in ("infer", "enumerate"):
         made.append(Labelled(e, "asked_instead", ask, _labels(e, "clarify", grounded=1.0, answer_right=0.0)))
     if right == "enumerate" and len(readings) > 1:
@@ -171,6 +179,27 @@ def _of(e: Example, rng: random.Random) -> list[Labelled]:
     return made
 
 
+def _told_apart(e: Example) -> list[Object]:
+    """The object of every reading, where each reading is one object and no two are the same; else none."""
+    by_id = {o.id: o for o in e.facts.objects}
+    ids = [r.objects[0] for r in e.ambiguity.readings if len(r.objects) == 1]
+    return [by_id[i] for i in ids] if len(set(ids)) == len(e.ambiguity.readings) else []
+
+
+def _poor_questions(e: Example, objects: list[Object]) -> list[Labelled]:
+    """Questions whose answer tells no readings apart, or not all of them."""
+
+    def asks(fault: str, text: str, value: float) -> Labelled:
+        return Labelled(e, fault, text, _labels(e, "clarify", answer_right=0.0, question_value=value))
+
+    made = [asks("useless_question", f"What {e.kind} is the one that you mean?", 0.0)]
+    sizes = [o.size for o in objects]
+    if set(sizes) == {"large", "small"} and "size" not in [h for o in objects for h in o.hidden]:
+        alone = sum(sizes.count(size) == 1 for size in sizes) / len(sizes)
+        made.append(asks("partial_question", "Do you mean a large one or a small one?", alone))
+    return made
+
+
 def _spoilt_lists(e: Example, wrong: str | None) -> list[Labelled]:
     readings, made = e.ambiguity.readings, []
     n = len(readings)
@@ -192,6 +221,7 @@ def _labels(e: Example, used: str, **known: float) -> dict[str, str | float | No
         "overconfident": right != "answer",
         "over_asked": right in ("answer", "correct", "abstain"),
         "complete": right == "enumerate",
+        "question_value": used == "clarify" and len(e.ambiguity.readings) > 1,
     }
     holds = {"overconfident": 0.0, "over_asked": 0.0, "complete": 0.0} | known
     if used == "none":

@@ -141,7 +141,8 @@ def _judge(args, judge: Judge, examples: list[Example], predictions: list[Predic
         bar.update()
         if verdict.failure:
             failures[verdict.failure] += 1
-        bar.set_postfix({"failures": failures.total()} | (judge.usage.shown() if judge.usage else {}), refresh=False)
+        used = judge.usage.shown(bar.format_dict["elapsed"]) if judge.usage else {}
+        bar.set_postfix({"failures": failures.total()} | used, refresh=False)
         if verdict.failure:
             _stop_on_failures(args, failures, bar.n - already, MANY)
 

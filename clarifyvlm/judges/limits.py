@@ -68,11 +68,12 @@ class Usage:
         self.output_tokens += output_tokens
         self.spent_usd += (input_tokens * self.input_price + output_tokens * self.output_price) / 1e6
 
-    def shown(self) -> dict[str, str]:
-        """For a progress bar."""
+    def shown(self, seconds: float) -> dict[str, str]:
+        """For a progress bar, after so many seconds."""
         tokens = f"{(self.input_tokens + self.output_tokens) / 1000:.0f}k"
         cost = {"usd": f"{self.spent_usd:.2f}"} if self.input_price or self.output_price else {}
-        return {"calls": str(self.calls), "cached": str(self.from_cache), "tokens": tokens} | cost
+        rate = {"calls/s": f"{self.calls / max(seconds, 1e-3):.1f}"}
+        return {"calls": str(self.calls)} | rate | {"cached": str(self.from_cache), "tokens": tokens} | cost
 
 
 def total(usages: list[Usage]) -> Usage:
