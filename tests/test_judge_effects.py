@@ -135,6 +135,7 @@ def by_first_reading(example: Example, text: str) -> bool:
     return len(readings) > 1 and readings[0].expression < readings[-1].expression
 
 
+@pytest.mark.slow
 def test_llm_judge_by_its_variants(data, tmp_path, capsys):
     """An LLM judge that is asked the same from the cache, sees the picture where it should not, keeps its order, or is
     called more often than was said."""

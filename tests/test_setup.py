@@ -30,7 +30,7 @@ def pins(file):
 
 def exact(dependencies):
     """The exact pins among requirement strings, as {name: version}."""
-    found = (re.fullmatch(r"([A-Za-z0-9._-]+)==([^,]+)(,.*)?", line) for line in dependencies)
+    found = (re.fullmatch(r"([A-Za-z0-9._-]+)==([^,; ]+)([,;].*)?", line) for line in dependencies)
     return {canonical(match[1]): match[2] for match in found if match}
 
 
