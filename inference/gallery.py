@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+from collections import Counter
 from pathlib import Path
 
 from results import Judged
@@ -12,13 +13,15 @@ from clarifyvlm.errors import UserError
 from clarifyvlm.records import Example
 from clarifyvlm.strategies import STRATEGIES
 
+PER_CELL = 3  # examples of every cell of a confusion table, as far as there is room
 THUMBNAIL = 320  # pixels, longer side
 SMALL_FILE = 24_000  # bytes: a picture this small goes in as it is
 FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 
 
 def choose(examples: list[Example], models: list[Judged], best: str, per_strategy: int) -> list[tuple[Example, str]]:
-    """(example, why) for each strategy: half on which the models differ, half that `best` fails, then any.
+    """(example, why) for each strategy: a few of everything that a model did, half of the rest failures of `best`, then
+    what models differ on, then any.
 
     Within a group the order is that of a hash of the example's id: fixed, and blind to how interesting an example is.
     """
@@ -36,6 +39,9 @@ def choose(examples: list[Example], models: list[Judged], best: str, per_strateg
         differ = [e for e in mine if right(by_name[best], e) == 1 and any(right(m, e) == 0 for m in models)]
         groups = [(f"{best} fails", failed[: per_strategy // 2]), ("models differ", differ), ("", mine)]
         taken: dict[str, tuple[Example, str]] = {}
+        for example in _of_every_cell(mine, models)[:per_strategy]:  # so that no cell of a confusion table is empty
+            why = f"{best} fails" if example in failed else "models differ" if example in differ else ""
+            taken[example.id] = (example, why)
         for why, group in groups:
             for example in group:
                 if len(taken) < per_strategy:
@@ -45,6 +51,19 @@ def choose(examples: list[Example], models: list[Judged], best: str, per_strateg
     return shown
 
 
+def _of_every_cell(examples: list[Example], models: list[Judged]) -> list[Example]:
+    """Up to PER_CELL of the examples for each model and each strategy that it used."""
+    count: Counter[tuple[str, str]] = Counter()
+    found = []
+    for example in examples:
+        verdicts = ((model.name, model.verdicts.get(example.id)) for model in models)
+        cells = [(name, verdict.used_strategy) for name, verdict in verdicts if verdict and not verdict.failure]
+        if any(count[cell] < PER_CELL for cell in cells):
+            found.append(example)
+            count.update(cells)
+    return found
+
+
 def card(example: Example, why: str, models: list[Judged], root: Path) -> dict:
     """What the page needs to show one example."""
     return {
@@ -52,7 +71,8 @@ def card(example: Example, why: str, models: list[Judged], root: Path) -> dict:
         "why": why,
         "picture": picture(root / example.image),
         "readings": [(r.expression, r.answer) for r in example.ambiguity.readings],
-        "said": [_said(model, example) for model in models if example.id in model.predictions],
+        "said": (said := [_said(model, example) for model in models if example.id in model.predictions]),
+        "used": {row["model"]: row["used"] for row in said if row["used"]},
     }
 
 

@@ -40,7 +40,7 @@ class ReportArguments:
     # how
     resamples: int = field(default=2000, metadata={"help": "draws of pictures for the 95 % intervals"})
     seed: int = field(default=0, metadata={"help": "of these draws"})
-    gallery: int = field(default=6, metadata={"help": "examples shown per strategy"})
+    gallery: int = field(default=100, metadata={"help": "examples shown per strategy; 0: none"})
     overwrite: bool = field(
         default=True, metadata={"help": "make the report anew; with false, keep one whose inputs are unchanged"}
     )

@@ -21,10 +21,11 @@ pytestmark = pytest.mark.slow
 
 MODELS = ("base", "sft", "grpo")
 STEP = re.compile(r"^\$ python (\S+)", flags=re.M)
-STEPS = 10  # commands in one run: data, SFT, GRPO, the report, and predictions and verdicts of three models
+STEPS = 11  # commands in one run: data, audit of the judge, SFT, GRPO, the report, three models' predictions, verdicts
 CONTRACT = (
     *(f"data/{name}" for name in ("train.jsonl", "validation.jsonl", "test.jsonl", "test_ood.jsonl", "images")),
     *(f"data/{name}" for name in ("README.md", "audit.json", "run.json")),
+    *("judge_audit.json", "judge_audit.run.json"),
     *(f"{stage}/{name}" for stage in ("sft", "grpo") for name in ("model.safetensors", "config.json", "run.json")),
     *(f"inference/{model}/{name}.jsonl" for model in MODELS for name in ("predictions", "verdicts")),
     *(f"report/{name}" for name in ("metrics.json", "report.md", "report.html", "run.json")),
@@ -96,7 +97,7 @@ def finished(folder) -> tuple[Path, str, list[float]]:
 
 def contents(run: Path) -> dict[str, bytes]:
     """What must be the same in every run of one seed: data, weights, predictions, verdicts and metrics."""
-    wanted = ("data/**/*", "*/*.safetensors", "inference/*/*.jsonl", "report/metrics.json")
+    wanted = ("data/**/*", "*/*.safetensors", "inference/*/*.jsonl", "judge_audit.json", "report/metrics.json")
     paths = [p for pattern in wanted for p in run.glob(pattern) if p.is_file() and p.name != "run.json"]
     return {str(p.relative_to(run)): p.read_bytes() for p in sorted(paths)}
 

@@ -76,7 +76,7 @@ def test_what_a_model_says_is_text_and_nothing_else(tmp_path, test_file, make):
     judged(folder, "base", test_file, lambda e: HOSTILE)
     html = make(folder, test_file)[2]
     page = parse(html)
-    assert "script" not in page.tags and not [a for a in page.attributes if a[1].startswith("on")]
+    assert page.tags.count("script") == 1 and not [a for a in page.attributes if a[1].startswith("on")]
     assert all(a[2].startswith("data:image/") for a in page.attributes if a[1] == "src")
     assert page.tags.count("body") == 1 and any(HOSTILE in text for text in page.text)
 
@@ -111,10 +111,10 @@ def test_the_page_is_one_file(three_models, test_file, make):
 def test_the_gallery_shows_both_strategies_and_every_word(three_models, test_file, make):
     """Examples of one strategy only, a model's words missing, or another choice on every run."""
     html = make(three_models, test_file, "--gallery", "2")[2]
-    assert html.count('<article class="card">') == 4
+    assert html.count('<article class="card"') == 4
     assert 'id="gallery-answer"' in html and 'id="gallery-clarify"' in html and 'id="gallery-infer"' not in html
     assert html == make(three_models, test_file, "--gallery", "2", out="again")[2]
-    assert '<article class="card">' not in make(three_models, test_file, "--gallery", "0", out="none")[2]
+    assert '<article class="card"' not in make(three_models, test_file, "--gallery", "0", out="none")[2]
 
 
 def test_dialogues_are_shown_with_the_reply(tmp_path, test_file, make):

@@ -127,7 +127,7 @@ def test_an_audit_is_text_and_nothing_else(three_models, test_file, make, tmp_pa
     hostile |= {"faults": {HOSTILE: AUDIT["faults"]["wrong_fact"]}}
     _, markdown, html = make(three_models, test_file, "--judge_audit", write_audit(tmp_path, **hostile))
     page = parse(html)
-    assert "script" not in page.tags and not [a for a in page.attributes if a[1].startswith("on")]
+    assert page.tags.count("script") == 1 and not [a for a in page.attributes if a[1].startswith("on")]
     assert all(a[2].startswith("data:image/") for a in page.attributes if a[1] == "src")
     assert page.tags.count("body") == 1 and sum(HOSTILE in text for text in page.text) >= 20
     for table in re.findall(r"(?:^\|.*\n)+", markdown, flags=re.M):
