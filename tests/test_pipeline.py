@@ -201,7 +201,7 @@ def test_two_runs_in_one_folder(folder):
     """Two runs that write into each other's files."""
     first = Run("smoke", folder / "two", log=folder / "first.log")
     try:
-        assert first.wait_for_step(1)  # the model's answers: longer than the second run's start
+        assert first.wait_for_step(2)  # the model's answers: longer than the second run's start
         second = Run("smoke", folder / "two", log=folder / "second.log")
         said = second.wait()
         assert second.process.returncode == 2 and "another run (process" in said and "Traceback" not in said
