@@ -83,7 +83,7 @@ step python tuning_grpo/train.py --config "tuning_grpo/configs/$preset.yaml" --m
 infer grpo "$run/grpo"
 
 step python inference/report.py --data_file "$data" --inference_dir "$run/inference" --output_dir "$run/report" \
-    --judge_audit "$run/judge_audit.json" ${REPORT_ARGS:-}
+    --judge_audit "$run/judge_audit.json" --training_dirs "$run/sft" "$run/grpo" ${REPORT_ARGS:-}
 
 echo
 cat "$run/report/report.md"

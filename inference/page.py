@@ -27,6 +27,7 @@ def render(
     *,
     root: Path,
     per_strategy: int,
+    trainings: list[dict],
 ) -> str:
     """The page for metrics.json's `content`. `root` is the folder that the pictures' paths start from."""
     environment = Environment(
@@ -61,6 +62,7 @@ def render(
         open_pairs=OPEN_PAIRS,
         policies=_policies(content, examples, floors),
         best=best,
+        curves=trainings,
         cards=[gallery.card(example, why, models, root) for example, why in shown],
         judges_differ=tables.judges_differ(content),
         audit=content.get("judge_audit"),

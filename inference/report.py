@@ -13,6 +13,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import curves
 from pydantic import BaseModel, FiniteFloat, ValidationError
 
 from clarifyvlm import jsonl
@@ -41,6 +42,9 @@ class ReportArguments:
     resamples: int = field(default=2000, metadata={"help": "draws of pictures for the 95 % intervals"})
     seed: int = field(default=0, metadata={"help": "of these draws"})
     gallery: int = field(default=100, metadata={"help": "examples shown per strategy; 0: none"})
+    training_dirs: list[str] = field(
+        default_factory=list, metadata={"help": "output folders of trainings whose curves are shown"}
+    )
     overwrite: bool = field(
         default=True, metadata={"help": "make the report anew; with false, keep one whose inputs are unchanged"}
     )
@@ -60,6 +64,7 @@ def main(argv: list[str] | None = None) -> int:
         if Path(args.output_dir).resolve() in Path(path).resolve().parents:
             raise UserError(f"{path} lies in --output_dir, which every report empties. Move it, and give its new path.")
     inputs = [
+        *curves.paths(args.training_dirs),
         args.data_file,
         *(folder / name for folder in folders for name in ("predictions.jsonl", "verdicts.jsonl")),
         *extra,
@@ -133,7 +138,15 @@ def _report(args: ReportArguments, folders: list[Path], audit: dict | None, labe
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     jsonl.write_text_atomic(output / "metrics.json", text)
     jsonl.write_text_atomic(output / "report.md", tables.markdown(content))
-    html = page.render(content, examples, models, floors, root=Path(args.data_file).parent, per_strategy=args.gallery)
+    html = page.render(
+        content,
+        examples,
+        models,
+        floors,
+        root=Path(args.data_file).parent,
+        per_strategy=args.gallery,
+        trainings=curves.sections(args.training_dirs),
+    )
     jsonl.write_text_atomic(output / "report.html", html)
     return {
         "examples": len(examples),
