@@ -42,6 +42,10 @@ class ReportArguments:
     resamples: int = field(default=2000, metadata={"help": "draws of pictures for the 95 % intervals"})
     seed: int = field(default=0, metadata={"help": "of these draws"})
     gallery: int = field(default=100, metadata={"help": "examples shown per strategy; 0: none"})
+    baseline: str | None = field(
+        default=None, metadata={"help": "compare every model with this one only; unset: every two"}
+    )
+    latex: bool = field(default=False, metadata={"help": "write the main table as report.tex, too"})
     training_dirs: list[str] = field(
         default_factory=list, metadata={"help": "output folders of trainings whose curves are shown"}
     )
@@ -57,6 +61,11 @@ def main(argv: list[str] | None = None) -> int:
     if args.gallery < 0:
         raise UserError(f"--gallery {args.gallery}: must be 0 or more.")
     folders = model_folders(Path(args.inference_dir), args.data_file)
+    if args.baseline and args.baseline not in [folder.name for folder in folders]:
+        names = ", ".join(folder.name for folder in folders)
+        raise UserError(
+            f"--baseline {args.baseline}: no model of that name in {args.inference_dir}. There are: {names}."
+        )
     audit = read_audit(args.judge_audit) if args.judge_audit else None
     labels = _read_labels(args.labels) if args.labels else None
     extra = [path for path in (args.judge_audit, args.labels) if path]
@@ -120,7 +129,9 @@ def _report(args: ReportArguments, folders: list[Path], audit: dict | None, labe
         said = policies.play(name, examples)
         floors.append(results.Judged(name, said, policies.verdicts(said, examples)))
 
-    content = results.measure(examples, models, floors, seed=args.seed, resamples=args.resamples)
+    content = results.measure(
+        examples, models, floors, seed=args.seed, resamples=args.resamples, baseline=args.baseline
+    )
     content |= {
         "seed": args.seed,
         "resamples": args.resamples,
@@ -138,6 +149,8 @@ def _report(args: ReportArguments, folders: list[Path], audit: dict | None, labe
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     jsonl.write_text_atomic(output / "metrics.json", text)
     jsonl.write_text_atomic(output / "report.md", tables.markdown(content))
+    if args.latex:
+        jsonl.write_text_atomic(output / "report.tex", tables.latex(content))
     html = page.render(
         content,
         examples,

@@ -84,11 +84,18 @@ class _Pool:
 
 
 def measure(
-    examples: list[Example], models: list[Judged], policies: list[Judged], *, seed: int, resamples: int
+    examples: list[Example],
+    models: list[Judged],
+    policies: list[Judged],
+    *,
+    seed: int,
+    resamples: int,
+    baseline: str | None = None,
 ) -> dict:
     """metrics.json but for its header: "models", "constant_policies", "differences" and "judges" (of every model).
 
-    Models with different sets of judges are not compared: their difference may be one between the judges.
+    Models with different sets of judges are not compared: their difference may be one between the judges. With a
+    `baseline`, each model is compared with that one only.
     """
     clusters = intervals.Clusters([e.image_sha256 for e in examples])
     pool, columns, kept = _Pool(), {}, {}
@@ -100,8 +107,10 @@ def measure(
     pairs = []
     judges = {m.name: m.judges for m in models}
     for earlier, later in itertools.combinations(judges, 2):
-        if judges[earlier] != judges[later]:
+        if judges[earlier] != judges[later] or (baseline and baseline not in (earlier, later)):
             continue
+        if later == baseline:
+            earlier, later = later, earlier
         common = kept[earlier] & kept[later]
         if common.any():
             blocks = [pool.add(name, columns[name], common) for name in (later, earlier)]

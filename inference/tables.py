@@ -91,6 +91,34 @@ def markdown(content: dict) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def latex(content: dict) -> str:
+    """The main table for a paper: models in rows, interval bounds as a small second line. Needs booktabs."""
+    keys = [key for key in metrics.OVERVIEW if metrics.is_share(key)]
+    lines = [
+        f"% {content['examples']} questions on {content['pictures']} pictures; per cent, 95 % intervals by a bootstrap "
+        f"over pictures (seed {content['seed']}). Needs \\usepackage{{booktabs}}.",
+        rf"\begin{{tabular}}{{l{'r' * len(keys)}}}",
+        r"\toprule",
+        " & ".join(["", *(_tex(metrics.label(key)) for key in keys)]) + r" \\",
+        r"\midrule",
+    ]
+    for name, row in content["models"].items():
+        cells, bounds = [_tex(name)], [""]
+        for key in keys:
+            value, low, high = (number(row[key][part]).replace(MINUS, "$-$") for part in ("value", "low", "high"))
+            cells.append(value)
+            bounds.append("" if value == "n/a" else rf"{{\scriptsize [{low}, {high}]}}")
+        lines += [" & ".join(cells) + r" \\", " & ".join(bounds) + r" \\"]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+_TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+
+
+def _tex(text: str) -> str:
+    return "".join(_TEX.get(c, "\\" + c if c in "&%$#_{}" else " " if c in "\n\r" else c) for c in text)
+
+
 def _partial(content: dict) -> list[str]:
     """A line on the models that answered only some of the questions, if there are any."""
     counts = {name: row["examples"] for name, row in content["models"].items()}

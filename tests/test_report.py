@@ -11,6 +11,7 @@ from pathlib import Path
 import judge
 import pytest
 import report
+import tables
 from conftest import write_examples
 from reports import HOSTILE, judged, make_report, parse, predict, three_models
 
@@ -223,3 +224,18 @@ def test_a_thousand_examples_take_seconds(tmp_path):
     subprocess.run(command, check=True, timeout=300, cwd=tmp_path)
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 10  # of the processor, not of the clock
     assert json.loads((tmp_path / "report" / "metrics.json").read_text())["examples"] == 1000
+
+
+def test_baseline_and_latex(three_models, test_file, make):
+    """Comparisons that nobody asked for, a difference with its sign turned, or a table that LaTeX cannot read."""
+    content = make(three_models, test_file, "--baseline", "grpo", "--latex")[0]
+    pairs = {(row["a"], row["b"]) for row in content["differences"]}
+    assert pairs == {("base", "grpo"), ("sft", "grpo"), ("another", "grpo")}
+    macro = next(r for r in content["differences"] if r["a"] == "sft" and r["metric"] == "strategy_accuracy_macro")
+    assert macro["value"] == -0.5
+    with pytest.raises(UserError, match="--baseline nobody.*base, sft, grpo, another"):
+        make(three_models, test_file, "--baseline", "nobody", out="other")
+    tex = tables.latex(content | {"models": {r"50%_a&b\c": content["models"]["sft"]}})
+    rows = [line for line in tex.splitlines() if line.endswith(r"\\")]
+    assert len({line.replace(r"\&", "").count("&") for line in rows}) == 1 and r"50\%\_a\&b\textbackslash{}c" in tex
+    assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == 1 and "50.0" in tex
