@@ -56,6 +56,18 @@ def _complete(example: Example, verdict: Verdict, text: str) -> float | None:
     return verdict.criteria["complete"] if listed else None
 
 
+def _served_at_once(example: Example, verdict: Verdict, text: str) -> float:
+    criteria = verdict.criteria
+    if example.strategy in ("correct", "abstain"):
+        return float(criteria["strategy_right"] or 0.0)
+    whole = criteria["complete"] == 1 if example.strategy == "enumerate" else True
+    return float(whole and criteria["answer_right"] == 1)
+
+
+def _served(example: Example, verdict: Verdict, text: str) -> float:
+    return max(_served_at_once(example, verdict, text), verdict.answer_right_after_reply or 0.0)
+
+
 # The key of the one metric that is not a mean over examples: the mean over STRATEGIES of `strategy_accuracy`.
 MACRO = "strategy_accuracy_macro"
 
@@ -104,6 +116,22 @@ METRICS = {
         "higher",
         _after_reply,
     ),
+    "served": Metric(
+        "Served after at most one reply",
+        "all examples",
+        "The user is left with what is right: the right answer, the whole right list, a correction or an abstention "
+        "where one is due; or the model asks, hears the reply, and then answers rightly for the reading that was "
+        "meant.",
+        "higher",
+        _served,
+    ),
+    "served_at_once": Metric(
+        "Served at once",
+        "all examples",
+        "The same, by the first response alone.",
+        "higher",
+        _served_at_once,
+    ),
     "question_value": Metric(
         "Value of the question",
         "`clarify` examples on which the model asked",
@@ -143,6 +171,7 @@ OVERVIEW = (
     "grounded",
     "answer_accuracy",
     "answer_accuracy_after_reply",
+    "served",
     "reward",
 )
 

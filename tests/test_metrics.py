@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import intervals
 import metrics
@@ -260,3 +261,28 @@ def test_the_readme_has_the_definitions_of_the_code():
     text = (ROOT / "inference" / "README.md").read_text(encoding="utf-8")
     for key, metric in metrics.METRICS.items():
         assert f"| {metric.label} | `{key}` | {metric.of} | {metric.definition} |" in text
+
+
+def test_served():
+    """A user who asked, replied and was answered rightly, counted as badly served; a list with a gap, or a guess at a
+    false premise, counted as good service."""
+
+    def example(strategy):
+        return SimpleNamespace(strategy=strategy)
+
+    def verdict(used, after=None, **criteria):
+        known = dict.fromkeys(CRITERIA) | criteria
+        return SimpleNamespace(used_strategy=used, criteria=known, answer_right_after_reply=after)
+
+    def served(*args):
+        return [metrics.METRICS[name].value(*args, "") for name in ("served_at_once", "served")]
+
+    assert served(example("answer"), verdict("answer", answer_right=1.0)) == [1.0, 1.0]
+    assert served(example("answer"), verdict("clarify", after=1.0, answer_right=0.0)) == [0.0, 1.0]
+    assert served(example("clarify"), verdict("clarify", after=1.0)) == [0.0, 1.0]
+    assert served(example("clarify"), verdict("clarify", after=0.0)) == [0.0, 0.0]
+    assert served(example("clarify"), verdict("answer")) == [0.0, 0.0]
+    assert served(example("enumerate"), verdict("enumerate", answer_right=1.0, complete=0.5)) == [0.0, 0.0]
+    assert served(example("enumerate"), verdict("enumerate", answer_right=1.0, complete=1.0)) == [1.0, 1.0]
+    assert served(example("correct"), verdict("correct", strategy_right=1.0)) == [1.0, 1.0]
+    assert served(example("abstain"), verdict("answer", strategy_right=0.0)) == [0.0, 0.0]
