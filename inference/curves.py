@@ -1,9 +1,9 @@
 """Training curves for the report: what the trainers logged, step by step, as small plots in SVG."""
 
-import io
 import json
-import re
 from pathlib import Path
+
+import plots
 
 from clarifyvlm.errors import UserError
 from clarifyvlm.strategies import STRATEGIES
@@ -28,12 +28,6 @@ PLOTS = {
     "Judge failures": ("judge_failures",),
     "Paid beyond the reference judge": ("reference/reward_gap",),
 }
-# Colours of the page's own, so that plots follow its light and dark: drawn as these, then replaced.
-INK, SOFT = "#010203", "#040506"
-LINES = ["#0a0001", "#0a0002", "#0a0003", "#0a0004", "#0a0005", "#0a0006", "#0a0007", "#0a0008"]
-VARIABLES = {INK: "var(--ink)", SOFT: "var(--soft)"} | {
-    color: f"var(--m{(i + 1) % 6})" for i, color in enumerate(LINES)
-}
 
 
 def read(folder: str | Path) -> dict:
@@ -48,14 +42,14 @@ def read(folder: str | Path) -> dict:
     return {"name": folder.name, "stage": stage, "rows": [row for row in rows if "step" in row]}
 
 
-def plots(training: dict) -> list[dict]:
-    """[{"title", "svg"}] of what the log holds, in the order of PLOTS."""
+def figures(training: dict, index: int = 0) -> list[dict]:
+    """[{"title", "svg"}] of what the log holds, in the order of PLOTS; `index` tells several trainings apart."""
     found = []
-    for title, keys in PLOTS.items():
+    for number, (title, keys) in enumerate(PLOTS.items()):
         lines = {key: [(row["step"], row[key]) for row in training["rows"] if _is_number(row.get(key))] for key in keys}
         lines = {key: points for key, points in lines.items() if len(points) > 1}
         if lines:
-            found.append({"title": title, "svg": _svg(lines, f"{training['name']} {title}")})
+            found.append({"title": title, "svg": _svg(lines, f"training{index}-{number}", title)})
     return found
 
 
@@ -63,32 +57,19 @@ def _is_number(value) -> bool:
     return isinstance(value, int | float) and value == value and abs(value) != float("inf")
 
 
-def _svg(lines: dict[str, list[tuple[float, float]]], salt: str) -> str:
-    """One plot of (step, value) lines as an SVG element; `salt` keeps the ids of several in one page apart."""
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
+def _svg(lines: dict[str, list[tuple[float, float]]], key: str, title: str) -> str:
+    """One plot of (step, value) lines."""
 
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt, "font.size": 8}):
-        figure = Figure(figsize=(4.2, 2.4), layout="constrained")
-        axes = figure.add_subplot()
-        for color, (key, points) in zip(LINES, lines.items(), strict=False):
+    def draw(axes) -> None:
+        for i, (name, points) in enumerate(lines.items()):
             steps, values = zip(*points, strict=True)
+            color, style = plots.MODELS[(i + 1) % 6], "-" if i < 6 else "--"
             axes.plot(steps, values, color=color, linewidth=0.6, alpha=0.35)
-            axes.plot(steps, _smooth(values), color=color, linewidth=1.4, label=_label(key))
-        axes.set_xlabel("step", color=SOFT)
-        axes.tick_params(colors=SOFT, width=0.5)
-        for side, spine in axes.spines.items():
-            spine.set(color=SOFT, linewidth=0.5, visible=side in ("left", "bottom"))
+            axes.plot(steps, _smooth(values), style, color=color, linewidth=1.4, label=_label(name))
         if len(lines) > 1:
-            axes.legend(frameon=False, fontsize=7, labelcolor=INK, loc="upper left", bbox_to_anchor=(1, 1))
-        file = io.StringIO()
-        FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None})
-    svg = file.getvalue()
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.S)
-    for color, variable in VARIABLES.items():
-        svg = svg.replace(color, variable)
-    return svg.replace("font: 8px", "font: 8px system-ui")
+            axes.legend(frameon=False, fontsize=7, labelcolor=plots.INK, loc="upper left", bbox_to_anchor=(1, 1))
+
+    return plots.svg(key, draw, "step", "", title)
 
 
 def _smooth(values: tuple[float, ...]) -> list[float]:
@@ -106,7 +87,7 @@ def _label(key: str) -> str:
 def sections(folders: list[str]) -> list[dict]:
     """What the page shows: {"name", "stage", "plots"} per folder."""
     trainings = [read(folder) for folder in folders]
-    return [{"name": t["name"], "stage": t["stage"], "plots": plots(t)} for t in trainings]
+    return [{"name": t["name"], "stage": t["stage"], "plots": figures(t, i)} for i, t in enumerate(trainings)]
 
 
 def paths(folders: list[str]) -> list[Path]:

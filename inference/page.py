@@ -5,6 +5,7 @@ from pathlib import Path
 
 import gallery
 import metrics
+import plots
 import policies
 import results
 import tables
@@ -63,6 +64,7 @@ def render(
         policies=_policies(content, examples, floors),
         best=best,
         curves=trainings,
+        calibration_plots=plots.calibration(content["calibration"]),
         cards=[gallery.card(example, why, models, root) for example, why in shown],
         judges_differ=tables.judges_differ(content),
         audit=content.get("judge_audit"),

@@ -114,6 +114,7 @@ def judge_command(folder: Path, data_file: str) -> str:
 
 def _report(args: ReportArguments, folders: list[Path], audit: dict | None, labels: list | None) -> dict:
     """Write the three files. Returns counts for run.json."""
+    import calibration
     import page
     import policies
     import results
@@ -132,6 +133,7 @@ def _report(args: ReportArguments, folders: list[Path], audit: dict | None, labe
     content = results.measure(
         examples, models, floors, seed=args.seed, resamples=args.resamples, baseline=args.baseline
     )
+    content["calibration"] = calibration.measure(examples, models, seed=args.seed, resamples=args.resamples)
     content |= {
         "seed": args.seed,
         "resamples": args.resamples,

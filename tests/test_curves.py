@@ -27,12 +27,11 @@ def test_what_was_logged_is_drawn(tmp_path):
     assert (found["name"], found["stage"]) == ("grpo", "tuning_grpo")
     assert titles == ["Reward", "Asks, by right strategy", "Judge failures"]
     svg = found["plots"][0]["svg"]
-    assert svg.startswith("<svg") and "123456" not in svg and "var(--m1)" in svg and "#0a00" not in svg
+    assert svg.startswith("<svg") and "123456" not in svg and "var(--m1)" in svg and "#0b00" not in svg
     again = curves.sections([folder])[0]["plots"]
     assert [p["svg"] for p in again] == [p["svg"] for p in found["plots"]]
     ids = [set(re.findall(r'id="([^"]+)"', plot["svg"])) for plot in found["plots"]]
-    drawn = [{i for i in own if re.match(r"[mp][0-9a-f]{6}", i)} for own in ids]
-    assert not drawn[0] & drawn[1], "two plots of one page share what they refer to"
+    assert ids[0] and not ids[0] & ids[1], "two plots of one page share what they refer to"
 
 
 def test_odd_rows(tmp_path):
