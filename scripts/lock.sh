@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Make uv.lock, requirements.txt, requirements-cuda.txt and requirements-dev.txt from pyproject.toml.
 #
-#     scripts/lock.sh [--upgrade]        # needs uv, and an index or find-links that offers torch's CPU build for .python-version
+#     scripts/lock.sh [--upgrade]        # needs uv, and an index or find-links that offers torch's CPU build
 #
 # The lock holds files and hashes and no index address, so one lock serves a mirror, a cluster without network and a
 # laptop: it is resolved against whatever index pip or uv is set to, then each source becomes the folder wheelhouse/,
