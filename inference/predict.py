@@ -42,6 +42,7 @@ class PredictArguments:
     # pictures
     image_max_side: int | None = field(default=None, metadata={"help": "shrink longer pictures to this, in pixels"})
     blank_image: bool = field(default=False, metadata={"help": "show a grey picture instead: what words alone give"})
+    blank_question: bool = field(default=False, metadata={"help": "ask only ?: what the picture alone gives"})
     # speed and memory
     batch_size: int = field(default=8, metadata={"help": "examples at once; halved when memory runs out"})
     device: str | None = field(default=None, metadata={"help": "cuda, cuda:1, mps, cpu (default: the best there is)"})
@@ -140,17 +141,17 @@ def _predict(args: PredictArguments, examples: list[Example], output: jsonl.Appe
 def _predict_chunk(args: PredictArguments, generator, chunk: list[Example], start: int, bar) -> list[Prediction]:
     """Predictions for a chunk, in its order. Depends on the chunk and the settings alone, never on earlier chunks."""
     label = models.model_label(args.model_name_or_path)
-    conversations = [chat.messages(example) for example in chunk]
+    conversations = [chat.user_turn("?" if args.blank_question else example.question) for example in chunk]
     responses = _say(args, generator, chunk, conversations, f"{start}:1", bar)
     predictions = []
-    for example, said in zip(chunk, responses, strict=True):
+    for example, conversation, said in zip(chunk, conversations, responses, strict=True):
         predictions.append(
             Prediction(
                 example_id=example.id,
                 text=said.text,
                 turns=[Turn(role="assistant", text=said.text)],
                 model=label,
-                messages=chat.messages(example),
+                messages=conversation,
                 completion_tokens=[said.tokens],
                 finish_reasons=[said.finish_reason],
                 logprob=round(said.logprob, 4),  # further digits are noise of the batch's size
@@ -175,7 +176,7 @@ def _reply(args: PredictArguments, generator, chunk: list[Example], predictions:
         reply = user.reply(example, prediction.text, reading)
         if reply is not None:
             prediction.turns.append(Turn(role="user", text=reply))
-            prediction.messages = chat.messages(example, prediction.turns)
+            prediction.messages += [chat.text_turn(turn.role, turn.text) for turn in prediction.turns]
             prediction.reading = reading
             asked.append((example, prediction))
     conversations = [prediction.messages for _, prediction in asked]

@@ -125,6 +125,13 @@ def test_picture_matters_and_blank_image_hides_it(run, test_file, tiny_model_dir
     assert len({row.logprob for row in seen if row.messages == blank[0].messages}) > 1
 
 
+def test_blank_question_hides_the_words_only(run, tiny_model_dir):
+    """--blank_question that still sends the question, or that loses the picture."""
+    blank = jsonl.read(run(tiny_model_dir, "--blank_question", out="blank"), Prediction)
+    assert {row.messages[0]["content"][1]["text"] for row in blank} == {"?"}
+    assert len({row.logprob for row in blank}) > 1
+
+
 def test_adapter_speaks_differently_from_its_base(run, tiny_model_dir, tiny_adapter_dir):
     """An evaluation of the base under the adapter's name."""
     base = jsonl.read(run(tiny_model_dir), Prediction)
