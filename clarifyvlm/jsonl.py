@@ -4,7 +4,7 @@ that continues where a killed run stopped."""
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -55,9 +55,10 @@ def read(path: str | Path, model: type[R], *, unique: str | None = None, made_by
     return rows
 
 
-def _lines(path: Path, made_by: str | None = None) -> list[bytes]:
+def _lines(path: Path, made_by: str | None = None) -> Iterator[bytes]:
     try:
-        return path.read_bytes().split(b"\n")
+        with path.open("rb") as file:
+            yield from file
     except FileNotFoundError:
         script = made_by or MADE_BY.get(path.stem)
         hint = f" `python {script}` makes it." if script else ""

@@ -144,11 +144,15 @@ def _audit_flips(audit: dict | None) -> list[str]:
 
 
 def _policies(content: dict, examples: list[Example], floors: list[results.Judged]) -> list[dict]:
-    said = {floor.name: floor.predictions[examples[0].id].text for floor in floors}
+    said = {floor.name: _first_said(floor, examples) for floor in floors}
     return [
         {"name": name, "does": policies.POLICIES[name][0], "says": said[name], "row": row}
         for name, row in content["constant_policies"].items()
     ]
+
+
+def _first_said(floor: results.Judged, examples: list[Example]) -> str:
+    return next(floor.predictions[e.id].text for e in examples if e.id in floor.predictions)
 
 
 def _code(text: str) -> Markup:

@@ -9,6 +9,7 @@ is measured on its own, and two are compared on those that both answered. report
 --judge_audit shows how far the judge can be trusted; --labels corrects the metrics for its errors.
 """
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from clarifyvlm.records import Example, Prediction, Verdict
 from clarifyvlm.run_record import RunRecord
 
 FIRST = ("base", "sft", "grpo")
+FLOOR_EXAMPLES = 2000  # that the constant policies are measured on; of more, these many drawn by a hash of their ids
 SHOWN = 10  # disagreements and passed canaries of an audit
 
 
@@ -126,13 +128,13 @@ def _report(args: ReportArguments, folders: list[Path], audit: dict | None, labe
     known = {example.id for example in examples}
     models = [_load(folder, known, args.data_file) for folder in folders]
     floors = []
+    some = sorted(examples, key=lambda e: hashlib.sha256(e.id.encode()).digest())[:FLOOR_EXAMPLES]
     for name in policies.POLICIES:
-        said = policies.play(name, examples)
-        floors.append(results.Judged(name, said, policies.verdicts(said, examples)))
+        said = policies.play(name, some)
+        floors.append(results.Judged(name, said, policies.verdicts(said, some)))
 
-    content = results.measure(
-        examples, models, floors, seed=args.seed, resamples=args.resamples, baseline=args.baseline
-    )
+    content = results.measure(examples, models, seed=args.seed, resamples=args.resamples, baseline=args.baseline)
+    content["constant_policies"] = results.measure(some, floors, seed=args.seed, resamples=args.resamples)["models"]
     content["calibration"] = calibration.measure(examples, models, seed=args.seed, resamples=args.resamples)
     content |= {
         "seed": args.seed,

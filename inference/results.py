@@ -86,20 +86,19 @@ class _Pool:
 def measure(
     examples: list[Example],
     models: list[Judged],
-    policies: list[Judged],
     *,
     seed: int,
     resamples: int,
     baseline: str | None = None,
 ) -> dict:
-    """metrics.json but for its header: "models", "constant_policies", "differences" and "judges" (of every model).
+    """The main part of metrics.json: "models", "differences" and "judges" (of every model).
 
     Models with different sets of judges are not compared: their difference may be one between the judges. With a
     `baseline`, each model is compared with that one only.
     """
     clusters = intervals.Clusters([e.image_sha256 for e in examples])
     pool, columns, kept = _Pool(), {}, {}
-    for model in [*models, *policies]:
+    for model in models:
         texts = {i: p.text for i, p in model.predictions.items()}
         columns[model.name] = metrics.columns(examples, texts, model.verdicts)
         kept[model.name] = model.judged(examples)
@@ -116,10 +115,8 @@ def measure(
             blocks = [pool.add(name, columns[name], common) for name in (later, earlier)]
             pairs.append((later, earlier, *blocks, int(common.sum())))
     pool.draw(clusters, seed, resamples)
-    rows = {m.name: _one(m, examples, pool, (m.name, kept[m.name].tobytes()), clusters) for m in [*models, *policies]}
     return {
-        "models": {m.name: rows[m.name] for m in models},
-        "constant_policies": {m.name: rows[m.name] for m in policies},
+        "models": {m.name: _one(m, examples, pool, (m.name, kept[m.name].tobytes()), clusters) for m in models},
         "differences": [row for pair in pairs for row in _differences(pool, *pair)],
         "judges": judges,
     }

@@ -39,7 +39,7 @@ def judged(name: str, rows: list[tuple[Example, Verdict]]) -> results.Judged:
 
 
 def measure(*models: results.Judged, examples: list[Example], seed: int = 0) -> dict:
-    return results.measure(examples, list(models), [], seed=seed, resamples=400)
+    return results.measure(examples, list(models), seed=seed, resamples=400)
 
 
 # --- metrics -----------------------------------------------------------------------------------------------------
