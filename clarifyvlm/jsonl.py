@@ -3,6 +3,7 @@ that continues where a killed run stopped."""
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -28,18 +29,21 @@ def dumps(row: BaseModel | dict) -> str:
     return json.dumps(content, ensure_ascii=False, allow_nan=False)
 
 
-def read(path: str | Path, model: type[R], *, unique: str | None = None, made_by: str | None = None) -> list[R]:
+def read(
+    path: str | Path, model: type[R], *, unique: str | None = None, made_by: str | None = None, mend: bool = False
+) -> list[R]:
     """All rows of a file as `model`, in order; empty lines are passed over.
 
     `unique` names a field that may not repeat. Raises UserError that names every fault as file:line: field: problem
     (the first few of them), and for a missing file the command that makes it (`made_by`, or known from its name).
+    With `mend`, bytes that are no UTF-8 and halves of surrogate pairs are no faults: they become U+FFFD.
     """
     path, rows, faults, seen = Path(path), [], [], {}
     for number, line in enumerate(_lines(path, made_by), start=1):
         if not line.strip():
             continue
         try:
-            row = model.model_validate_json(line)
+            row = model.model_validate_json(_mended(line) if mend else line)
         except ValidationError as error:
             faults += [f"{path}:{number}: {problem}" for problem in _problems(error)]
             continue
@@ -65,6 +69,17 @@ def _lines(path: Path, made_by: str | None = None) -> Iterator[bytes]:
         raise UserError(f"no file {path}.{hint}") from None
     except IsADirectoryError:
         raise UserError(f"{path} is a folder; give the JSONL file in it.") from None
+
+
+def _mended(line: bytes) -> bytes:
+    """A JSON line whose text other tools can read: U+FFFD for what is no character."""
+    try:
+        if b"\\ud" not in line.lower():
+            return line.decode("utf-8", "replace").encode()
+        content = json.loads(line.decode("utf-8", "replace"))
+    except ValueError:
+        return line
+    return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", json.dumps(content, ensure_ascii=False)).encode()
 
 
 def _problems(error: ValidationError) -> list[str]:

@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         section="judge",
     )
     _check(args)
-    predictions = jsonl.read(args.predictions, Prediction, unique="example_id")
+    predictions = jsonl.read(args.predictions, Prediction, unique="example_id", mend=True)
     examples = _examples(args, predictions)
     if (policy := _policy(args.predictions)) and (warning := self_preference(judge_args, policy)):
         print(f"warning: {warning}", file=sys.stderr)

@@ -127,7 +127,7 @@ def _check(args: ScriptArguments) -> None:
 
 def _items(args: ScriptArguments) -> list[Item]:
     """Every prediction with its example. One without a model's name gets that of its folder, as in the report."""
-    predictions = jsonl.read(args.predictions, Prediction, unique="example_id")
+    predictions = jsonl.read(args.predictions, Prediction, unique="example_id", mend=True)
     if not predictions:
         raise UserError(f"{args.predictions} has no predictions. `python inference/predict.py` makes them.")
     by_id = {e.id: e for e in jsonl.read(args.data_file, Example, unique="id")}

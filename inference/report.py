@@ -198,7 +198,7 @@ def _load(folder: Path, known: set[str], data_file: str):
     """One model's predictions and verdicts, which must be of the data file's examples and of each other."""
     import results
 
-    predictions = jsonl.read(folder / "predictions.jsonl", Prediction, unique="example_id")
+    predictions = jsonl.read(folder / "predictions.jsonl", Prediction, unique="example_id", mend=True)
     verdicts = jsonl.read(folder / "verdicts.jsonl", Verdict, unique="example_id")
     if not predictions:
         raise UserError(f"{folder / 'predictions.jsonl'} is empty; remove the folder, or run inference/predict.py.")

@@ -82,6 +82,31 @@ def test_what_a_model_says_is_text_and_nothing_else(tmp_path, test_file, make):
     assert page.tags.count("body") == 1 and any(HOSTILE in text for text in page.text)
 
 
+def test_broken_and_endless_text_from_another_tool_is_shown(tmp_path, test_file, make):
+    """Bytes that are no UTF-8, half a surrogate pair or a megabyte in one response that stop the report or fill it."""
+    examples = jsonl.read(test_file, Example)
+    said = [b"bro\xff\xfeken", b"half \\ud83d of a pair", b"\\ud83d\\ude00 whole", b"A" * 1_000_000, b"nul \\u0000"]
+    said += [b"</script><!-- ", b"\\u202eback\\u2066"] + [b"red"] * len(examples)
+    folder = tmp_path / "inference" / "other"
+    folder.mkdir(parents=True)
+    lines = [b'{"example_id": "%s", "text": "%s"}\n' % (e.id.encode(), text) for e, text in zip(examples, said)]  # noqa: B905
+    (folder / "predictions.jsonl").write_bytes(b"".join(lines))
+    files = ["--predictions", str(folder / "predictions.jsonl"), "--output_file", str(folder / "verdicts.jsonl")]
+    assert judge.main(["--data_file", str(test_file), *files]) == 0
+    html = make(folder.parent, test_file)[2]
+    page = parse(html)
+    shown = "".join(page.text)
+    for text in (
+        "bro\ufffd\ufffdken",
+        "half \ufffd of a pair",
+        "\U0001f600 whole",
+        "998,000 more characters",
+        "</script><!-- ",
+    ):
+        assert text in shown
+    assert page.tags.count("body") == page.tags.count("script") == 1 and len(html) < 1_000_000
+
+
 def test_a_hostile_model_name_is_text(tmp_path, test_file, make):
     """A folder name that breaks the page's attributes or the table of report.md."""
     folder = tmp_path / "inference"
