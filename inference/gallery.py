@@ -6,6 +6,7 @@ import io
 from collections import Counter
 from pathlib import Path
 
+import failures
 from results import Judged
 
 from clarifyvlm import images
@@ -13,7 +14,7 @@ from clarifyvlm.errors import UserError
 from clarifyvlm.records import Example
 from clarifyvlm.strategies import STRATEGIES
 
-PER_CELL = 3  # examples of every cell of a confusion table, as far as there is room
+PER_CELL = 3  # examples of every cell of a confusion table and of every failure, as far as there is room
 THUMBNAIL = 320  # pixels, longer side
 SMALL_FILE = 24_000  # bytes: a picture this small goes in as it is
 FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
@@ -52,12 +53,16 @@ def choose(examples: list[Example], models: list[Judged], best: str, per_strateg
 
 
 def _of_every_cell(examples: list[Example], models: list[Judged]) -> list[Example]:
-    """Up to PER_CELL of the examples for each model and each strategy that it used."""
+    """Up to PER_CELL of the examples for each model and each strategy that it used and failure that it has."""
     count: Counter[tuple[str, str]] = Counter()
     found = []
     for example in examples:
-        verdicts = ((model.name, model.verdicts.get(example.id)) for model in models)
-        cells = [(name, verdict.used_strategy) for name, verdict in verdicts if verdict and not verdict.failure]
+        cells = []
+        for model in models:
+            verdict = model.verdicts.get(example.id)
+            if verdict and not verdict.failure:
+                modes = failures.of(example, verdict, model.predictions[example.id])
+                cells += [(model.name, cell) for cell in (verdict.used_strategy, *modes)]
         if any(count[cell] < PER_CELL for cell in cells):
             found.append(example)
             count.update(cells)
@@ -72,33 +77,20 @@ def card(example: Example, why: str, models: list[Judged], root: Path) -> dict:
         "picture": picture(root / example.image),
         "readings": [(r.expression, r.answer) for r in example.ambiguity.readings],
         "said": (said := [_said(model, example) for model in models if example.id in model.predictions]),
-        "used": {row["model"]: row["used"] for row in said if row["used"]},
+        "did": {row["model"]: {"used": row["used"], "failures": row["failures"]} for row in said if row["used"]},
+        "differ": len({row["right"] for row in said if row["used"]}) == 2,
     }
 
 
 def _said(model: Judged, example: Example) -> dict:
     prediction, verdict = model.predictions[example.id], model.verdicts.get(example.id)
     failure = verdict.failure if verdict is not None else "no verdict"
-    faults = []
-    if failure is None:
-        criteria = verdict.criteria
-        faults = [
-            name
-            for name, shown in (
-                ("overconfident", criteria["overconfident"]),
-                ("over-asked", criteria["over_asked"]),
-                ("not grounded", criteria["grounded"] == 0),
-                ("wrong answer", criteria["answer_right"] == 0),
-                ("wrong after the reply", verdict.answer_right_after_reply == 0),
-            )
-            if shown
-        ]
     return {
         "model": model.name,
         "turns": prediction.turns,
         "used": None if failure else verdict.used_strategy,
         "right": None if failure else bool(verdict.criteria["strategy_right"]),
-        "faults": faults,
+        "failures": [] if failure else failures.of(example, verdict, prediction),
         "failure": failure,
     }
 

@@ -5,7 +5,7 @@ are left out of its mean, and `n` counts the rest.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from clarifyvlm import rewards
@@ -24,6 +24,7 @@ class Metric:
     better: Literal["higher", "lower", "neither"]
     value: Callable[[Example, Verdict, str], float | None]
     is_share: bool = True  # 0..1, shown as per cent
+    examples: dict[str, str] = field(default_factory=dict)  # filters of the page's gallery that show what counts here
 
 
 def _one_reading(example: Example) -> bool:
@@ -87,6 +88,7 @@ METRICS = {
         "tell, any answer does.",
         "lower",
         _criterion("overconfident", lambda example: not _one_reading(example)),
+        examples={"failure": "confident_guess false_premise invents_hidden"},
     ),
     "over_asked": Metric(
         "Over-asked",
@@ -94,6 +96,7 @@ METRICS = {
         "The response asks back though every reading has the same answer.",
         "lower",
         _criterion("over_asked", _one_reading),
+        examples={"failure": "over_ask"},
     ),
     "grounded": Metric(
         "Grounded",
@@ -108,6 +111,7 @@ METRICS = {
         "The answer is right. A response without an answer counts as wrong.",
         "higher",
         _answer_right,
+        examples={"strategy": "answer"},
     ),
     "answer_accuracy_after_reply": Metric(
         "Answer accuracy after the reply",
@@ -115,6 +119,7 @@ METRICS = {
         "The answer that the model gives after the user's reply is right for the reading that the user meant.",
         "higher",
         _after_reply,
+        examples={"strategy": "clarify", "used": "clarify"},
     ),
     "served": Metric(
         "Served after at most one reply",

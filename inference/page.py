@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import failures
 import gallery
 import metrics
 import plots
@@ -66,6 +67,8 @@ def render(
         curves=trainings,
         calibration_plots=plots.calibration(content["calibration"]),
         cards=[gallery.card(example, why, models, root) for example, why in shown],
+        failure_modes=failures.MODES,
+        failure_cards=_failure_cards(content["failures"][best], examples, models, best, root),
         judges_differ=tables.judges_differ(content),
         audit=content.get("judge_audit"),
         audit_confusions=_audit_confusions(content.get("judge_audit")),
@@ -141,6 +144,17 @@ def _audit_confusions(audit: dict | None) -> list[tuple[str, list[str], dict]]:
 def _audit_flips(audit: dict | None) -> list[str]:
     """The criteria that any effect of an audit is measured on, in the order of the file."""
     return list(dict.fromkeys(name for row in (audit or {}).get("effects", {}).values() for name in row["flips"]))
+
+
+def _failure_cards(found: dict, examples: list[Example], models: list, best: str, root: Path) -> dict[str, list[dict]]:
+    """Mode -> cards of the examples that show it, with what `best` said."""
+    by_id = {example.id: example for example in examples}
+    only = [model for model in models if model.name == best]
+    return {
+        mode: [gallery.card(by_id[i], "", only, root) for i in found[mode]["examples"]]
+        for mode in failures.MODES
+        if found[mode]["examples"]
+    }
 
 
 def _policies(content: dict, examples: list[Example], floors: list[results.Judged]) -> list[dict]:

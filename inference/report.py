@@ -6,26 +6,27 @@ r"""Say how well each model knows when to ask: predictions and verdicts -> metri
 Every folder in --inference_dir that holds predictions.jsonl and verdicts.jsonl is one model, named after the folder:
 base, sft and grpo come first, others follow in alphabetical order. Models may have answered different examples: each
 is measured on its own, and two are compared on those that both answered. report.html is one file that opens anywhere.
---judge_audit shows how far the judge can be trusted; --labels corrects the metrics for its errors.
+`report.py compare RUN RUN ...` puts runs side by side. --judge_audit shows how far the judge can be trusted; --labels
+corrects the metrics for its errors.
 """
 
 import hashlib
 import json
+import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import audit_file
 import curves
-from pydantic import BaseModel, FiniteFloat, ValidationError
 
 from clarifyvlm import jsonl
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.records import Example, Prediction, Verdict
-from clarifyvlm.run_record import RunRecord
+from clarifyvlm.run_record import RunRecord, hash_input
 
 FIRST = ("base", "sft", "grpo")
 FLOOR_EXAMPLES = 2000  # that the constant policies are measured on; of more, these many drawn by a hash of their ids
-SHOWN = 10  # disagreements and passed canaries of an audit
 
 
 @dataclass
@@ -57,6 +58,11 @@ class ReportArguments:
 
 
 def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["compare"]:
+        import side_by_side
+
+        return side_by_side.main(argv[1:])
     (args,) = parse_args([ReportArguments], argv, description=__doc__, section="report")
     if args.resamples < 100:
         raise UserError(f"--resamples {args.resamples}: must be at least 100; intervals need the tails.")
@@ -68,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError(
             f"--baseline {args.baseline}: no model of that name in {args.inference_dir}. There are: {names}."
         )
-    audit = read_audit(args.judge_audit) if args.judge_audit else None
+    audit = audit_file.read(args.judge_audit) if args.judge_audit else None
     labels = _read_labels(args.labels) if args.labels else None
     extra = [path for path in (args.judge_audit, args.labels) if path]
     for path in extra:
@@ -117,9 +123,11 @@ def judge_command(folder: Path, data_file: str) -> str:
 def _report(args: ReportArguments, folders: list[Path], audit: dict | None, labels: list | None) -> dict:
     """Write the three files. Returns counts for run.json."""
     import calibration
+    import failures
     import page
     import policies
     import results
+    import schema
     import tables
 
     examples = jsonl.read(args.data_file, Example, unique="id")
@@ -135,11 +143,14 @@ def _report(args: ReportArguments, folders: list[Path], audit: dict | None, labe
 
     content = results.measure(examples, models, seed=args.seed, resamples=args.resamples, baseline=args.baseline)
     content["constant_policies"] = results.measure(some, floors, seed=args.seed, resamples=args.resamples)["models"]
+    content["failures"] = failures.measure(examples, models, seed=args.seed, resamples=args.resamples)
     content["calibration"] = calibration.measure(examples, models, seed=args.seed, resamples=args.resamples)
     content |= {
         "seed": args.seed,
         "resamples": args.resamples,
+        "schema_version": schema.SCHEMA_VERSION,
         "data": args.data_file,
+        "data_sha256": hash_input(args.data_file),
         "examples": len(examples),
         "pictures": len({example.image_sha256 for example in examples}),
         "judge": ", ".join(sorted({judge for model in models for judge in model.judges})),
@@ -218,100 +229,6 @@ def _load(folder: Path, known: set[str], data_file: str):
         )
     said = {row.example_id: row for row in predictions}
     return results.Judged(folder.name, said, {row.example_id: row for row in verdicts if row.example_id in said})
-
-
-# --- the judge's audit: what the report shows of judge_audit.json --------------------------------------------------
-
-
-class Estimate(BaseModel):
-    value: FiniteFloat | None
-    low: FiniteFloat | None
-    high: FiniteFloat | None
-    n: int
-
-
-class Agreement(BaseModel):
-    n: int
-    accuracy: Estimate | None = None
-    kappa: Estimate | None = None
-    ac2: Estimate | None = None
-    confusion: dict[str, dict[str, int]] = {}
-
-
-class Fault(BaseModel):
-    n: int
-    all_right: FiniteFloat
-
-
-class Canary(BaseModel):
-    example_id: str
-    text: str
-
-
-class Canaries(BaseModel):
-    tried: int
-    failures: int = 0
-    passed: list[Canary]
-
-
-class Effect(BaseModel):
-    what: str = ""
-    n: int
-    failures: int = 0
-    flips: dict[str, Estimate] = {}
-    reward_shift: Estimate | None = None
-
-
-class Differs(BaseModel):
-    label: str | FiniteFloat | None
-    judge: str | FiniteFloat | None
-
-
-class Disagreement(BaseModel):
-    example_id: str
-    question: str
-    fault: str
-    text: str
-    differs: dict[str, Differs]
-
-
-class Audit(BaseModel):
-    judge: str
-    criteria: dict[str, Agreement]
-    data: str | None = None
-    labels: str | None = None
-    responses: int | None = None
-    judge_failures: dict[str, int] = {}
-    faults: dict[str, Fault] = {}
-    canaries: Canaries | None = None
-    effects: dict[str, Effect] = {}
-    warnings: list[str] = []
-    disagreements: list[Disagreement] = []
-
-
-def read_audit(path: str | Path) -> dict:
-    """The parts of a judge_audit.json that the report shows; what an older file lacks is empty or None.
-
-    Of disagreements and passed canaries the first SHOWN, with "disagreements_n" and "passed_n" for how many there are.
-    UserError for a file that is no audit.
-    """
-    try:
-        audit = Audit.model_validate_json(Path(path).read_bytes())
-    except OSError as error:
-        made_by = "`python inference/audit_judge.py` makes it."
-        raise UserError(f"--judge_audit {path}: {error.strerror or error}. {made_by}") from None
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        raise UserError(
-            f"--judge_audit {path}: this is no judge_audit.json of inference/audit_judge.py "
-            f"({where + ': ' if where else ''}{problem['msg']})."
-        ) from None
-    content = audit.model_dump() | {"disagreements_n": len(audit.disagreements)}
-    content["disagreements"] = content["disagreements"][:SHOWN]
-    if audit.canaries:
-        content["canaries"] |= {"passed_n": len(audit.canaries.passed), "passed": content["canaries"]["passed"][:SHOWN]}
-    return content
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def markdown(content: dict) -> str:
         "reward is at most 1.",
         *_partial(content),
         *filter(None, [judges_differ(content)]),
-        _table(
+        table(
             ["", *models],
             [
                 [metrics.label(key), *(interval(row[key], metrics.is_share(key)) for row in models.values())]
@@ -50,7 +50,7 @@ def markdown(content: dict) -> str:
         ),
         *(_corrected(content) if "labels" in content else []),
         "## Strategy accuracy by right strategy",
-        _table(
+        table(
             ["right strategy", *models],
             [
                 [strategy, *(interval(row["strategy_accuracy"][strategy]) for row in models.values())]
@@ -63,7 +63,7 @@ def markdown(content: dict) -> str:
         parts += [
             "## Differences",
             "First minus second, paired; in points, the reward as it is.",
-            _table(
+            table(
                 ["models", "metric", "difference", "p"],
                 [
                     [
@@ -79,7 +79,7 @@ def markdown(content: dict) -> str:
     parts += ["## Constant policies", "What a model earns that says the same whatever it sees."]
     columns = (metrics.MACRO, "overconfident", "over_asked", "reward")
     parts.append(
-        _table(
+        table(
             ["policy", *(metrics.label(key) for key in columns)],
             [
                 [name.replace("_", " "), *(number(row[key]["value"], metrics.is_share(key)) for key in columns)]
@@ -184,7 +184,7 @@ def _corrected(content: dict) -> list[str]:
         keys = next(iter(rows.values()))
         parts += [
             "By the judge, then corrected with people's labels (their number) by prediction-powered inference.",
-            _table(
+            table(
                 ["", *rows],
                 [[label(key), *(f"{_from_to(row[key])} ({row[key]['n']:,})" for row in rows.values())] for key in keys],
             ),
@@ -207,9 +207,9 @@ def _judge_audit(audit: dict) -> list[str]:
         if row["n"]
     ]
     if rows:
-        parts.append(_table(["criterion", "n", "accuracy", "kappa", "AC2"], rows))
+        parts.append(table(["criterion", "n", "accuracy", "kappa", "AC2"], rows))
     if audit["effects"]:
-        parts.append(_table(["effect", "n", "used strategy changed", "reward shift"], _effects(audit["effects"])))
+        parts.append(table(["effect", "n", "used strategy changed", "reward shift"], _effects(audit["effects"])))
     return parts
 
 
@@ -238,7 +238,7 @@ def _line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def table(head: list[str], rows: list[list[str]]) -> str:
     """A Markdown table whose columns also line up in a terminal."""
     cells = [[_line(text).replace("|", "\\|") for text in row] for row in [head, *rows]]
     widths = [max(len(row[k]) for row in cells) for k in range(len(head))]

@@ -55,7 +55,7 @@ def check(words):
         script = arguments[0]
         assert (ROOT / script).is_file(), f"no {script}, in: {said}"
         rest = arguments[1:]
-        subcommand = rest[:1] if script == "main.py" and rest and not rest[0].startswith("-") else []
+        subcommand = [word for word in rest[:1] if word.isalpha()]
         known = help_of(script, *subcommand)
         flags = [word.split("=")[0] for word in rest if re.match(r"--[A-Za-z]", word)]
         unknown = sorted(set(flags) - known - {"--help"})

@@ -73,12 +73,17 @@ def test_filters(open_page):
     found.never = set({{model: 'base', used: 'clarify'}});
     found.answered = set({{strategy: 'clarify', model: 'base', used: 'answer'}});
     found.words = set({{words: 'PLEASE say where'}});
+    found.guesses = set({{model: 'base', failure: 'confident_guess'}});
+    found.overAsks = set({{model: 'sft', failure: 'over_ask'}});
+    found.anyones = set({{failure: 'confident_guess'}});
+    form.reset(); form.elements.differ.checked = true; {TELL} found.differ = [shown(), ''];
     found.hostile = set({{words: '<script>alert(1)'}});
     found.groups = document.querySelectorAll('#gallery .group:not([hidden])').length;
     return found"""
     found = open_page(script)
     assert found["all"] == [10, "10 of 10"] and found["clarify"] == [5, "5 of 10"]
     assert found["asked"][0] == 10 and found["never"][0] == 0 and found["answered"][0] == 5
+    assert found["guesses"][0] == found["overAsks"][0] == found["anyones"][0] == 5 and found["differ"][0] == 10
     assert 0 < found["words"][0] < 10 and found["hostile"][0] == 10 and found["groups"] == 2
 
 
@@ -94,6 +99,22 @@ def test_a_cell_of_a_confusion_table_opens_its_examples(open_page):
     return found"""
     found = open_page(script)
     assert len(found) >= 8 and all(count == shown and where == "#gallery" for count, shown, where in found)
+
+
+def test_every_number_opens_its_examples(open_page):
+    """A number whose link shows nothing, or sets a filter that is not there."""
+    script = f"""{SHOWN} const form = document.querySelector('.filters'); const empty = []; let links = 0;
+    for (const link of document.querySelectorAll('.block a.examples, .failures a.examples')) {{
+        link.click(); links++;
+        await new Promise(done => setTimeout(done, 2));
+        if (!shown() || location.hash !== '#gallery') empty.push(link.outerHTML);
+        for (const [name, value] of Object.entries(link.dataset)) {{
+            if (form.elements[name].value !== value) empty.push(name);
+        }}
+    }}
+    return [links, empty]"""
+    links, empty = open_page(script)
+    assert links >= 30 and not empty
 
 
 def test_keyboard(open_page):

@@ -1,15 +1,18 @@
-// Filters of the gallery, and the links of the confusion tables into it. Text of models is only ever compared.
+// Filters of the gallery, and the links of numbers into it. Text of models is only ever compared.
 const form = document.querySelector(".filters")
 if (form) {
-  const cards = [...document.querySelectorAll(".card")].map(node => ({
-    node, used: JSON.parse(node.dataset.used), words: node.textContent.toLowerCase(),
+  const cards = [...document.querySelectorAll("#gallery .card")].map(node => ({
+    node, did: JSON.parse(node.dataset.did), words: node.textContent.toLowerCase(),
   }))
   const fits = (card, want) =>
     (!want.strategy || card.node.dataset.strategy === want.strategy) &&
     (!want.type || card.node.dataset.type === want.type) &&
     (!want.words || card.words.includes(want.words.toLowerCase())) &&
-    (want.model ? want.model in card.used && (!want.used || card.used[want.model] === want.used)
-                : !want.used || Object.values(card.used).includes(want.used))
+    (!want.differ || "differ" in card.node.dataset) &&
+    Object.entries(card.did).some(([model, did]) =>
+      (!want.model || model === want.model) &&
+      (!want.used || did.used === want.used) &&
+      (!want.failure || want.failure.split(" ").some(mode => did.failures.includes(mode))))
   const filter = () => {
     const want = Object.fromEntries(new FormData(form))
     let shown = 0
@@ -25,10 +28,13 @@ if (form) {
   form.addEventListener("input", filter)
   form.addEventListener("reset", () => setTimeout(filter))
   form.addEventListener("submit", event => event.preventDefault())
-  for (const link of document.querySelectorAll(".confusion a[data-model]")) {
+  for (const link of document.querySelectorAll("a.examples")) {
     link.addEventListener("click", () => {
       form.reset()
-      for (const name of ["model", "strategy", "used"]) form.elements[name].value = link.dataset[name]
+      for (const [name, value] of Object.entries(link.dataset)) {
+        if (name === "differ") form.elements.differ.checked = true
+        else form.elements[name].value = value
+      }
       filter()
     })
   }
