@@ -34,7 +34,7 @@ def agreement(name: str, responses, verdicts: list[Verdict], *, seed: int, resam
     that, and the judge must not be credited with it.
     """
     import numpy as np
-    from intervals import Clusters, with_interval
+    from intervals import Clusters, weights
 
     pairs = [
         (_category(r.labels[name]), _category(said(v, name)), r.example.image)
@@ -49,18 +49,23 @@ def agreement(name: str, responses, verdicts: list[Verdict], *, seed: int, resam
     cells = np.zeros((len(pairs), k * k))
     for i, (label, found, _) in enumerate(pairs):
         cells[i, names.index(label) * k + names.index(found)] = 1.0
-    rng = np.random.default_rng(seed)
-    weights = rng.multinomial(clusters.count, np.full(clusters.count, 1 / clusters.count), size=resamples)
-    draws = (weights @ clusters.sums(cells)).reshape(-1, k, k)
+    draws = (weights(clusters.count, seed, resamples).astype(float) @ clusters.sums(cells)).reshape(-1, k, k)
     whole = cells.sum(axis=0).reshape(1, k, k)
     measures = {
-        measure: with_interval(float(of(whole)[0]), of(draws), len(pairs), trials=clusters.count, is_share=True)
+        measure: _estimate(measure, float(of(whole)[0]), of(draws), len(pairs), clusters.count)
         for measure, of in (("accuracy", _accuracy), ("kappa", _kappa), ("ac2", _ac2))
     }
     confusion = {
         a: {b: int(whole[0, i, j]) for j, b in enumerate(names) if whole[0, i, j]} for i, a in enumerate(names)
     }
     return {"n": len(pairs), **measures, "confusion": {a: row for a, row in confusion.items() if row}}
+
+
+def _estimate(measure: str, value: float, draws: "np.ndarray", n: int, pictures: int) -> dict:
+    """Kappa and AC2 are no shares: they may be negative. At 1 all their draws agree, which is no certainty."""
+    from intervals import with_interval
+
+    return with_interval(value, draws, n, trials=pictures, is_share=measure == "accuracy" or value == 1)
 
 
 def unreliable(name: str, found: dict) -> str | None:

@@ -83,7 +83,7 @@ def measure(examples: Sequence[Example], models: "Sequence[Judged]", *, seed: in
         judged |= ~np.isnan(table["resolved"])
     tables[None] = _policies(examples, judged)
     draws = _draw(tables, clusters, seed, resamples)
-    ranked = _ranked_draws(tables, clusters, seed, min(resamples, RANKED_DRAWS))
+    ranked = _ranked_draws(tables, clusters, seed, resamples)
     return {
         "models": {m.name: _one(tables[m.name], draws[m.name], ranked.get(m.name), clusters) for m in models},
         "policies": {
@@ -221,21 +221,20 @@ def _risks(counts: np.ndarray, hits: np.ndarray) -> dict[str, np.ndarray]:
     return {"aurc": aurc, "excess_aurc": np.maximum(0.0, aurc - best), "risk": np.clip(risk, 0.0, 1.0)}
 
 
-def _ranked_draws(tables: dict, clusters: intervals.Clusters, seed: int, draws: int) -> dict:
+def _ranked_draws(tables: dict, clusters: intervals.Clusters, seed: int, resamples: int) -> dict:
     """{model: (kept (E,), Ranked, value {name: (1, ..)}, draws {name: (D, ..)})} of the models with confidences.
 
-    The pictures drawn are the first of those that intervals.bootstrap draws with the same seed."""
-    found = {}
+    The pictures drawn are the first RANKED_DRAWS of those that intervals.bootstrap draws with the same seed."""
+    found, draws = {}, min(resamples, RANKED_DRAWS)
     for name, table in tables.items():
         kept = np.flatnonzero(~np.isnan(table["confidence"])) if name is not None else np.empty(0, int)
         if kept.size:
             ranked = Ranked(table["confidence"][kept], table["right"][kept])
             found[name] = (kept, ranked, ranked.statistics(np.ones((1, kept.size), np.int64)), [])
-    rng = np.random.default_rng(seed)
+    drawn = intervals.weights(clusters.count, seed, resamples) if found else np.empty((0, 0), np.uint8)
     step = max(1, intervals.CHUNK // max(1, len(clusters.index)))
     for first in range(0, draws if found else 0, step):
-        share = np.full(clusters.count, 1 / clusters.count)
-        weights = rng.multinomial(clusters.count, share, size=min(step, draws - first))
+        weights = drawn[first : min(first + step, draws)].astype(np.int64)
         for kept, ranked, _, parts in found.values():
             chosen = weights[:, clusters.index[kept]]
             chosen = chosen[chosen.any(axis=1)]  # a draw may have none of a model's responses

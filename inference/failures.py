@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 SHOWN = 3  # examples per model and mode
 SEVERAL = ("infer", "enumerate", "clarify")  # right strategies of questions with several readings that differ
 CLAIMS = ("answer", "infer", "enumerate")  # strategies that answer
+# The usual hedges by their forms (Hyland, Hedging in Scientific Research Articles, 1998): adverbs, modal verbs, verbs
+# of judgement and of appearance. "It looks red" and "a star appears there" are plain statements about a picture.
 HEDGES = re.compile(
     r"\b(maybe|perhaps|possibly|probably|presumably|apparently|seemingly|likely|might|may be|could be|kind of|"
-    r"sort of|i (think|guess|believe|suppose|assume)|(seems?|appears?|looks?) (to|like|as)|"
-    r"(not|un)[ -]?(sure|certain|clear))\b",
+    r"sort of|i (think|guess|believe|suppose|assume)|i(['\u2019]d| would) (say|think|guess)|my (best )?guess|"
+    r"as far as i|seems?|(appears?|looks?) (to|like|as)|(not|un)[ -]?(sure|certain|clear))\b",
     re.IGNORECASE,
 )
 
@@ -69,10 +71,13 @@ def _nothing(example: Example, verdict: Verdict, prediction: Prediction) -> bool
     return verdict.used_strategy in ("none", None)
 
 
-def _stopped_by(rule: str) -> Say:
-    return lambda example, verdict, prediction: (
-        _nothing(example, verdict, prediction) and gate(example, prediction.turns[0].text) == rule
-    )
+def _empty(example: Example, verdict: Verdict, prediction: Prediction) -> bool:
+    """What the gate calls empty; the gate itself, which takes a while, is asked once, by `_repeated`."""
+    return _nothing(example, verdict, prediction) and not any(map(str.isalnum, prediction.text))
+
+
+def _repeated(example: Example, verdict: Verdict, prediction: Prediction) -> bool:
+    return _nothing(example, verdict, prediction) and gate(example, prediction.text) == "repeated"
 
 
 def _wrong_content(example: Example, verdict: Verdict, prediction: Prediction) -> bool:
@@ -80,7 +85,7 @@ def _wrong_content(example: Example, verdict: Verdict, prediction: Prediction) -
 
 
 def _hedged(example: Example, verdict: Verdict, prediction: Prediction) -> bool:
-    return bool(HEDGES.search(prediction.turns[0].text))
+    return bool(HEDGES.search(prediction.text))
 
 
 def _answered_rightly(example: Example, verdict: Verdict, prediction: Prediction) -> bool:
@@ -101,9 +106,9 @@ def _incomplete(example: Example, verdict: Verdict, prediction: Prediction) -> b
 
 
 MODES = {
-    "empty": Mode("Empty", "all", "No word at all.", "unusable", _every, _stopped_by("empty")),
+    "empty": Mode("Empty", "all", "No word at all.", "unusable", _every, _empty),
     "repeated": Mode(
-        "Repeats itself", "all", "Mostly one phrase, again and again.", "unusable", _every, _stopped_by("repeated")
+        "Repeats itself", "all", "Mostly one phrase, again and again.", "unusable", _every, _repeated
     ),
     "malformed": Mode(
         "Malformed", "all", "Words that follow no strategy: garbled, off topic, only an opener.", "unusable", _every,
@@ -175,12 +180,12 @@ MODES = {
         _followed("clarify"), _partly,
     ),
     "wrong_fact": Mode(
-        "Right strategy, wrong fact", "rightly answers, picks, corrects or abstains",
+        "Right strategy, wrong fact", "rightly answers, picks, lists, corrects or abstains",
         "The answer is wrong, or a claim contradicts the picture.", "content",
-        _followed("answer", "infer", "correct", "abstain"), _wrong_content,
+        _followed("answer", "infer", "enumerate", "correct", "abstain"), _wrong_content,
     ),
     "hedged": Mode(
-        "Right but hedged", "answers rightly", "The answer is right and sure, and wrapped in maybe, perhaps, I think.",
+        "Right but hedged", "answers rightly", "The answer is right, and wrapped in maybe, perhaps, I think.",
         None, _answered_rightly, _hedged,
     ),
     "ignores_reply": Mode(

@@ -5,6 +5,7 @@ drawn with replacement, each with all of its questions (cluster bootstrap: Davis
 their Application, 1997, section 3.8). Every model sees the same draws, which is what makes differences paired.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -49,22 +50,30 @@ def bootstrap(columns: "np.ndarray", clusters: Clusters, *, seed: int, resamples
     present = ~np.isnan(columns)
     totals = clusters.sums(np.where(present, columns, 0.0))
     counts = clusters.sums(present.astype(float))
-    rng = np.random.default_rng(seed)
-    share = np.full(clusters.count, 1 / clusters.count)
-    draws, step = [], max(1, CHUNK // clusters.count)
+    drawn, step = weights(clusters.count, seed, resamples), max(1, CHUNK // clusters.count)
+    means = []
     for first in range(0, resamples, step):
-        weights = rng.multinomial(clusters.count, share, size=min(step, resamples - first)).astype(float)
+        chosen = drawn[first : first + step].astype(float)
         with np.errstate(invalid="ignore"):
-            draws.append(weights @ totals / (weights @ counts))
-    return np.concatenate(draws)
+            means.append(chosen @ totals / (chosen @ counts))
+    return np.concatenate(means)
+
+
+@functools.lru_cache(maxsize=4)  # every section of a report draws the same
+def weights(count: int, seed: int, resamples: int) -> "np.ndarray":
+    """(resamples, count) how often each of `count` pictures is drawn; uint8, for no picture is drawn 256 times."""
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    drawn = np.empty((resamples, count), np.uint8)
+    for row in drawn:
+        row[:] = np.bincount(rng.integers(count, size=count), minlength=count)
+    drawn.flags.writeable = False
+    return drawn
 
 
 def estimate(column: "np.ndarray", draws: "np.ndarray", clusters: Clusters, *, is_share: bool) -> dict:
-    """{"value", "low", "high", "n"} of one column (E,) and its draws (B,); None where nothing was measured.
-
-    Where every value is 0 or every one is 1, all draws agree and the percentiles would claim certainty: the interval
-    is then Wilson's for as many trials as there are pictures.
-    """
+    """{"value", "low", "high", "n"} of one column (E,) and its draws (B,); None where nothing was measured."""
     import numpy as np
 
     n = int(np.sum(~np.isnan(column)))
@@ -74,14 +83,35 @@ def estimate(column: "np.ndarray", draws: "np.ndarray", clusters: Clusters, *, i
 
 
 def with_interval(value: float, draws: "np.ndarray", n: int, *, trials: int, is_share: bool) -> dict:
-    """{"value", "low", "high", "n"}: percentiles of the draws (B,), or Wilson's interval at 0 and 1."""
+    """{"value", "low", "high", "n"} of `n` examples on `trials` pictures.
+
+    A share's interval is Wilson's with Student's t, for as many independent questions as would give the variance of
+    the draws (B,) (the design effect: Kish 1965; Dean & Pagano 2015); where the draws all agree, one per picture. It
+    covers what it promises near 0 and 1 too, where percentiles of the draws do not. Else: percentiles.
+    """
     import numpy as np
 
-    low, high = np.nanpercentile(draws, [2.5, 97.5])
-    if is_share and value in (0.0, 1.0):
-        width = Z**2 / (trials + Z**2)
-        low, high = (0.0, width) if value == 0.0 else (1.0 - width, 1.0)
+    if is_share:
+        variance = float(np.nanvar(draws))
+        effective = value * (1 - value) / variance if variance > 1e-12 and 0 < value < 1 else trials
+        low, high = wilson(value, effective, t_value(trials))
+    else:
+        low, high = np.nanpercentile(draws, [2.5, 97.5])
     return {"value": _round(value), "low": _round(low), "high": _round(high), "n": n}
+
+
+def wilson(share: float, trials: float, z: float = Z) -> tuple[float, float]:
+    """Wilson's interval (1927) for a share of `trials`, which need not be whole."""
+    middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    half = z / (1 + z**2 / trials) * (share * (1 - share) / trials + z**2 / (4 * trials**2)) ** 0.5
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def t_value(pictures: int) -> float:
+    """Student's t in place of Z for intervals over so few pictures."""
+    from scipy import special
+
+    return float(special.stdtrit(max(1, pictures - 1), 0.975))
 
 
 def difference(value: float, draws: "np.ndarray") -> dict:

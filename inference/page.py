@@ -9,6 +9,7 @@ import metrics
 import plots
 import policies
 import results
+import strata
 import tables
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -65,6 +66,9 @@ def render(
         policies=_policies(content, examples, floors),
         best=best,
         curves=trainings,
+        published=strata.PUBLISHED,
+        cuts=strata.CUTS,
+        shown_kinds=sorted({strata.CUTS["kind"](example) for example, _ in shown}),
         calibration_plots=plots.calibration(content["calibration"]),
         cards=[gallery.card(example, why, models, root) for example, why in shown],
         failure_modes=failures.MODES,

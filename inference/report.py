@@ -35,6 +35,9 @@ class ReportArguments:
     data_file: str = field(metadata={"help": "examples.jsonl that the models answered"})
     inference_dir: str = field(metadata={"help": "folder of folders, one per model, with predictions and verdicts"})
     output_dir: str = field(metadata={"help": "folder for metrics.json, report.md and report.html"})
+    variants_dir: str | None = field(
+        default=None, metadata={"help": "folder of inference/variants.py: the models on changed pictures and questions"}
+    )
     judge_audit: str | None = field(
         default=None, metadata={"help": "judge_audit.json of inference/audit_judge.py, to show in the report"}
     )
@@ -80,17 +83,19 @@ def main(argv: list[str] | None = None) -> int:
     for path in extra:
         if Path(args.output_dir).resolve() in Path(path).resolve().parents:
             raise UserError(f"{path} lies in --output_dir, which every report empties. Move it, and give its new path.")
+    variants = variant_folders(Path(args.variants_dir), args.data_file) if args.variants_dir else {}
+    judged = [*folders, *(folder for found in variants.values() for folder in found)]
     inputs = [
         *curves.paths(args.training_dirs),
         args.data_file,
-        *(folder / name for folder in folders for name in ("predictions.jsonl", "verdicts.jsonl")),
+        *(folder / name for folder in judged for name in ("predictions.jsonl", "verdicts.jsonl")),
         *extra,
     ]
     with RunRecord.start(args.output_dir, "report", asdict(args), inputs, overwrite=args.overwrite) as run:
         if run.complete:
             print(f"{args.output_dir}: complete already")
             return 0
-        run.finish(**_report(args, folders, audit, labels))
+        run.finish(**_report(args, folders, variants, audit, labels))
     print(f"{args.output_dir}: metrics.json, report.md, report.html")
     return 0
 
@@ -113,6 +118,17 @@ def model_folders(inference_dir: Path, data_file: str) -> list[Path]:
     return folders
 
 
+def variant_folders(variants_dir: Path, data_file: str) -> dict[str, list[Path]]:
+    """Variant -> its folders with predictions, one per model. UserError where there are none, or verdicts lack."""
+    names = sorted(p.name for p in variants_dir.glob("*") if any(p.glob("*/predictions.jsonl")))
+    if not names:
+        raise UserError(
+            f"{variants_dir}/ has no <variant>/<model>/predictions.jsonl. This makes them:\n  python "
+            f"inference/variants.py --model_name_or_path MODEL --data_file {data_file} --output_dir {variants_dir}"
+        )
+    return {name: model_folders(variants_dir / name, data_file) for name in names}
+
+
 def judge_command(folder: Path, data_file: str) -> str:
     return (
         f"python inference/judge.py --data_file {data_file} --predictions {folder / 'predictions.jsonl'} "
@@ -120,14 +136,20 @@ def judge_command(folder: Path, data_file: str) -> str:
     )
 
 
-def _report(args: ReportArguments, folders: list[Path], audit: dict | None, labels: list | None) -> dict:
+def _report(
+    args: ReportArguments, folders: list[Path], variants: dict, audit: dict | None, labels: list | None
+) -> dict:
     """Write the three files. Returns counts for run.json."""
+    import bias
     import calibration
+    import comparison
     import failures
     import page
     import policies
     import results
+    import robustness
     import schema
+    import strata
     import tables
 
     examples = jsonl.read(args.data_file, Example, unique="id")
@@ -143,7 +165,15 @@ def _report(args: ReportArguments, folders: list[Path], audit: dict | None, labe
 
     content = results.measure(examples, models, seed=args.seed, resamples=args.resamples, baseline=args.baseline)
     content["constant_policies"] = results.measure(some, floors, seed=args.seed, resamples=args.resamples)["models"]
+    content["differences"] = comparison.correct(content["differences"])
+    pairs = list(dict.fromkeys((row["a"], row["b"]) for row in content["differences"]))
+    content["mcnemar"] = comparison.exact_tests(examples, models, pairs)
+    content["seeds"] = comparison.seeds(content["models"])
+    content["strata"] = strata.measure(examples, models, seed=args.seed, resamples=args.resamples)
     content["failures"] = failures.measure(examples, models, seed=args.seed, resamples=args.resamples)
+    changed = {name: [_load(folder, known, args.data_file) for folder in found] for name, found in variants.items()}
+    content["bias"] = bias.measure(examples, models, seed=args.seed, resamples=args.resamples)
+    content["robustness"] = robustness.measure(examples, models, changed, seed=args.seed, resamples=args.resamples)
     content["calibration"] = calibration.measure(examples, models, seed=args.seed, resamples=args.resamples)
     content |= {
         "seed": args.seed,

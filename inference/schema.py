@@ -86,6 +86,7 @@ class Difference(Closed):
     low: FiniteFloat
     high: FiniteFloat
     p: FiniteFloat = Field(description="two-sided, from the draws")
+    p_holm: FiniteFloat = Field(description="corrected, for this metric, for the number of pairs (Holm)")
     n: int
 
 
@@ -134,6 +135,131 @@ class Failure(Estimate):
     examples: list[str] = Field(description="ids of a few, drawn by a hash")
 
 
+class ExactTest(Closed):
+    """McNemar's exact test of strategy accuracy; questions count as independent."""
+
+    a: str
+    b: str
+    n: int = Field(description="questions that both were judged on")
+    only_a: int = Field(description="questions that only a gets right")
+    only_b: int
+    p: FiniteFloat
+    p_holm: FiniteFloat
+
+
+class Pooled(Closed):
+    """The mean over seeds of one model, and the standard deviation between them."""
+
+    value: FiniteFloat
+    low: FiniteFloat
+    high: FiniteFloat
+    sd: FiniteFloat
+    n: int = Field(description="seeds")
+
+
+class Seeds(Closed):
+    """Models whose names differ only in a seed at the end, as grpo-seed0 and grpo-seed1."""
+
+    models: list[str]
+    metrics: dict[str, Pooled | None]
+
+
+class Strata(Closed):
+    """Strategy accuracy cut finer, and other benchmarks' tables; definitions in strata.py."""
+
+    level: dict[str, Estimate] = Field(description="by ambiguity level, 0..3 or none")
+    readings: dict[str, Estimate] = Field(description="by number of readings")
+    split: dict[str, Estimate]
+    kind: dict[str, Estimate] = Field(description="by what is asked")
+    aqua: dict[str, Estimate] = Field(description="L0..L3, all, grounded: AQuA's table")
+    asking: dict[str, Estimate] = Field(description="precision, recall, f1 of asking: ClearVQA's")
+    dual: Estimate = Field(description="MM-UPD: answerable and unanswerable version both right")
+    consistency: Estimate = Field(description="groups of like questions of which every one is right")
+
+
+class Preference(Closed):
+    """Do guesses pick the object with an attribute more often than chance? Definitions in bias.py."""
+
+    attribute: str
+    n: int = Field(description="guesses on which the attribute tells the candidates apart")
+    observed: FiniteFloat
+    expected: FiniteFloat
+    difference: Estimate
+    p: FiniteFloat
+    p_holm: FiniteFloat = Field(description="adjusted for all attributes of all models")
+
+
+class Length(Closed):
+    """Words of the first response: Spearman's correlation with the reward, and means."""
+
+    rho: Estimate
+    words_right: Estimate
+    words_wrong: Estimate
+
+
+class Guesses(Closed):
+    """Of one model: which reading it guesses, and whether longer responses score higher."""
+
+    guesses: int
+    attributes: list[Preference]
+    length: Length
+
+
+class Bias(Closed):
+    models: dict[str, Guesses]
+    tests: int = Field(description="p-values that p_holm is adjusted for")
+    min_guesses: int
+    significant: FiniteFloat
+
+
+class PairedDifference(Closed):
+    """The variant's minus the other run's, on the examples that both were judged on."""
+
+    value: FiniteFloat | None
+    low: FiniteFloat | None
+    high: FiniteFloat | None
+    p: FiniteFloat | None
+    n: int
+
+
+class Accuracies(Closed):
+    original: Estimate
+    variant: Estimate
+    difference: PairedDifference
+
+
+class Constant(Closed):
+    """The best constant policy: always the most frequent strategy."""
+
+    strategy: str | None
+    macro: FiniteFloat | None
+    micro: FiniteFloat | None
+
+
+class VariantRun(Closed):
+    """One model on a variant; definitions in robustness.py."""
+
+    against: str = Field(description="original, or the variant that this one is compared with")
+    n: int
+    accuracy: dict[str, Accuracies] = Field(description="macro and micro strategy accuracy")
+    flips: dict[str, Estimate] = Field(description="strategy_right and used_strategy: share that is another")
+    answer: PairedDifference = Field(description="of answer accuracy")
+    constant: Constant | None = Field(default=None, description="of blank_image and blank_question")
+
+
+class Variant(Closed):
+    what: str | None
+    models: dict[str, VariantRun]
+
+
+class Robustness(Closed):
+    """What should not matter, and what is left without the picture or the question."""
+
+    models: list[str]
+    variants: dict[str, Variant]
+    leakage: dict[str, Variant]
+
+
 class Metrics(Closed):
     """metrics.json."""
 
@@ -149,7 +275,12 @@ class Metrics(Closed):
     models: dict[str, Model]
     constant_policies: dict[str, Model] = Field(description="what says the same whatever it sees")
     differences: list[Difference]
+    mcnemar: list[ExactTest]
+    seeds: dict[str, Seeds]
+    strata: dict[str, Strata]
     failures: dict[str, dict[str, Failure]] = Field(description="model -> any, or a mode -> how often")
+    bias: Bias
+    robustness: Robustness | dict[str, None] = Field(description="with --variants_dir, else empty")
     calibration: Calibrations
     judge_audit: dict | None = Field(default=None, description="with --judge_audit: parts of judge_audit.json")
     labels: dict | None = Field(default=None, description="with --labels: which were used, and how annotators agree")

@@ -64,13 +64,13 @@ def markdown(content: dict) -> str:
             "## Differences",
             "First minus second, paired; in points, the reward as it is.",
             table(
-                ["models", "metric", "difference", "p"],
+                ["models", "metric", "difference", "p (Holm)"],
                 [
                     [
                         f"{d['a']} {MINUS} {d['b']}",
                         metrics.label(d["metric"]),
                         interval(d, metrics.is_share(d["metric"]), signed=True),
-                        p_value(d["p"]),
+                        p_value(d["p_holm"]),
                     ]
                     for d in shown
                 ],

@@ -10,6 +10,7 @@ import numpy as np
 import policies
 import pytest
 import results
+from closed_forms import share_interval
 from conftest import star_example
 
 from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
@@ -141,9 +142,28 @@ def test_nothing_wrong_in_ten_is_not_certainty():
     """[100, 100] % from ten right answers: percentiles of draws that are all the same."""
     column, clusters = np.ones(10), intervals.Clusters([str(i) for i in range(10)])
     row = intervals.estimate(column, np.ones(100), clusters, is_share=True)
-    assert row["high"] == 1.0 and row["low"] == pytest.approx(10 / (10 + 1.959964**2), abs=1e-5)  # Wilson
+    assert (row["low"], row["high"]) == pytest.approx(share_interval(1.0, 10, 10), abs=1e-6)
     row = intervals.estimate(1 - column, np.zeros(100), clusters, is_share=True)
-    assert row["low"] == 0.0 and row["high"] == pytest.approx(1.959964**2 / (10 + 1.959964**2), abs=1e-5)
+    assert (row["low"], row["high"]) == pytest.approx(share_interval(0.0, 10, 10), abs=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.2, 0.5, 0.97])
+@pytest.mark.parametrize("trials", [12.5, 80, 1000])
+def test_wilsons_interval_is_the_inverted_test(share, trials):
+    """An interval of another test, or bounds outside 0..1."""
+    found = intervals.wilson(share, trials, intervals.t_value(40))
+    assert found == pytest.approx(share_interval(share, trials, 40), abs=1e-9)
+
+
+def test_a_share_counts_as_many_questions_as_its_spread_is_worth():
+    """Ten questions on each of 30 pictures taken for 300 independent ones."""
+    values = np.repeat(np.random.default_rng(1).integers(0, 2, 30), 10).astype(float)
+    clusters = intervals.Clusters([f"p{i // 10}" for i in range(300)])
+    draws = intervals.bootstrap(values[:, None], clusters, seed=0, resamples=2000)[:, 0]
+    row = intervals.estimate(values, draws, clusters, is_share=True)
+    effective = values.mean() * (1 - values.mean()) / draws.var()
+    assert (row["low"], row["high"]) == pytest.approx(share_interval(values.mean(), effective, 30), abs=1e-6)
+    assert 25 < effective < 35
 
 
 def test_pictures_named_like_numbers_stay_apart():

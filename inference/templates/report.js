@@ -5,8 +5,7 @@ if (form) {
     node, did: JSON.parse(node.dataset.did), words: node.textContent.toLowerCase(),
   }))
   const fits = (card, want) =>
-    (!want.strategy || card.node.dataset.strategy === want.strategy) &&
-    (!want.type || card.node.dataset.type === want.type) &&
+    ["strategy", "type", "kind", "readings"].every(name => !want[name] || card.node.dataset[name] === want[name]) &&
     (!want.words || card.words.includes(want.words.toLowerCase())) &&
     (!want.differ || "differ" in card.node.dataset) &&
     Object.entries(card.did).some(([model, did]) =>
