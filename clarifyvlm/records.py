@@ -6,7 +6,7 @@ Unknown fields are kept on reading (a user may add their own); missing or wrong 
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 Strategy = Literal["answer", "infer", "enumerate", "clarify", "correct", "abstain"]
 AmbiguityType = Literal["none", "referential", "attribute", "vague", "spatial", "lexical", "premise", "unanswerable"]
@@ -97,12 +97,12 @@ class Example(Record):
 
 
 class Prediction(Record):
-    """A model's words on one example. Another tool's `{"example_id", "text"}` or `{"example_id", "turns"}` is enough.
+    """A model's words on one example. Another tool's `{"id", "text"}` or `{"id", "turns"}` is enough.
 
     `turns` starts with the model's first response: assistant, then user and assistant in turn.
     """
 
-    example_id: str
+    example_id: str = Field(validation_alias=AliasChoices("example_id", "id"))
     text: str | None = None  # the first response; filled from turns where it is missing
     turns: list[Turn] = []
     model: str = "unknown"
@@ -112,6 +112,7 @@ class Prediction(Record):
     logprob: float | None = None  # sum over the first response's tokens
     confidence: float | None = None  # exp(mean log-probability) of the first response, 0..1
     reading: int | None = None  # the reading that the simulated user had in mind
+    user_kind: str | None = None  # of clarifyvlm.user.KINDS; None where nobody replied
     seed: int | None = None
     seconds: float | None = None
 
@@ -152,7 +153,8 @@ class Verdict(Record):
     judge: str
     used_strategy: Strategy | Literal["none"] | None = None  # "none": empty, garbage, off-topic
     criteria: dict[str, float | None] = {}
-    answer_right_after_reply: float | None = None  # when the dialogue had a second response
+    answer_right_after_reply: float | None = None  # of the dialogue's last response, for the reading in mind
+    used_after_reply: Strategy | Literal["none"] | None = None  # what that response does
     evidence: dict[str, str] = {}
     raw: str | None = None
     failure: str | None = None  # named: "timeout", "unparsable", ...; then criteria is empty

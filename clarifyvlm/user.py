@@ -3,16 +3,30 @@
 The user says what was asked for and no more: the place when asked where, the size when asked "the large or the small
 one?", and never the answer to their own question. A question that cannot tell the readings apart gets a reply that does
 not either, so that a poor question pays poorly. `dataset_generation` writes its dialogues with this function, too.
+Other kinds of users (KINDS) say less, or nothing that helps: what a model does then is no matter of knowing the answer.
 """
 
 import random
+import re
 
 from clarifyvlm.judges.scene_asks import fits_reading
 from clarifyvlm.judges.scene_facts import Case
 from clarifyvlm.judges.scene_finding import Finding
 from clarifyvlm.judges.scene_phrases import Ask
-from clarifyvlm.places import SIDES, at
+from clarifyvlm.places import PLACES, SIDES, at
 from clarifyvlm.records import Example, Object
+from clarifyvlm.scenes import COLORS, NAMES, PATTERNS, SIZES
+
+KINDS = {
+    "helpful": "says what was asked for, and no more",
+    "terse": "says the same in as few words as will do",
+    "unsure": "does not know",
+    "wrong": "describes something that is none of the readings",
+    "off_topic": "talks of something else",
+}
+UNSURE = ("I don't know.", "I am not sure.", "No idea, sorry.", "I can't say.", "Hard to say.")
+OFF_TOPIC = ("Nice picture, isn't it?", "What is the weather like?", "Thank you.", "I like music.", "Never mind that.")
+VALUES = {"cells": PLACES, "color": tuple(COLORS), "size": tuple(SIZES), "pattern": PATTERNS, "name": NAMES}
 
 PROPERTIES = {
     "color": "color",
@@ -25,12 +39,54 @@ PROPERTIES = {
 WORD_ORDER = ("size", "pattern", "color")  # "the large striped red one"
 
 
-def reply(example: Example, text: str, reading: int) -> str | None:
-    """What a user who means `example.ambiguity.readings[reading]` says to `text`; None where it asks nothing ("it
-    depends on which star: ..." with the answers behind it lists, and asks nothing).
+def reply(example: Example, text: str, reading: int, kind: str = "helpful", turn: int = 1) -> str | None:
+    """What a user of a kind (KINDS) who means `example.ambiguity.readings[reading]` says to `text`; None where it asks
+    nothing ("it depends on which star: ..." with the answers behind it lists, and asks nothing).
 
-    The wording is drawn by the example's id and the reading, so the same dialogue is the same on every machine.
+    The wording is drawn by the example's id and the reading, so the same dialogue is the same on every machine. `turn`
+    counts the replies: asked again, who does not help says so in other words.
     """
+    helpful = _helpful(example, text, reading)
+    if helpful is None or kind == "helpful":
+        return helpful
+    if kind == "terse":
+        return _short(helpful)
+    rng = random.Random(f"{kind}:{example.id}:{reading}")
+    if kind == "wrong":
+        said = _wrong(Case(example), text, rng)
+        if len(said) >= turn:
+            return said[turn - 1]
+    lines = OFF_TOPIC if kind == "off_topic" else UNSURE
+    return rng.sample(lines, len(lines))[(turn - 1) % len(lines)]
+
+
+def _short(said: str) -> str:
+    """ "I mean the one at the top left." -> "Top left." """
+    words = re.sub(r"^(I mean |Its |The one |the one )+", "", said)
+    words = re.sub(r"^((at|in|on) )?the ", "", words.removesuffix(" one.").removesuffix("."), flags=re.IGNORECASE)
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+def _wrong(case: Case, text: str, rng: random.Random) -> list[str]:
+    """Replies of the kind that `text` asks for, none of which fits a reading; [] where every value fits one."""
+    if case.by_attribute:
+        return ["Its weight.", "Its price."]
+    asks = Finding(case, text).response.asks
+    wanted = {d for ask in asks for d in ask.dimensions} | {
+        a for ask in asks for d in ask.alternatives for a in d.given()
+    }
+    known = VALUES if case.example.facts.source == "scenes" else {"cells": PLACES}
+    for attribute in [a for a in known if a in wanted] or ["cells"]:
+        taken = {o.place if attribute == "cells" else case.word(o, attribute) for o in case.targets}
+        free = [value for value in known[attribute] if value not in taken]
+        if attribute not in case.asked and free:
+            form = {"cells": "I mean the one {}.", "name": "I mean the {}."}.get(attribute, "The {} one.")
+            drawn = rng.sample(free, min(2, len(free)))
+            return [form.format(at(value) if attribute == "cells" else value) for value in drawn]
+    return []
+
+
+def _helpful(example: Example, text: str, reading: int) -> str | None:
     case = Case(example)
     finding = Finding(case, text)
     asks = [ask for ask in finding.response.asks if finding.used == "clarify" or not ask.wonders]

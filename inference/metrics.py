@@ -57,7 +57,8 @@ def _complete(example: Example, verdict: Verdict, text: str) -> float | None:
     return verdict.criteria["complete"] if listed else None
 
 
-def _served_at_once(example: Example, verdict: Verdict, text: str) -> float:
+def served_at_once(example: Example, verdict: Verdict, text: str = "") -> float:
+    """1 if the first response alone leaves the user with what is right."""
     criteria = verdict.criteria
     if example.strategy in ("correct", "abstain"):
         return float(criteria["strategy_right"] or 0.0)
@@ -66,7 +67,7 @@ def _served_at_once(example: Example, verdict: Verdict, text: str) -> float:
 
 
 def _served(example: Example, verdict: Verdict, text: str) -> float:
-    return max(_served_at_once(example, verdict, text), verdict.answer_right_after_reply or 0.0)
+    return max(served_at_once(example, verdict, text), verdict.answer_right_after_reply or 0.0)
 
 
 # The key of the one metric that is not a mean over examples: the mean over STRATEGIES of `strategy_accuracy`.
@@ -135,7 +136,7 @@ METRICS = {
         "all examples",
         "The same, by the first response alone.",
         "higher",
-        _served_at_once,
+        served_at_once,
     ),
     "question_value": Metric(
         "Value of the question",

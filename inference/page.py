@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 
 from clarifyvlm.records import Example
 from clarifyvlm.strategies import AMBIGUITY_TYPES, STRATEGIES
+from clarifyvlm.user import KINDS
 
 TEMPLATES = Path(__file__).parent / "templates"
 OPEN_PAIRS = 3  # differences between more pairs of models than this are folded away
@@ -68,6 +69,7 @@ def render(
         curves=trainings,
         published=strata.PUBLISHED,
         cuts=strata.CUTS,
+        user_kinds=KINDS,
         shown_kinds=sorted({strata.CUTS["kind"](example) for example, _ in shown}),
         calibration_plots=plots.calibration(content["calibration"]),
         cards=[gallery.card(example, why, models, root) for example, why in shown],

@@ -4,9 +4,9 @@
         --data_file runs/tiny/data/test.jsonl --output_file runs/tiny/inference/grpo/predictions.jsonl
 
 Predictions come in the order of the data file, one line each, with the log-probability of the words. With --turns 2
-the simulated user replies when the model asks, and the model answers. A run that was stopped continues where it
-stopped, and its file is byte for byte that of an undisturbed run: examples are generated in chunks that depend on the
-data alone, and a chunk that was cut is generated again. Timing is in predictions.run.json.
+the simulated user replies when the model asks, and the model answers; with --turns 3 it may ask once more. A run that
+was stopped continues where it stopped, and its file is byte for byte that of an undisturbed run: examples are generated
+in chunks that depend on the data alone, and a chunk that was cut is generated again. Timing is in predictions.run.json.
 """
 
 import hashlib
@@ -34,7 +34,10 @@ class PredictArguments:
     output_file: str = field(metadata={"help": "predictions.jsonl to write, or to continue"})
     num_examples: int | None = field(default=None, metadata={"help": "only the first N examples"})
     # how the model speaks
-    turns: int = field(default=1, metadata={"help": "2: the simulated user replies when the model asks"})
+    turns: int = field(default=1, metadata={"help": "2, 3: the simulated user replies when the model asks, and again"})
+    user_kind: Literal["helpful", "terse", "unsure", "wrong", "off_topic"] = field(
+        default="helpful", metadata={"help": "how the user replies: clarifyvlm/user.py"}
+    )
     max_new_tokens: int = field(default=128, metadata={"help": "longest response, in tokens"})
     temperature: float = field(default=0.0, metadata={"help": "0: always the likeliest token"})
     top_p: float = field(default=1.0, metadata={"help": "with a temperature: sample from this share of probability"})
@@ -89,8 +92,10 @@ def _check(args: PredictArguments) -> None:
         value = getattr(args, name)
         if value is not None and value < least:
             raise UserError(f"--{name} {value}: must be at least {least}.")
-    if args.turns > 2:
-        raise UserError(f"--turns {args.turns}: the simulated user replies once; give 1 or 2.")
+    if args.turns > 3:
+        raise UserError(f"--turns {args.turns}: the simulated user replies twice at most; give 1, 2 or 3.")
+    if args.turns == 1 and args.user_kind != "helpful":
+        raise UserError(f"--user_kind {args.user_kind}: needs --turns 2 or 3, so that there is a reply.")
     if args.temperature < 0 or not 0 < args.top_p <= 1:
         raise UserError("--temperature must be 0 or more, --top_p above 0 and at most 1.")
     if Path(args.output_file).suffix != ".jsonl":
@@ -159,32 +164,36 @@ def _predict_chunk(args: PredictArguments, generator, chunk: list[Example], star
                 seed=args.seed,
             )
         )
-    if args.turns == 2:
-        _reply(args, generator, chunk, predictions, start)
+    talking = list(zip(chunk, predictions, strict=True))
+    for turn in range(2, args.turns + 1):
+        talking = _reply(args, generator, talking, start, turn)
     return predictions
 
 
-def _reply(args: PredictArguments, generator, chunk: list[Example], predictions: list[Prediction], start: int) -> None:
-    """Play the second turn where the model asked: the user has one reading in mind, drawn per example."""
+def _reply(args: PredictArguments, generator, talking: list, start: int, turn: int) -> list:
+    """Play the model's `turn`-th response where the one before asked: the user has one reading in mind, drawn per
+    example. Takes and returns (example, prediction) of the dialogues that go on."""
     from clarifyvlm import user
 
     asked = []
-    for example, prediction in zip(chunk, predictions, strict=True):
+    for example, prediction in talking:
         if not example.ambiguity.readings:
             continue  # a false premise: nothing that the user could have meant
         reading = random.Random(f"{args.seed}:{example.id}").randrange(len(example.ambiguity.readings))
-        reply = user.reply(example, prediction.text, reading)
+        said = prediction.turns[-1]
+        reply = user.reply(example, said.text, reading, args.user_kind, turn - 1)
         if reply is not None:
             prediction.turns.append(Turn(role="user", text=reply))
-            prediction.messages += [chat.text_turn(turn.role, turn.text) for turn in prediction.turns]
-            prediction.reading = reading
+            prediction.messages += [chat.text_turn(t.role, t.text) for t in prediction.turns[-2:]]
+            prediction.reading, prediction.user_kind = reading, args.user_kind
             asked.append((example, prediction))
     conversations = [prediction.messages for _, prediction in asked]
-    responses = _say(args, generator, [example for example, _ in asked], conversations, f"{start}:2")
+    responses = _say(args, generator, [example for example, _ in asked], conversations, f"{start}:{turn}")
     for (_, prediction), said in zip(asked, responses, strict=True):
         prediction.turns.append(Turn(role="assistant", text=said.text))
         prediction.completion_tokens.append(said.tokens)
         prediction.finish_reasons.append(said.finish_reason)
+    return asked
 
 
 def _say(

@@ -143,6 +143,7 @@ def _report(
     import bias
     import calibration
     import comparison
+    import dialogue
     import failures
     import page
     import policies
@@ -174,6 +175,7 @@ def _report(
     changed = {name: [_load(folder, known, args.data_file) for folder in found] for name, found in variants.items()}
     content["bias"] = bias.measure(examples, models, seed=args.seed, resamples=args.resamples)
     content["robustness"] = robustness.measure(examples, models, changed, seed=args.seed, resamples=args.resamples)
+    content["dialogue"] = dialogue.measure(examples, models, changed, seed=args.seed, resamples=args.resamples)
     content["calibration"] = calibration.measure(examples, models, seed=args.seed, resamples=args.resamples)
     content |= {
         "seed": args.seed,

@@ -260,6 +260,30 @@ class Robustness(Closed):
     leakage: dict[str, Variant]
 
 
+class DialogueRow(Closed):
+    """Of one model: right answers by the number of replies, and their cost; definitions in dialogue.py."""
+
+    accuracy: dict[str, Estimate] = Field(description="direct, one_reply, two_replies: where asking is right")
+    served: dict[str, Estimate] = Field(description="the same over all questions")
+    questions: Estimate = Field(description="clarifying questions per dialogue")
+    tokens_per_served: Estimate
+
+
+class UserRow(Closed):
+    """What the last responses do after one kind of user's replies."""
+
+    dialogues: int
+    then: dict[str, Estimate]
+    right: Estimate | None = Field(default=None, description="of users who say which reading they mean")
+    confident_guess: Estimate | None = Field(default=None, description="of users who do not")
+
+
+class Dialogues(Closed):
+    models: dict[str, DialogueRow]
+    by_chance: float | None = Field(description="share of right answers that guessing a reading gives")
+    users: dict[str, dict[str, UserRow]] = Field(description="kind of user -> model")
+
+
 class Metrics(Closed):
     """metrics.json."""
 
@@ -281,6 +305,7 @@ class Metrics(Closed):
     failures: dict[str, dict[str, Failure]] = Field(description="model -> any, or a mode -> how often")
     bias: Bias
     robustness: Robustness | dict[str, None] = Field(description="with --variants_dir, else empty")
+    dialogue: Dialogues
     calibration: Calibrations
     judge_audit: dict | None = Field(default=None, description="with --judge_audit: parts of judge_audit.json")
     labels: dict | None = Field(default=None, description="with --labels: which were used, and how annotators agree")

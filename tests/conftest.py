@@ -142,18 +142,21 @@ def teach(folder: Path, conversations: list[tuple[list[dict], str]], *, steps: i
 
 @pytest.fixture(scope="session")
 def asking_model_dir(tmp_path_factory) -> Path:
-    """A tiny VLM that asks "Which star do you mean?" at "What color is the star?", answers "It is red." to all else."""
-    from clarifyvlm import chat
+    """A tiny VLM that asks "Which star do you mean?" at "What color is the star?", and again where the user does not
+    know; to all else it answers "It is red."."""
+    from clarifyvlm import chat, user
     from clarifyvlm.records import Turn
 
     folder = build_tiny_model(tmp_path_factory.mktemp("asking_model"))
     ask, question = "Which star do you mean?", "What color is the star?"
     taught = [(chat.user_turn(question), ask)]
     taught += [(chat.user_turn(question + " Tell me." * n), "It is red.") for n in (1, 2)]
-    for place in ("top left", "top right", "bottom left", "bottom right"):
-        for reply in (f"The one at the {place}.", f"I mean the star at the {place}."):
-            turns = [Turn(role="assistant", text=ask), Turn(role="user", text=reply)]
-            taught.append(([*chat.user_turn(question), *(chat.text_turn(t.role, t.text) for t in turns)], "It is red."))
+    places = ("top left", "top right", "bottom left", "bottom right")
+    replies = {f"The one at the {place}.": "It is red." for place in places}
+    replies |= {f"I mean the star at the {place}.": "It is red." for place in places} | dict.fromkeys(user.UNSURE, ask)
+    for reply, then in replies.items():
+        turns = [Turn(role="assistant", text=ask), Turn(role="user", text=reply)]
+        taught.append(([*chat.user_turn(question), *(chat.text_turn(t.role, t.text) for t in turns)], then))
     loss = teach(folder, taught)
     assert loss < 0.05, f"the fixture's model did not learn its lines (loss {loss:.3f})"
     return folder

@@ -51,7 +51,7 @@ def test_verdicts_in_the_order_of_the_predictions(files, tmp_path):
 
 def test_turns_of_another_tool(files, tmp_path):
     """A prediction of turns alone, without text or model, refused."""
-    row = {"example_id": "answer-color", "turns": [{"role": "assistant", "text": "It is red."}]}
+    row = {"id": "answer-color", "turns": [{"role": "assistant", "text": "It is red."}]}
     jsonl.write_atomic(files[1], [row])
     assert judge.main(argv(files, tmp_path / "verdicts.jsonl")) == 0
     assert jsonl.read(tmp_path / "verdicts.jsonl", Verdict)[0].criteria["strategy_right"] == 1

@@ -14,7 +14,7 @@ import predict
 import pytest
 from conftest import write_examples
 
-from clarifyvlm import chat, images, jsonl, models
+from clarifyvlm import chat, images, jsonl, models, user
 from clarifyvlm.errors import UserError
 from clarifyvlm.records import Example, Prediction
 
@@ -68,6 +68,22 @@ def test_one_turn_by_default(run, asking_model_dir):
     output = run(asking_model_dir)
     assert all(len(row.turns) == 1 for row in jsonl.read(output, Prediction))
     assert record(output)["counts"]["asked"] == 0
+
+
+def test_another_user_replies_twice(run, test_file, asking_model_dir):
+    """A second reply that is lost or goes to another dialogue; a user of another kind than the one asked for."""
+    rows = jsonl.read(run(asking_model_dir, "--turns", "2", "--user_kind", "unsure"), Prediction)
+    assert {r.turns[1].text for r in rows if r.turns[1:]} <= set(user.UNSURE)
+    assert {r.user_kind for r in rows} == {"unsure", None}
+    output = run(asking_model_dir, "--turns", "3", "--user_kind", "unsure", out="three")
+    longer = jsonl.read(output, Prediction)
+    assert any(row.turns[3:] for row in longer) and not all(row.turns[3:] for row in longer)
+    for example, first, row in zip(jsonl.read(test_file, Example), rows, longer, strict=True):
+        assert (row.turns[:3], row.reading) == (first.turns, first.reading)
+        if row.turns[3:]:
+            assert [t.role for t in row.turns] == ["assistant", "user"] * 2 + ["assistant"]
+            assert row.turns[3].text in user.UNSURE and row.turns[3] != row.turns[1]
+            assert row.messages == chat.messages(example, row.turns[:4]) and len(row.completion_tokens) == 3
 
 
 def test_log_probabilities_are_the_models_own(asking_model_dir, tmp_path):
@@ -241,7 +257,8 @@ def test_bad_input_fails_before_a_model_loads(run, test_file, tmp_path, tiny_mod
     (tmp_path / "empty").mkdir()
     refused("is empty", model=tmp_path / "empty", out="new")
     refused("generate.py", data=test_file.with_name("test_ood.jsonl"), out="new")
-    refused("--turns 3", "--turns", "3", out="new")
+    refused("--turns 4", "--turns", "4", out="new")
+    refused("needs --turns 2", "--user_kind", "terse", out="new")
     refused("--batch_size 0", "--batch_size", "0", out="new")
     refused("unknown flag --modl", "--modl", "x", out="new")
     test_file.write_text("\n".join([*lines[:3], lines[3][:70]]) + "\n")

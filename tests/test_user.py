@@ -90,3 +90,36 @@ def test_photographs(scenes):
 def test_reading_out_of_range(scenes):
     """An index error in the middle of inference."""
     assert user.reply(scenes["premise"], "Which star do you mean?", 0) is None
+
+
+def test_terse_users_say_the_same_in_fewer_words(scenes):
+    """A terse reply that says something else, or as much."""
+    for text in ("Which star do you mean?", "Which one, and where is it?"):
+        for i, said in enumerate(replies(scenes["ask-color"], text)):
+            terse = user.reply(scenes["ask-color"], text, i, "terse")
+            assert len(terse.split()) < len(said.split()) and terse.strip(".").lower() in said
+    assert user.reply(scenes["ask-color"], "What color is it?", 0, "terse") == "That is what I am asking."
+
+
+@pytest.mark.parametrize("text", ["Which star do you mean?", "Where is it?", "The large one or the small one?"])
+def test_wrong_users_describe_none_of_the_readings(scenes, text):
+    """A "wrong" reply that is right for one of the readings after all, or the same one twice."""
+    example = scenes["ask-color"]
+    told = " ".join(replies(example, text))
+    for reading in range(4):
+        first, second = (user.reply(example, text, reading, "wrong", turn) for turn in (1, 2))
+        assert first != second
+        for said in (first, second):
+            value = said.strip(".").split("one ")[-1].removeprefix("at the ").removeprefix("in the ")
+            assert value not in told
+
+
+@pytest.mark.parametrize("kind", ["unsure", "off_topic"])
+def test_users_who_do_not_help_tell_nothing(scenes, kind):
+    """A word of the reading in a reply that should not tell it; the same words again to a second question."""
+    example = scenes["ask-color"]
+    places = {o.place for o in example.facts.objects}
+    for reading in range(4):
+        said = [user.reply(example, "Which star do you mean?", reading, kind, turn) for turn in (1, 2)]
+        assert said[0] != said[1] and not any(place in reply for place in places for reply in said)
+    assert user.reply(example, "It is red.", 0, kind) is None

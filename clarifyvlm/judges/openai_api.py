@@ -113,13 +113,13 @@ class OpenAIJudge:
             nothing = rubric.NOTHING | {"strategy_evidence": f"gate: {rule}"}
             return self._scored(example, prediction, Reply(nothing))
         reply = await self._findings(asked, example, prediction.text)
-        replied = None
+        replied = did = None
         if reply.found is not None and (after := _after_reply(example, prediction)):
-            replied, second = await self._after_reply(asked, *after)
+            replied, did, second = await self._after_reply(asked, *after)
             reply = Reply(reply.found, second.failure, f"{reply.raw}\n{second.raw or ''}")
         if reply.failure is not None:
             return self._failed(prediction, reply)
-        return self._scored(example, prediction, reply, replied)
+        return self._scored(example, prediction, reply, replied, did)
 
     def _failed(self, prediction: Prediction, reply: Reply) -> Verdict:
         return Verdict(
@@ -130,7 +130,9 @@ class OpenAIJudge:
             raw=reply.raw,
         )
 
-    def _scored(self, example, prediction, reply: Reply, replied: float | None = None) -> Verdict:
+    def _scored(
+        self, example, prediction, reply: Reply, replied: float | None = None, did: str | None = None
+    ) -> Verdict:
         criteria, evidence = rubric.criteria(example, reply.found)
         return Verdict(
             example_id=prediction.example_id,
@@ -139,16 +141,19 @@ class OpenAIJudge:
             used_strategy=reply.found["used_strategy"],
             criteria=criteria,
             answer_right_after_reply=replied,
+            used_after_reply=did,
             evidence=evidence,
             raw=reply.raw,
         )
 
-    async def _after_reply(self, asked: dict, example: Example, text: str) -> tuple[float | None, Reply]:
-        """Whether the answer after the user's reply is right: the reading is known by then."""
+    async def _after_reply(self, asked: dict, example: Example, text: str) -> tuple[float | None, str | None, Reply]:
+        """Whether the answer after the user's reply is right (the reading is known by then), and what it does."""
         if rule := gate(example, text):
-            return 0.0, Reply(raw=f"gate: {rule}")
+            return 0.0, "none", Reply(raw=f"gate: {rule}")
         reply = await self._findings(asked, example, text)
-        return None if reply.failure else rubric.criteria(example, reply.found)[0]["answer_right"], reply
+        if reply.failure:
+            return None, None, reply
+        return rubric.criteria(example, reply.found)[0]["answer_right"], reply.found["used_strategy"], reply
 
     async def _findings(self, asked: dict, example: Example, text: str) -> Reply:
         """The findings of all calls about one response; where one failed, its failure."""
@@ -202,9 +207,14 @@ def _png(side: int) -> bytes:
 
 
 def _after_reply(example: Example, prediction: Prediction) -> tuple[Example, str] | None:
-    """The example as it stands after the user's reply (one reading is left), and the second response."""
+    """The example as it stands after the user's reply (one reading is left), and the last response."""
     turns, readings = prediction.turns, example.ambiguity.readings
-    if len(turns) < 3 or prediction.reading is None or not 0 <= prediction.reading < len(readings):
+    if (
+        len(turns) < 3
+        or turns[-1].role != "assistant"
+        or prediction.reading is None
+        or not 0 <= prediction.reading < len(readings)
+    ):
         return None
     reading = readings[prediction.reading]
     if reading.answer is None:
@@ -213,4 +223,4 @@ def _after_reply(example: Example, prediction: Prediction) -> tuple[Example, str
     question = f"{example.question} ({reading.expression})"
     return example.model_copy(
         update={"ambiguity": left, "strategy": "answer", "question": question, "dialogue": None}
-    ), turns[2].text
+    ), turns[-1].text

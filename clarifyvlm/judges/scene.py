@@ -86,9 +86,11 @@ class SceneJudge:
         case = self._case(example)
         finding = Finding(case, prediction.text)
         criteria, evidence = finding.criteria()
-        replied = None
-        if len(prediction.turns) >= 3 and prediction.turns[2].role == "assistant" and prediction.reading is not None:
-            replied = Finding(case, prediction.turns[2].text).answers_reading(prediction.reading)
+        replied = did = None
+        last = prediction.turns[-1]
+        if len(prediction.turns) >= 3 and last.role == "assistant" and prediction.reading is not None:
+            final = Finding(case, last.text)
+            replied, did = final.answers_reading(prediction.reading), final.used
         return Verdict(
             example_id=prediction.example_id,
             model=prediction.model,
@@ -96,5 +98,6 @@ class SceneJudge:
             used_strategy=finding.used,
             criteria=criteria,
             answer_right_after_reply=replied,
+            used_after_reply=did,
             evidence=evidence,
         )
