@@ -233,7 +233,7 @@ def render(found: dict) -> str:
         loader=FileSystemLoader(page.TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters |= {"number": tables.number, "p_value": tables.p_value}
-    return environment.from_string('{% import "robustness.html" as r %}{{ r.section(found) }}').render(found=found)
+    return environment.from_string('{% import "robustness.html" as r %}{{ r.section(found, found.models|default([])|list) }}').render(found=found)
 
 
 def test_page_shows_both_tables_and_escapes():
