@@ -1,6 +1,7 @@
 """The dataset card: README.md and contact_sheet.png in the output folder."""
 
 import json
+import re
 import textwrap
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -36,10 +37,9 @@ def write_card(output: Path, stats: dict, findings: dict | None, command: str, a
     ]
     if "test_ood" in splits and stats["counts"]["test_ood"]:
         lines += ["Every picture of test_ood shows a pair of shape and color that the other files never show or name."]
-    group_sizes = Counter(stats["groups"].values())
     lines += [
         "",
-        "Minimal pairs: " + ", ".join(f"{n:,} groups of {size}" for size, n in sorted(group_sizes.items())) + ". "
+        "Minimal pairs: " + ", ".join(f"{n:,} groups of {size}" for size, n in sorted(stats["groups"].items())) + ". "
         "In a group of four, two questions are asked of two pictures, and each question and each picture has two right "
         "strategies.",
         "",
@@ -63,6 +63,96 @@ def write_card(output: Path, stats: dict, findings: dict | None, command: str, a
         lines += [f"| {k} | {' | '.join(str(table[s, k]) for s in splits)} |" for k in keys] + [""]
     lines += _audit_lines(findings)
     write_text_atomic(output / "README.md", "\n".join(lines))
+
+
+HUB_SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
+HUB_LICENSE = re.compile(
+    r"(apache|mit|cc|cc0|cc-by|odbl|odc-by|pddl)(-(nc|nd|sa|by|[0-9.]+))*"
+)  # what the hub names so
+COLUMNS = {
+    "image": "the picture",
+    "question": "what the user says",
+    "kind": "what is asked for: color, shape, position, ...",
+    "ambiguity": "type, level (0 to 3) and every reading: its objects, an expression that means only it, its answer",
+    "strategy": f"what is right: {', '.join(STRATEGIES)}",
+    "reference": "a response that follows the strategy",
+    "dialogue": "for `clarify`: the question, the reply of a user who means `reading`, the final answer",
+    "facts": "what is in the picture: objects with attributes and boxes (x0, y0, x1, y1 in pixels)",
+    "group_id": "minimal-pair group: the same picture with another question, the same question with another picture",
+    "provenance": "source, license and source_url of the picture (null where they are not known); the rest as JSON",
+    "id, split, image_path, image_sha256, extra": "what a data folder needs to be made again; `extra` is JSON",
+}
+
+HUB_INTRO = """# {pretty_name}
+
+Questions about pictures, each with the readings that it can have in its picture, the strategy that is right (answer,
+infer, enumerate, clarify, correct or abstain) and a response that follows it.
+
+```python
+from datasets import load_dataset
+
+data = load_dataset("this folder, or its name on the hub")
+data["{split}"][0]["image"], data["{split}"][0]["question"]
+```
+"""
+
+
+def write_hub_card(output: Path, pretty_name: str, features, splits: dict[str, dict], about: str, sheet: bool) -> None:
+    """README.md with the hub's header. `splits`: what export.describe says of each; `about`: the data folder's card."""
+    from huggingface_hub import DatasetCard
+
+    licenses = sum((d["licenses"] for d in splits.values()), Counter())
+    lines = [HUB_INTRO.format(pretty_name=pretty_name, split=next(iter(splits)))]
+    lines += ["![Examples of every strategy](contact_sheet.png)", ""] * sheet
+    lines += ["| split | examples |", "|---|---|", *(f"| {s} | {d['examples']:,} |" for s, d in splits.items()), ""]
+    lines += ["| column | |", "|---|---|", *(f"| {name} | {what} |" for name, what in COLUMNS.items()), ""]
+    lines += ["| license of the picture | examples |", "|---|---|"]
+    named = sorted((" ".join((name or "not known").replace("|", "/").split()), n) for name, n in licenses.items())
+    lines += [f"| {name} | {n:,} |" for name, n in named]
+    lines += ["", *_demoted(about)]
+    header = hub_header(pretty_name, features, splits, licenses)
+    card = DatasetCard(f"---\n{header.to_yaml()}\n---\n\n" + "\n".join(lines).rstrip() + "\n")
+    write_text_atomic(output / "README.md", str(card))
+
+
+def hub_header(pretty_name: str, features, splits: dict[str, dict], licenses: Counter):
+    """The card's header, as huggingface_hub.DatasetCardData."""
+    from datasets import DatasetInfo
+    from datasets.info import DatasetInfosDict
+    from datasets.splits import SplitDict, SplitInfo
+    from huggingface_hub import DatasetCardData
+
+    total = sum(d["examples"] for d in splits.values())
+    named = {name if name is None or HUB_LICENSE.fullmatch(name) else "other" for name in licenses}
+    header = DatasetCardData(
+        pretty_name=pretty_name,
+        license="unknown" if named == {None} else named.pop() if len(named) == 1 else "other",
+        language=["en"],
+        task_categories=["visual-question-answering"],
+        size_categories=[next((name for limit, name in HUB_SIZES if total < limit), "n>10M")],
+        tags=["ambiguity", "clarifying-questions"],
+        configs=[
+            {"config_name": "default", "data_files": [{"split": s, "path": f"data/{s}-*"} for s in splits]},
+        ],
+    )
+    sizes = SplitDict()
+    for split, d in splits.items():
+        sizes.add(SplitInfo(split, num_bytes=d["bytes"], num_examples=d["examples"]))
+    info = DatasetInfo(
+        features=features,
+        splits=sizes,
+        download_size=sum(d["file_bytes"] for d in splits.values()),
+        dataset_size=sum(d["bytes"] for d in splits.values()),
+    )
+    DatasetInfosDict({"default": info}).to_dataset_card_data(header)
+    return header
+
+
+def _demoted(about: str) -> list[str]:
+    """The card of the data folder as a section of another page: its headings one level lower, its picture left out."""
+    lines = [line for line in about.splitlines() if not line.startswith("![")]
+    lines = [f"#{line}" if line.startswith("#") else line for line in lines]
+    return [line.replace("## Dataset card", "## How it was made") for line in lines]
 
 
 def _audit_lines(findings: dict | None) -> list[str]:

@@ -6,6 +6,7 @@ card) and run.json. The same config and seed give the same bytes, whatever the n
     python dataset_generation/generate.py --config dataset_generation/configs/tiny.yaml --output_dir runs/tiny/data
 """
 
+import hashlib
 import json
 import sys
 from dataclasses import MISSING, asdict, dataclass, field, fields
@@ -23,13 +24,18 @@ FASTER_ONLY = ("num_workers", "audit")  # these change nothing in the files of e
 @dataclass
 class Options:
     output_dir: str = field(metadata={"help": "folder to write to"})
-    source: Literal["scenes", "coco"] = field(default="scenes", metadata={"help": "where pictures and facts come from"})
+    source: Literal["scenes", "coco", "visual_genome"] = field(
+        default="scenes", metadata={"help": "where pictures and facts come from"}
+    )
     seed: int = field(default=0, metadata={"help": "another seed gives other data"})
     num_workers: int = field(default=2, metadata={"help": "processes; the files do not depend on it"})
     audit: Literal["fail", "warn", "off"] = field(
         default="fail", metadata={"help": "fail: exit code 3 when the data give the strategy away; warn: only say so"}
     )
     overwrite: bool = field(default=False, metadata={"help": "delete what an earlier run left in output_dir"})
+    shard: str | None = field(
+        default=None, metadata={"help": "2/8: make the second of eight parts only; shards.py puts them together"}
+    )
 
     # How many examples, and of what
     num_train: int = field(default=1200, metadata={"help": "examples in train.jsonl"})
@@ -68,29 +74,44 @@ class Options:
 
     # Photographs
     coco_annotations: str | None = field(default=None, metadata={"help": "instances JSON in COCO's format"})
-    image_dir: str | None = field(default=None, metadata={"help": "folder of the pictures that it names"})
+    scene_graphs: str | None = field(
+        default=None, metadata={"help": "scene graphs of Visual Genome or GQA (JSON), for source visual_genome"}
+    )
+    trust_scene_graphs: bool = field(
+        default=False, metadata={"help": "the scene graphs miss nothing: things are counted, too"}
+    )
+    image_dir: str | None = field(default=None, metadata={"help": "folder of the pictures that they name"})
     num_examples: int | None = field(
         default=None, metadata={"help": "examples in all; num_train, num_validation and num_test become proportions"}
+    )
+    min_area: float = field(
+        default=0.001, metadata={"help": "share of the picture: names with a smaller object are not asked for"}
+    )
+    supercategories: float = field(
+        default=0.0,
+        metadata={"help": "share of the coco questions about an animal, vehicle or appliance; as near as can be"},
+    )
+    salience_area_weight: float = field(default=0.7, metadata={"help": "of the area's share in an object's salience"})
+    salience_centrality_weight: float = field(default=0.3, metadata={"help": "of its nearness to the centre"})
+    salient_threshold: float = field(
+        default=0.6,
+        metadata={"help": "share of the greatest salience from which another object stands out as well"},
     )
 
 
 def main(argv: list[str] | None = None) -> int:
     (options,) = parse_args([Options], argv, description=__doc__)
 
-    from layout import parse_shares
-    from write import SOURCES, write_split
+    from write import write_part, write_split
 
     from clarifyvlm.run_record import RunRecord
 
-    source = SOURCES[options.source]
-    shares = parse_shares(options.shares)
-    kinds = parse_kinds(options.kinds)
-    settings = source.settings(options)
-    plans = source.plan(settings, options, shares, kinds)
+    number, of = parse_shard(options.shard)
+    source, shares, settings, plans = planned(options)
     with RunRecord.start(
         options.output_dir,
         "dataset_generation/generate.py",
-        asdict(options),
+        asdict(options) | ({"code": code_digest()} if options.shard else {}),
         inputs=source.inputs(options),
         overwrite=options.overwrite,
         ignore=FASTER_ONLY,
@@ -98,14 +119,64 @@ def main(argv: list[str] | None = None) -> int:
         if run.complete:
             print(f"{options.output_dir} is complete; nothing to do")
             return 0
+        if options.shard:
+            counts, written = {}, {}
+            for split, jobs in in_order(plans):
+                part = part_of(len(jobs), number, of)
+                counts[split] = write_part(options.source, settings, split, jobs, part, run.output, options.num_workers)
+                written[split] = file_digest(run.output / f"{split}.jsonl")
+            run.finish(**counts, sha256=written)
+            print(f"shard {options.shard}:", " ".join(f"{s}: {n:,}" for s, n in counts.items()), "examples")
+            return 0
         seen: set[bytes] = set()
-        for split in PLANNING_ORDER:
-            if split in plans:
-                write_split(options.source, settings, split, plans[split], run.output, seen, options.num_workers)
-        return _finish(options, source, settings, shares, run)
+        for split, jobs in in_order(plans):
+            write_split(options.source, settings, split, jobs, run.output, seen, options.num_workers)
+        return finish(options, source, settings, shares, run)
 
 
-def _finish(options: Options, source, settings, shares: dict, run) -> int:
+def planned(options: Options) -> tuple:
+    """(source, shares, settings, plans: split -> jobs) of these options."""
+    from layout import parse_shares
+    from write import SOURCES
+
+    source = SOURCES[options.source]
+    shares = parse_shares(options.shares)
+    kinds = parse_kinds(options.kinds)
+    settings = source.settings(options)
+    return source, shares, settings, source.plan(settings, options, shares, kinds)
+
+
+def in_order(plans: dict[str, list]) -> list[tuple[str, list]]:
+    return [(split, plans[split]) for split in PLANNING_ORDER if split in plans]
+
+
+def parse_shard(text: str | None) -> tuple[int, int]:
+    """ "2/8" -> (2, 8); None is the whole, (1, 1)."""
+    number, slash, of = (text or "1/1").partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise UserError(f"shard: {text!r} is not i/n with i from 1 to n, as in 2/8")
+    return int(number), int(of)
+
+
+def part_of(total: int, number: int, of: int) -> range:
+    """The indices, out of `total`, that are of shard `number` of `of`."""
+    return range(total * (number - 1) // of, total * number // of)
+
+
+def file_digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def code_digest() -> str:
+    """Of the code and the words that examples are made from: two shards with the same one go together."""
+    here = Path(__file__).resolve().parent
+    files = [*here.glob("*.py"), *here.glob("*.yaml"), *(here.parent / "clarifyvlm").glob("*.py")]
+    content = sorted(f"{f.name} {file_digest(f)}" for f in files)
+    return hashlib.sha256("\n".join(content).encode()).hexdigest()[:16]
+
+
+def finish(options: Options, source, settings, shares: dict, run) -> int:
     """Audit, card and record of what was written. 3 where the audit fails and may."""
     from audit import audit, collect
     from card import write_card

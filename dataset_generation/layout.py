@@ -11,6 +11,7 @@ the words nor the picture alone say what is right:
 import random
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from functools import cache
 
 from questions import FORMS, allows
 
@@ -27,6 +28,11 @@ class Slot:
 
     type: str
     strategy: str
+
+
+@cache  # a million examples are half a million asks, of which few thousand differ
+def _ask(kind: str, form: str, slots: tuple["Slot", ...]) -> "Ask":
+    return Ask(kind, form, slots)
 
 
 @dataclass(frozen=True)
@@ -206,7 +212,7 @@ def _give_kinds(asks: list[tuple[str, tuple[Slot, ...]]], kinds: dict[str, float
                     f"shares: no kind of question can be both {names} (form {form}); add color or shape to kinds"
                 )
             given[i] = rng.choices(possible, [kinds[k] for k in possible])[0]
-        result.append(Ask(given[i], form, slots))
+        result.append(_ask(given[i], form, slots))
     return result
 
 
@@ -223,7 +229,7 @@ def _group(pairs: list[Ask], singles: list[Ask], rng) -> list[Group]:
     while pairs:
         first = pairs.pop()
         for i, second in enumerate(reversed(pairs[-50:]), start=1):
-            turned = [second, Ask(second.kind, second.form, second.slots[::-1])]
+            turned = [second, _ask(second.kind, second.form, second.slots[::-1])]
             rng.shuffle(turned)
             fitting = [t for t in turned if _can_share_pictures(first, t)]
             if fitting:

@@ -2,21 +2,27 @@
 
 import multiprocessing
 import random
+from array import array
 from collections import deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import source_coco
 import source_scenes
+import source_visual_genome
+from pydantic import ValidationError
 from tqdm import tqdm
 
 from clarifyvlm.jsonl import dumps, read, write_text_atomic
 from clarifyvlm.records import Example
 
-SOURCES = {"scenes": source_scenes, "coco": source_coco}
+SOURCES = {"scenes": source_scenes, "coco": source_coco, "visual_genome": source_visual_genome}
 CHUNK = 16  # groups per task of a worker
 MAX_REDRAWS = 50  # per group whose picture is in another split
+
+Built = list[tuple[bytes, bytes]]  # of one job: per example the signature of its picture, and its JSON line
 
 
 def write_split(source: str, settings, split: str, jobs: list, output: Path, seen: set[bytes], num_workers: int) -> int:
@@ -25,18 +31,75 @@ def write_split(source: str, settings, split: str, jobs: list, output: Path, see
     `seen` holds the signatures of the pictures of earlier splits and gets those of this one (but for train, the
     last and largest: nothing needs them).
     """
+    kept = keep(source, split, output, seen)
+    if kept is not None:
+        return kept
+    built = _build_all(source, settings, split, jobs, range(len(jobs)), output, num_workers)
+    return assemble(source, settings, split, jobs, output, seen, built)
+
+
+def write_part(source: str, settings, split: str, jobs: list, part: range, output: Path, num_workers: int) -> int:
+    """Write what a shard holds of a split, in the order of the plan; the number of examples.
+
+    shards.py puts the parts together, and draws those pictures anew that another split shows as well.
+    """
+    kept = keep(source, split, output, set())
+    if kept is not None:
+        return kept
+    count = 0
+
+    def lines():
+        nonlocal count
+        for built in _build_all(source, settings, split, jobs, part, output, num_workers):
+            count += len(built)
+            yield from (line.decode() for _, line in built)
+
+    write_text_atomic(output / f"{split}.jsonl", lines())
+    return count
+
+
+def keep(source: str, split: str, output: Path, seen: set[bytes]) -> int | None:
+    """The number of examples of a file that is there already; None where it is not. Fills `seen` as `write_split`."""
     path = output / f"{split}.jsonl"
-    if path.exists():
-        examples = read(path, Example)
-        seen.update(SOURCES[source].signature(e) for e in examples)
-        print(f"{path}: complete, kept")
-        return len(examples)
-    order = random.Random(f"{settings.seed}:{split}:order")
+    if not path.exists():
+        for leftover in output.glob(f".{path.name}.*.tmp"):  # of a run that was killed while it wrote
+            leftover.unlink()
+        return None
+    print(f"{path}: complete, kept")
+    if split == "train":
+        with open(path, "rb") as file:
+            return sum(1 for _ in file)
+    signatures = [SOURCES[source].signature(example) for _, example in stream(path)]
+    seen.update(signatures)
+    return len(signatures)
+
+
+def stream(path: Path) -> Iterator[tuple[int, Example]]:
+    """(line number, example) of every line, one in memory at a time. UserError that lists all that are invalid."""
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                try:
+                    example = Example.model_validate_json(line)
+                except ValidationError:
+                    read(path, Example)  # says what is wrong, in which lines
+                    raise
+                yield number, example
+
+
+def assemble(
+    source: str, settings, split: str, jobs: list, output: Path, seen: set[bytes], all_built: Iterable[Built]
+) -> int:
+    """Write <split>.jsonl from what was built for each of `jobs`, in order; the number of examples.
+
+    A group with a picture that an earlier split shows is drawn anew. The lines are shuffled.
+    """
+    path = output / f"{split}.jsonl"
     own: set[bytes] = set()
-    offsets, count = [], 0
+    offsets = array("Q")
     parts = path.with_name(f".{path.name}.parts")  # in the order of the groups; shuffled into its place below
     with open(parts, "wb") as file:
-        for index, built in enumerate(_build_all(source, settings, split, jobs, output, num_workers)):
+        for index, built in enumerate(all_built):
             salt = 0
             while any(signature in seen for signature, _ in built):
                 salt += 1
@@ -44,42 +107,42 @@ def write_split(source: str, settings, split: str, jobs: list, output: Path, see
                     raise RuntimeError(f"{split}: group {index}: every picture is in another split already")
                 built = _build(source, settings, split, output, (index, jobs[index]), salt)
             for signature, line in built:
-                own.add(signature)
-                offsets.append((file.tell(), len(line)))
+                if split != "train":
+                    own.add(signature)
+                offsets.append(file.tell())
                 file.write(line)
-                count += 1
-    if split != "train":
-        seen |= own
-    order.shuffle(offsets)
+    seen |= own
+    random.Random(f"{settings.seed}:{split}:order").shuffle(offsets)
     with open(parts, "rb") as file:
-        write_text_atomic(path, (_line(file, *place) for place in offsets))
+        write_text_atomic(path, (_line(file, offset) for offset in offsets))
     parts.unlink()
-    return count
+    return len(offsets)
 
 
-def _line(file, offset: int, length: int) -> str:
+def _line(file, offset: int) -> str:
     file.seek(offset)
-    return file.read(length).decode()
+    return file.readline().decode()
 
 
-def _build(source: str, settings, split: str, output: Path, job: tuple, salt: int = 0) -> list[tuple[bytes, bytes]]:
-    """(signature of the picture, JSON line) per example of one job, (index, what the source planned)."""
+def _build(source: str, settings, split: str, output: Path, job: tuple, salt: int = 0) -> Built:
+    """What one job gives: (index, what the source planned)."""
     index, planned = job
     examples = SOURCES[source].build(settings, split, index, planned, salt, output / "images")
     return [(SOURCES[source].signature(e), (dumps(e) + "\n").encode()) for e in examples]
 
 
-def _build_chunk(source: str, settings, split: str, output: Path, jobs: list[tuple]) -> list[list[tuple[bytes, bytes]]]:
+def _build_chunk(source: str, settings, split: str, output: Path, jobs: list[tuple]) -> list[Built]:
     return [_build(source, settings, split, output, job) for job in jobs]
 
 
-def _build_all(source: str, settings, split: str, jobs: list, output: Path, num_workers: int):
-    """What `_build` gives for every job, in order. At most a few chunks per worker wait in memory."""
-    numbered = list(enumerate(jobs))
-    chunks = [numbered[i : i + CHUNK] for i in range(0, len(numbered), CHUNK)]
+def _build_all(
+    source: str, settings, split: str, jobs: list, part: range, output: Path, num_workers: int
+) -> Iterator[Built]:
+    """What `_build` gives for every job of `part`, in order. At most a few chunks per worker wait in memory."""
+    chunks = ([(i, jobs[i]) for i in part[start : start + CHUNK]] for start in range(0, len(part), CHUNK))
     work = partial(_build_chunk, source, settings, split, output)
-    with tqdm(total=len(jobs), desc=split, unit="group", mininterval=0.5) as bar:
-        if num_workers <= 1 or len(jobs) <= CHUNK:
+    with tqdm(total=len(part), desc=split, unit="group", mininterval=0.5) as bar:
+        if num_workers <= 1 or len(part) <= CHUNK:
             for chunk in chunks:
                 yield from work(chunk)
                 bar.update(len(chunk))
@@ -93,7 +156,7 @@ def _build_all(source: str, settings, split: str, jobs: list, output: Path, num_
                     built = waiting.popleft().result()
                     yield from built
                     bar.update(len(built))
-            for future in waiting:
-                built = future.result()
+            while waiting:
+                built = waiting.popleft().result()
                 yield from built
                 bar.update(len(built))

@@ -156,14 +156,14 @@ def test_crowds_are_not_asked_for(source):
     import coco_annotations
 
     facts = coco_annotations.facts_of(
-        {"width": 300, "height": 300},
+        300,
+        300,
         [
-            {"id": 1, "category_id": 1, "bbox": [10, 10, 50, 50], "iscrowd": 0},
-            {"id": 2, "category_id": 1, "bbox": [10, 10, 90, 50], "iscrowd": 1},
-            {"id": 3, "category_id": 2, "bbox": [100, 100, 90, 90]},
-            {"id": 4, "category_id": 3, "bbox": [100, 100, 2, 2]},
+            (1, "person", (10, 10, 50, 50), False),
+            (2, "person", (10, 10, 90, 50), True),
+            (3, "dog", (100, 100, 90, 90), False),
+            (4, "kite", (100, 100, 2, 2), False),
         ],
-        {1: "person", 2: "dog", 3: "kite"},
     )
     assert not facts["complete"] and facts["crowds"] == ["person"]
     found = source._questions(
@@ -172,8 +172,223 @@ def test_crowds_are_not_asked_for(source):
     assert {q.name for q in found} == {"dog"}  # the kite is too small to be seen
 
 
-def test_plurals(source):
+def facts(*rows):
+    """(class, box) -> the facts of a 300 x 300 picture."""
+    import coco_annotations
+
+    return coco_annotations.facts_of(300, 300, [(i, name, box, False) for i, (name, box) in enumerate(rows)])
+
+
+def asked(source, facts, **more):
+    import random
+
+    found = source._questions(
+        [Object(**o) for o in facts["objects"]], facts["crowds"], ["dog"], random.Random(0), **more
+    )
+    return {(q.kind, q.name) for q in found}
+
+
+def test_one_thing_with_two_boxes_is_one_thing(source):
+    """Catches a dog that is asked about as two, and two classes or two neighbours that are taken for one."""
+    found = facts(("dog", (10, 10, 100, 100)), ("dog", (11, 10, 100, 101)), ("cat", (10, 10, 100, 100)))
+    assert sorted(o["name"] for o in found["objects"]) == ["cat", "dog"]
+    found = facts(("dog", (10, 10, 100, 100)), ("dog", (30, 10, 100, 100)), ("dog", (0, 0, 0, 9)))
+    assert len(found["objects"]) == 2
+
+
+def test_what_the_border_cuts_off_is_not_hidden(source):
+    """Catches a cut-off thing that is called hidden, and a count of which a sliver at the border is a part."""
+    found = facts(("dog", (0, 50, 100, 100)), ("dog", (150, 100, 100, 100)), ("cat", (100, 0, 10, 10)))
+    assert [o["cut_off"] for o in found["objects"]] == [True, False, True]
+    assert not any(o.get("hidden") for o in found["objects"])
+    kinds = asked(source, found)
+    assert ("count", "dog") in kinds and ("position", "cat") in kinds and ("count", "cat") not in kinds
+    assert ("count", "cat") in asked(source, facts(("cat", (100, 100, 10, 10))))
+
+
+def test_small_things(source):
+    """Catches a min_area that nothing reads."""
+    found = facts(("dog", (100, 100, 20, 20)))
+    assert ("position", "dog") in asked(source, found)
+    assert ("position", "dog") not in asked(source, found, min_area=0.01)
+
+
+def test_salience_weights_and_threshold(source):
+    """Catches options that are read and not used: the place of the large dog decides, or its size."""
+    import coco_annotations
+
+    rows = [(1, "dog", (0, 0, 100, 100), False), (2, "dog", (130, 130, 40, 40), False)]
+    by_area = coco_annotations.facts_of(300, 300, rows, (1.0, 0.0))["objects"]
+    by_center = coco_annotations.facts_of(300, 300, rows, (0.0, 1.0))["objects"]
+    assert by_area[0]["salience"] > by_area[1]["salience"] and by_center[0]["salience"] < by_center[1]["salience"]
+    question = source.Question("position", "dog")
+    two = objects(("dog", "top left", 0.2, 0.1), ("dog", "top right", 0.22, 0.1))
+    assert source.classify(question, two).strategy == "enumerate" and source.classify(question, two, 0.95) is None
+    one_large = objects(("dog", "top left", 0.2, 0.1), ("dog", "top right", 0.5, 0.4))
+    assert (
+        source.classify(question, one_large).strategy == "infer" and source.classify(question, one_large, 0.3) is None
+    )
+
+
+def test_supercategories(source):
+    """Catches an "animal" that leaves out a class, and a "no" where a crowd of sheep or a teddy bear is in sight."""
+    members = {"animal": ("cat", "dog")}
+    question = source.Question("position", "animal", members=members["animal"])
+    both = objects(("dog", "top left", 0.2, 0.1), ("cat", "top right", 0.2, 0.1))
+    assert source.classify(question, both) == source.Slot("referential", "enumerate")
+    assert source.classify(question, both[:1]) == source.Slot("none", "answer")
+    animals = {("position", "animal"), ("count", "animal"), ("existence", "animal")}
+    found = facts(("dog", (100, 100, 90, 90)), ("cat", (10, 100, 50, 90)))
+    assert animals <= asked(source, found, members=members) and not animals & asked(source, found)
+    assert not animals & asked(source, found | {"crowds": ["cat"]}, members=members)
+    assert not animals & asked(source, facts(("teddy bear", (100, 100, 90, 90))), members=members)
+
+
+@pytest.mark.slow
+def test_the_audit_passes(source, tmp_path):
+    """Catches questions or pictures that are picked so that they give the strategy away."""
+    from invented_photos import instances
+
+    path = instances(tmp_path / "a", 2000)
+    flags = ["--num_train", "2000", "--num_validation", "200", "--num_test", "1300", "--audit", "fail"]
+    code, text = generate(tmp_path / "d", path, tmp_path / "a" / "images", *flags)
+    assert code == 0, text
+    assert len(list((tmp_path / "d" / "images" / "test").iterdir())) >= 300
+
+
+BROKEN = {
+    "not JSON": (lambda a: "{", "not in COCO's instances format"),
+    "captions": (lambda a: a | {"annotations": [{"id": 1, "image_id": 0, "caption": "a"}]}, "no 'bbox'"),
+    "no categories": (lambda a: {k: v for k, v in a.items() if k != "categories"}, "no 'categories'"),
+    "unknown class": (lambda a: a | {"categories": a["categories"][:1]}, "annotations have a class"),
+    "unknown picture": (lambda a: a | {"images": a["images"][:-1]}, "annotations are of a picture"),
+    "repeated pictures": (lambda a: a | {"images": a["images"] + a["images"][:3]}, "3 picture ids"),
+    "repeated annotations": (lambda a: a | {"annotations": a["annotations"] * 2}, "annotation ids"),
+    "a bbox of three": (lambda a: changed(a, [1, 2, 3]), "12 boxes are not four numbers"),
+    "a bbox of words": (lambda a: changed(a, ["1", "2", "3", "4"]), "12 boxes are not four numbers"),
+    "outside": (lambda a: changed(a, [200, 10, 99, 9]), "12 boxes reach outside"),
+}
+
+
+def changed(annotations, bbox):
+    rows = [row | {"bbox": bbox} if i < 12 else row for i, row in enumerate(annotations["annotations"])]
+    return annotations | {"annotations": rows}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_annotations_that_contradict_themselves(source, tmp_path, fault):
+    """Catches a KeyError from the depth, a silent repair, and a list of ten thousand lines."""
+    import coco_annotations
+    from invented_photos import instances
+
+    from clarifyvlm.errors import UserError
+
+    path = instances(tmp_path / "a", 4)
+    change, said = BROKEN[fault]
+    broken = change(json.loads(path.read_text()))
+    path.write_text(broken if isinstance(broken, str) else json.dumps(broken))
+    with pytest.raises(UserError, match=said) as error:
+        coco_annotations.load(str(path))
+    text = str(error.value)
+    assert str(path) in text and len(text.splitlines()) <= 13
+    if "12 boxes" in said:
+        assert "... and 2 more" in text
+
+
+def test_pictures_without_annotations(source, tmp_path):
+    """Catches a crash on them, a question about what nobody annotated, and silence about how many there are."""
+    from invented_photos import instances
+
+    path = instances(tmp_path / "a", 40)
+    annotations = json.loads(path.read_text())
+    annotations["annotations"] = [a for a in annotations["annotations"] if a["image_id"] % 2]
+    path.write_text(json.dumps(annotations))
+    flags = ["--shares", "none:answer=1", "premise:correct=1", "--num_examples", "80", "--audit", "off"]
+    code, text = generate(tmp_path / "d", path, tmp_path / "a" / "images", *flags)
+    assert code == 0 and "20 of the pictures have no annotations" in text, text
+    bare = [e for e in map(json.loads, open(tmp_path / "d" / "train.jsonl")) if not e["facts"]["objects"]]
+    assert bare and all(e["strategy"] == "correct" or e["kind"] == "existence" for e in bare)
+
+
+def test_a_share_that_cannot_be_met_names_classes_and_numbers(source, tmp_path):
+    """Catches an error that does not say what there is."""
+    from invented_photos import instances
+
+    path = instances(tmp_path / "a", 30)
+    flags = ["--shares", "referential:infer=1", "--num_examples", "999"]
+    code, text = generate(tmp_path / "d", path, tmp_path / "a" / "images", *flags)
+    assert code == 2 and "referential:infer asks for 999" in text and "They come from: " in text, text
+    code, text = generate(tmp_path / "e", path, tmp_path / "a" / "images", "--shares", "unanswerable:abstain=1")
+    assert code == 2 and "boxes cannot say that something is hidden" in text, text
+
+
+def test_a_picture_that_cannot_be_decoded_stops_the_run_before_anything_is_written(source, tmp_path):
+    """Catches a torn picture whose header is whole: it would end up in the data."""
+    from invented_photos import instances
+
+    path = instances(tmp_path / "a", 20)
+    for picture in (tmp_path / "a" / "images").iterdir():
+        picture.write_bytes(picture.read_bytes()[:-60])
+    flags = ["--shares", "none:answer=1", "--num_examples", "20"]
+    code, text = generate(tmp_path / "d", path, tmp_path / "a" / "images", *flags)
+    assert code == 2 and "pictures cannot be used" in text and "truncated" in text, text
+    assert not list((tmp_path / "d").glob("*.jsonl"))
+
+
+def test_two_files_of_one_picture(source, tmp_path):
+    """Catches one picture in two splits under two names, and a run that breaks off at it."""
+    from invented_photos import instances
+
+    path = instances(tmp_path / "a", 40)
+    images = tmp_path / "a" / "images"
+    for i in range(20):
+        (images / f"{20 + i}.png").write_bytes((images / f"{i}.png").read_bytes())
+    flags = ["--shares", "none:answer=1", "--num_examples", "90", "--audit", "off"]
+    code, text = generate(tmp_path / "d", path, images, *flags)
+    assert code == 0 and "20 of 40 pictures are copies of others" in text, text
+
+
+@pytest.mark.parametrize("orientation", [None, 3, 6])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_sizes_from_headers(source, tmp_path, orientation, suffix):
+    """Catches a header's size that is not the size of the picture as it is shown: a camera held upright."""
+    import photos
+    from PIL import Image
+
+    from clarifyvlm.images import open_image
+
+    exif = Image.Exif()
+    if orientation:
+        exif[0x0112] = orientation
+    path = tmp_path / f"a.{suffix}"
+    Image.new("RGB", (60, 40)).save(path, exif=exif)
+    assert photos.size_of(path) == open_image(path).size == ((40, 60) if orientation == 6 else (60, 40))
+
+
+def test_pictures_of_one_name_in_two_folders(source, tmp_path):
+    """Catches one picture that overwrites another."""
+    from invented_photos import instances
+
+    path = instances(tmp_path / "a", 20)
+    annotations, images = json.loads(path.read_text()), tmp_path / "a" / "images"
+    for i, row in enumerate(annotations["images"]):
+        (images / f"f{i}").mkdir()
+        (images / row["file_name"]).rename(images / f"f{i}" / "x.png")
+        row["file_name"] = f"f{i}/x.png"
+    path.write_text(json.dumps(annotations))
+    flags = ["--shares", "none:answer=1", "--num_examples", "40", "--audit", "off"]
+    code, text = generate(tmp_path / "d", path, images, *flags)
+    assert code == 0, text
+    digests = {}
+    for split in ("train", "validation", "test"):
+        for e in map(json.loads, open(tmp_path / "d" / f"{split}.jsonl")):
+            assert digests.setdefault(e["image"], e["image_sha256"]) == e["image_sha256"]
+
+
+def test_plurals():
     """Catches "persons", "knifes", "wine glasss"."""
+    from clarifyvlm.judges.lexicon import plural_of
+
     words = {
         "person": "people",
         "knife": "knives",
@@ -181,4 +396,4 @@ def test_plurals(source):
         "bus": "buses",
         "teddy bear": "teddy bears",
     }
-    assert {w: source.plural_of(w)[0] for w in words} == words
+    assert {w: plural_of(w)[0] for w in words} == words

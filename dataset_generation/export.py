@@ -1,0 +1,308 @@
+"""A data folder as parquet files with the pictures in them, which `datasets.load_dataset` reads; and back.
+
+Reads <data_dir>/{train,validation,test,test_ood}.jsonl and their pictures, writes <output_dir>/data/*.parquet,
+README.md (a dataset card with the header that the hub reads) and contact_sheet.png. With --import_dir in place of
+--data_dir, such a folder becomes a data folder again.
+
+    python dataset_generation/export.py --data_dir runs/tiny/data --output_dir runs/tiny/hub
+"""
+
+import json
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+from parquet_rows import features, to_example, to_row
+
+from clarifyvlm.config import parse_args
+from clarifyvlm.errors import UserError, run_main
+
+SPLITS = ("train", "validation", "test", "test_ood")
+ROW_GROUP_ROWS, ROW_GROUP_BYTES = 1000, 32 * 2**20  # what is held in memory
+MAX_LISTED = 10
+ARROW_BYTES = b"clarifyvlm.arrow_bytes"  # metadata of a file: its size in memory
+
+
+@dataclass
+class Options:
+    output_dir: str = field(metadata={"help": "folder to write to"})
+    data_dir: str | None = field(default=None, metadata={"help": "data folder, as generate.py writes it"})
+    import_dir: str | None = field(default=None, metadata={"help": "folder with parquet files, to be a data folder"})
+    pretty_name: str = field(default="ClarifyVLM", metadata={"help": "the data set's name on its card"})
+    max_shard_mb: int = field(default=500, metadata={"help": "megabytes of pictures and text per parquet file"})
+    overwrite: bool = field(default=False, metadata={"help": "delete what an earlier run left in output_dir"})
+
+
+def main(argv: list[str] | None = None) -> int:
+    (options,) = parse_args([Options], argv, description=__doc__)
+    if bool(options.data_dir) == bool(options.import_dir):
+        raise UserError("give --data_dir (to parquet) or --import_dir (from parquet), one of them")
+    if options.max_shard_mb < 1:
+        raise UserError(f"max_shard_mb: {options.max_shard_mb}; from 1 up")
+
+    from clarifyvlm.run_record import RunRecord
+
+    folder = Path(options.data_dir or options.import_dir)
+    inputs = _inputs(folder) if options.data_dir else sum(parquet_files(folder).values(), [])
+    stage = "dataset_generation/export.py"
+    with RunRecord.start(options.output_dir, stage, asdict(options), inputs, options.overwrite) as run:
+        if run.complete:
+            print(f"{options.output_dir} is complete; nothing to do")
+            return 0
+        if options.import_dir:
+            counts = import_rows(folder, run.output)
+        else:
+            counts = export(folder, run.output, options.pretty_name, options.max_shard_mb * 10**6)
+        run.finish(**counts)
+    print(" ".join(f"{split}: {n:,}" for split, n in counts.items()), f"examples in {options.output_dir}")
+    return 0
+
+
+def _inputs(folder: Path) -> list[Path]:
+    """The JSONL files of a data folder that is complete. UserError where it is not."""
+    found = [folder / f"{s}.jsonl" for s in SPLITS if (folder / f"{s}.jsonl").is_file()]
+    if not found:
+        raise UserError(
+            f"no {', '.join(f'{s}.jsonl' for s in SPLITS)} in {folder}. `python dataset_generation/generate.py` makes "
+            "them."
+        )
+    if not any(path.stat().st_size for path in found):
+        raise UserError(f"no examples in {folder}: {', '.join(path.name for path in found)} are empty")
+    record = folder / "run.json"
+    if record.is_file() and json.loads(record.read_text(encoding="utf-8")).get("status") != "complete":
+        raise UserError(
+            f"{folder} is not complete: its run was interrupted, or its audit failed ({record}). Run the command that "
+            "makes it again, with `--audit warn` if the audit may fail."
+        )
+    return found
+
+
+# --- to parquet ----------------------------------------------------------------------------------------------------
+
+
+def export(data_dir: Path, output: Path, pretty_name: str, shard_bytes: int) -> dict[str, int]:
+    """Write the parquet files, the card and the contact sheet; split -> examples. An empty split is left out."""
+    from card import write_hub_card
+
+    seen: set[bytes] = set()
+    for split in SPLITS:
+        if (data_dir / f"{split}.jsonl").is_file():
+            _write_split(data_dir, split, output / "data", shard_bytes, seen)
+    files = parquet_files(output)
+    sheet = data_dir / "contact_sheet.png"
+    if sheet.is_file():
+        _replace(sheet, output / sheet.name)
+    card = data_dir / "README.md"
+    about = card.read_text(encoding="utf-8") if card.is_file() else ""
+    described = {split: describe(paths) for split, paths in files.items()}
+    write_hub_card(output, pretty_name, features(), described, about, sheet.is_file())
+    return {split: d["examples"] for split, d in described.items()}
+
+
+def parquet_files(folder: Path) -> dict[str, list[Path]]:
+    """split -> its files in order, of the splits that are complete. UserError where there is none in <folder>/data."""
+    found: dict[str, dict[int, Path]] = {}
+    for path in sorted((folder / "data").glob("*.parquet")):
+        named = re.fullmatch(r"(\w+)-(\d{5})-of-(\d{5})", path.stem)
+        if named and named[1] in SPLITS:
+            found.setdefault(named[1], {})[int(named[2])] = path
+    complete = {s: [found[s][i] for i in sorted(found[s])] for s in SPLITS if s in found}
+    complete = {s: paths for s, paths in complete.items() if len(paths) == int(paths[0].stem[-5:])}
+    missing = [s for s in found if s not in complete]
+    if missing or not complete:
+        raise UserError(
+            f"{folder / 'data'}: parquet files of {', '.join(missing) or 'every split'} are missing. "
+            "`python dataset_generation/export.py --data_dir ...` makes them."
+        )
+    return complete
+
+
+def _write_split(data_dir: Path, split: str, folder: Path, shard_bytes: int, seen: set[bytes]) -> None:
+    """Files <split>-<i>-of-<n>.parquet that are all there or none; kept where an earlier run completed them.
+
+    `seen` holds short hashes of the ids of earlier splits and gets those of this one: some 100 bytes each.
+    """
+    from tqdm import tqdm
+    from write import stream
+
+    done = sorted(folder.glob(f"{split}-*.parquet"))
+    if done and len(done) == int(done[0].stem[-5:]):
+        print(f"{split}: complete, kept")
+        seen.update(_short(example.id) for _, example in stream(data_dir / f"{split}.jsonl"))
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in (*done, *folder.glob(f".{split}-*.tmp")):
+        leftover.unlink()
+    written = _Shards(folder, split, shard_bytes)
+    faults, bad, count = [], 0, 0
+    rows = stream(data_dir / f"{split}.jsonl")
+    for number, example in tqdm(rows, desc=split, unit="row", mininterval=0.5):
+        picture, fault = _picture(data_dir / example.image, example.image_sha256)
+        key = _short(example.id)
+        fault = f"id {example.id!r} is there twice" if key in seen else fault
+        seen.add(key)
+        if fault:
+            bad += 1
+            faults += [f"{data_dir / split}.jsonl:{number}: {fault}"] if bad <= MAX_LISTED else []
+        elif not bad:
+            written.add(to_row(example, picture))
+        count += 1
+    if bad:
+        written.discard()
+        more = f"\n  ... and {bad - MAX_LISTED} more" if bad > MAX_LISTED else ""
+        raise UserError(
+            f"{bad} of {count} examples cannot be exported\n  " + "\n  ".join(faults) + f"{more}\n"
+            "Generate the data again, or mend these lines."
+        )
+    written.finish()
+    if not count:
+        print(f"{split}: no examples, left out")
+
+
+def _short(text: str) -> bytes:
+    return sha256(text.encode()).digest()[:8]
+
+
+def _picture(path: Path, digest: str) -> tuple[bytes, str | None]:
+    """(content, None), or what is wrong with it. `digest`: what it should be, where that is known."""
+    from clarifyvlm.images import open_image
+
+    try:
+        content = path.read_bytes()
+        if not digest:
+            open_image(path)
+    except OSError as error:
+        return b"", f"picture {path}: {error.strerror}"
+    except UserError as error:
+        return b"", str(error)
+    if digest and sha256(content).hexdigest() != digest:
+        return b"", f"picture {path} is not the one that the record was made with (image_sha256 differs)"
+    return content, None
+
+
+class _Shards:
+    """Rows into one parquet file after the other, a row group at a time, under temporary names until `finish`."""
+
+    def __init__(self, folder: Path, split: str, shard_bytes: int):
+        self.folder, self.split, self.shard_bytes = folder, split, shard_bytes
+        self.schema = features().arrow_schema
+        self.rows: list[dict] = []
+        self.pending = self.in_shard = 0  # bytes in `rows`; bytes in the file that is open
+        self.arrow_bytes = 0  # the same once it is loaded
+        self.paths: list[Path] = []
+        self.file = self.writer = None
+
+    def add(self, row: dict) -> None:
+        size = len(row["image"]["bytes"]) + 2000  # the text of a record: 1.5 to 3 kB
+        if self.rows and self.in_shard + self.pending + size > self.shard_bytes:
+            self._flush()
+            self._close()
+        self.rows.append(row)
+        self.pending += size
+        if len(self.rows) >= ROW_GROUP_ROWS or self.pending >= ROW_GROUP_BYTES:
+            self._flush()
+
+    def finish(self) -> None:
+        if self.rows:
+            self._flush()
+        self._close()
+        for i, path in enumerate(self.paths):
+            os.replace(path, self.folder / f"{self.split}-{i:05d}-of-{len(self.paths):05d}.parquet")
+
+    def discard(self) -> None:
+        self._close()
+        for path in self.paths:
+            path.unlink()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if self.writer is None:
+            self.paths.append(self.folder / f".{self.split}-{len(self.paths):05d}.tmp")
+            self.file = open(self.paths[-1], "wb")  # noqa: SIM115 (closed by _close)
+            self.writer = pq.ParquetWriter(self.file, self.schema)
+        table = pa.Table.from_pylist(self.rows, schema=self.schema)
+        self.writer.write_table(table, row_group_size=len(self.rows))
+        self.in_shard += self.pending
+        self.arrow_bytes += table.nbytes
+        self.rows, self.pending = [], 0
+
+    def _close(self) -> None:
+        if self.writer is not None:
+            self.writer.add_key_value_metadata({ARROW_BYTES: str(self.arrow_bytes)})
+            self.writer.close()
+            self.file.flush()
+            os.fsync(self.file.fileno())
+            self.file.close()
+        self.file = self.writer = None
+        self.in_shard = self.arrow_bytes = 0
+
+
+def describe(paths: list[Path]) -> dict:
+    """What the card says of a split: examples, bytes (in memory), file_bytes, licenses (license or None -> rows)."""
+    import pyarrow.parquet as pq
+
+    described = {"examples": 0, "bytes": 0, "file_bytes": 0, "licenses": Counter()}
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            described["examples"] += file.metadata.num_rows
+            described["bytes"] += int(file.metadata.metadata[ARROW_BYTES])
+            for batch in file.iter_batches(columns=["provenance.license"]):
+                described["licenses"].update(r["license"] for r in batch.column("provenance").to_pylist())
+        described["file_bytes"] += path.stat().st_size
+    return described
+
+
+def _replace(source: Path, target: Path) -> None:
+    temporary = target.with_name(f".{target.name}.tmp")
+    shutil.copyfile(source, temporary)
+    os.replace(temporary, target)
+
+
+# --- from parquet --------------------------------------------------------------------------------------------------
+
+
+def import_rows(folder: Path, output: Path) -> dict[str, int]:
+    """Write the JSONL files and pictures that `export` read; split -> examples.
+
+    UserError for a picture whose name leads out of `output` or whose content is not what the record says.
+    """
+    from clarifyvlm.jsonl import write_atomic
+
+    files = parquet_files(folder)
+    return {s: write_atomic(output / f"{s}.jsonl", _imported(paths, output)) for s, paths in files.items()}
+
+
+def _imported(paths: list[Path], output: Path) -> Iterator["Example"]:  # noqa: F821
+    import pyarrow.parquet as pq
+
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            if missing := set(features()) - set(file.schema_arrow.names):
+                raise UserError(f"{path} has no column {', '.join(sorted(missing))}: export.py did not write it")
+            for batch in file.iter_batches(batch_size=100):
+                for row in batch.to_pylist():
+                    example, content = to_example(row), row["image"]["bytes"]
+                    target = output / example.image
+                    if not target.resolve().is_relative_to(output.resolve()):
+                        raise UserError(
+                            f"{path}: id {example.id!r}: image_path {example.image!r} leads out of {output}"
+                        )
+                    if example.image_sha256 and sha256(content).hexdigest() != example.image_sha256:
+                        raise UserError(f"{path}: id {example.id!r}: the picture is not the record's (image_sha256)")
+                    if not target.exists():
+                        target.parent.mkdir(parents=True, exist_ok=True)
+                        temporary = target.with_name(f".{target.name}.tmp")
+                        temporary.write_bytes(content)
+                        temporary.replace(target)
+                    yield example
+
+
+if __name__ == "__main__":
+    run_main(main)
