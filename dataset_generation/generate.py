@@ -171,8 +171,8 @@ def file_digest(path: Path) -> str:
 def code_digest() -> str:
     """Of the code and the words that examples are made from: two shards with the same one go together."""
     here = Path(__file__).resolve().parent
-    files = [*here.glob("*.py"), *here.glob("*.yaml"), *(here.parent / "clarifyvlm").glob("*.py")]
-    content = sorted(f"{f.name} {file_digest(f)}" for f in files)
+    files = [*here.glob("*.py"), *here.glob("*.yaml"), *(here.parent / "clarifyvlm").rglob("*.py")]
+    content = sorted(f"{f.relative_to(here.parent).as_posix()} {file_digest(f)}" for f in files)
     return hashlib.sha256("\n".join(content).encode()).hexdigest()[:16]
 
 

@@ -103,12 +103,12 @@ def reference(q: "Question", strategy: str, meant: list[Reading], facts: Facts, 
         case "infer":
             salient = max(meant, key=lambda r: by_id[r.objects[0]].salience)
             large = _large(q, by_id[salient.objects[0]], facts)
-            return fill(_templates(phrasings["infer"], q, rng), q, large=large, **_claim(q, salient.answer))
+            return fill(rng.choice(phrasings["infer"]), q, large=large, **_claim(q, salient.answer, phrasings))
         case "enumerate":
             order = sorted(meant, key=lambda r: PLACES.index(by_id[r.objects[0]].place))
             parts = [_part(q, r, by_id) for r in order]
             listed = f"{', '.join(parts[:-1])} and {parts[-1]}"
-            return fill(_templates(phrasings["enumerate"], q, rng), q, number=NUMBERS[len(meant)], list=listed)
+            return fill(rng.choice(phrasings["enumerate"]), q, number=NUMBERS[len(meant)], list=listed)
         case "clarify":
             number = NUMBERS[len(meant)] if len(meant) < len(NUMBERS) else str(len(meant))
             return fill(rng.choice(phrasings["clarify"]), q, number=number)
@@ -123,29 +123,28 @@ def direct(q: "Question", answer: str, phrasings: dict, rng) -> str:
         return rng.choice(templates["count"]).format(answer=answer, is_are="is" if answer == "one" else "are", nps=noun)
     if answer in ("yes", "no"):
         return rng.choice(templates["relation" if q.kind == "relation" else "yes_no"][answer])
-    return fill(rng.choice(templates[q.kind]), q, **_claim(q, answer))
+    return fill(rng.choice(templates[q.kind]), q, **_claim(q, answer, phrasings))
 
 
-def _templates(templates, q: "Question", rng) -> str:
-    """One of a list, or of the list of the question's kind where there are lists by kind."""
-    return rng.choice(templates if isinstance(templates, list) else templates.get(q.kind, templates.get("other")))
+def _claim(q: "Question", answer: str, phrasings: dict) -> dict[str, str]:
+    """`answer` as it stands alone, `claim` as a clause ("it is at the top left"), and `It` that begins it."""
+    words = _words(q, answer)
+    it = "it" if q.predicate else phrasings["pronouns"].get(q.name, "it")  # "it is a cup" that the man is holding
+    claim = {"yes": "yes, there is", "no": "no, there is not"}.get(answer, f"{it} is {words}")
+    return {"answer": words, "claim": claim, "It": it.capitalize()}
 
 
-def _claim(q: "Question", answer: str) -> dict[str, str]:
-    """`answer` as it stands alone, and `claim` as a clause: "it is at the top left", "yes"."""
+def _words(q: "Question", answer: str) -> str:
+    """ "at the top left", "a cup", "red"."""
     if q.kind == "position":
-        words = f"on the {answer}" if answer in ("left", "right") else at(answer)
-    else:
-        words = f"a {answer}" if q.predicate else answer
-    return {"answer": words, "claim": words if answer in ("yes", "no") else f"it is {words}"}
+        return f"on the {answer}" if answer in ("left", "right") else at(answer)
+    return f"a {answer}" if q.predicate else answer
 
 
 def _part(q: "Question", r: Reading, by_id: dict) -> str:
     """One reading in a list."""
-    answer = _claim(q, r.answer)["answer"]
-    if q.kind == "color":
-        return f"the one {at(by_id[r.objects[0]].place)} is {answer}"
-    return f"for one it is {answer}" if q.predicate else f"one is {answer}"
+    one = f"the one {at(by_id[r.objects[0]].place)}" if q.kind == "color" else "one"
+    return f"{one} is {f'{q.predicate} ' if q.predicate else ''}{_words(q, r.answer)}"
 
 
 def _large(q: "Question", o: Object, facts: Facts) -> str:

@@ -135,12 +135,25 @@ def answers(question: Question, objects: list[Object]) -> list[str | None]:
         case "existence":
             return ["yes" if named else "no"]
         case "relation":
-            sign = 1 if question.side == "left" else -1
             others = [o for o in objects if o.name == question.other]
-            return ["yes" if any(sign * middle(p) < sign * middle(o) for p in others) else "no" for o in named]
+            return [_beside(o, others, question.side) for o in named]
     if question.sided:
         return [{"left": "left", "right": "right"}.get(o.place.split()[-1]) for o in named]
     return [o.place for o in named]
+
+
+def _beside(o: Object, others: list[Object], side: str) -> str | None:
+    """ "yes" where the middle of another is past that side of `o`, "no" where none reaches past it or all are past the
+    other side; None where people would not agree (a table around a plate)."""
+    doubt = False
+    for p in others:
+        left, right, start, where = o.box[0], o.box[2], p.box[0], middle(p)
+        if side == "right":
+            left, right, start, where = -right, -left, -p.box[2], -where
+        if where < left:
+            return "yes"
+        doubt = doubt or start < left and where <= right
+    return None if doubt else "no"
 
 
 def classify(question: Question, objects: list[Object], salient: float = SALIENT) -> Slot | None:

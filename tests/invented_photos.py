@@ -1,10 +1,14 @@
-"""Invented annotations with plain pictures: colored boxes on grey, in the formats of Visual Genome, GQA and COCO."""
+"""Invented annotations with plain pictures: colored boxes on grey, in the formats of Visual Genome, GQA and COCO; and
+generate.py on them."""
 
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 from PIL import Image, ImageDraw
+from stages import ROOT
 
 WIDTH, HEIGHT = 240, 180
 CORNERS, EDGES, CENTER = (0, 2, 6, 8), (1, 3, 5, 7), 4
@@ -14,6 +18,25 @@ PEOPLE = ("man", "woman", "boy")
 HELD = ("cup", "book", "racket", "flower", "hat", "camera")
 COLORS = {"red": "#d33", "green": "#3b3", "blue": "#33d", "yellow": "#dd3", "black": "#111", "white": "#eee"}
 VARIANTS = {"man": "guy", "bottle": "Bottle", "red": "dark red"}  # what some annotators write
+
+
+def generate_coco(folder, annotations, images, *flags) -> tuple[int, str]:
+    """(exit code, what it printed) of generate.py with configs/coco.yaml."""
+    return _generate("coco", folder, "--coco_annotations", annotations, "--image_dir", images, *flags)
+
+
+def generate_visual_genome(folder, graphs, *flags) -> tuple[int, str]:
+    """The same with configs/visual_genome.yaml; the pictures lie in images/ beside `graphs`."""
+    images = Path(graphs).parent / "images"
+    return _generate("visual_genome", folder, "--scene_graphs", graphs, "--image_dir", images, *flags)
+
+
+def _generate(config, folder, *flags) -> tuple[int, str]:
+    stage = ROOT / "dataset_generation"
+    command = [sys.executable, stage / "generate.py", "--config", stage / "configs" / f"{config}.yaml"]
+    command += ["--output_dir", folder, "--num_workers", 1, *flags]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=600)
+    return done.returncode, done.stdout + done.stderr
 
 
 def picture(rng: random.Random) -> tuple[list[dict], list[tuple]]:

@@ -1,35 +1,21 @@
 """Photographs with COCO-format annotations. The real ones are read where they are, and skipped where they are not."""
 
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from invented_photos import generate_coco as generate
 from stages import ROOT, script
 
 from clarifyvlm.judges.scene import SceneJudge
 from clarifyvlm.records import Example, Object, Prediction
 from clarifyvlm.user import reply
 
-GENERATE = str(ROOT / "dataset_generation" / "generate.py")
-CONFIG = str(ROOT / "dataset_generation" / "configs" / "coco.yaml")
+SIDES = ("left", "right")
 PHOTOS = Path(os.environ.get("CLARIFYVLM_COCO_DIR", ROOT.parent / "shared" / "photos" / "coco"))
 needs_photos = pytest.mark.skipif(
     not (PHOTOS / "instances.json").exists(), reason="no photographs: set CLARIFYVLM_COCO_DIR"
 )
-
-
-def generate(folder, annotations, images, *flags):
-    flags = ["--coco_annotations", str(annotations), "--image_dir", str(images), *flags]
-    done = subprocess.run(
-        [sys.executable, GENERATE, "--config", CONFIG, "--output_dir", str(folder), "--num_workers", "1", *flags],
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    return done.returncode, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -87,28 +73,6 @@ def test_more_examples_than_the_pictures_give(tmp_path):
     assert code == 2 and "asks for" in text and "give more pictures" in text, text
 
 
-def test_missing_and_corrupt_pictures_are_all_listed(tmp_path):
-    """Catches a run that stops at the first bad picture, or in the middle of writing."""
-    from PIL import Image
-
-    Image.new("RGB", (64, 48)).save(tmp_path / "good.jpg")
-    Image.new("RGB", (30, 30)).save(tmp_path / "other_size.jpg")
-    (tmp_path / "torn.jpg").write_bytes((tmp_path / "good.jpg").read_bytes()[:200])
-    names = ["good.jpg", "gone.jpg", "other_size.jpg", "torn.jpg"]
-    annotations = {
-        "images": [{"id": i, "file_name": n, "width": 64, "height": 48} for i, n in enumerate(names)],
-        "annotations": [],
-        "categories": [{"id": 1, "name": "dog"}],
-    }
-    (tmp_path / "instances.json").write_text(json.dumps(annotations))
-    code, text = generate(tmp_path / "d", tmp_path / "instances.json", tmp_path)
-    assert code == 2 and "3 of 4 pictures" in text and "Traceback" not in text
-    assert all(n in text for n in names[1:]), text
-    (tmp_path / "instances.json").write_text("{}")
-    code, text = generate(tmp_path / "d", tmp_path / "instances.json", tmp_path)
-    assert code == 2 and "not in COCO's instances format" in text, text
-
-
 def objects(*rows):
     """(name, place, salience, area share) -> objects in the middle of their cells of a 300 x 300 picture."""
     from clarifyvlm.places import PLACES
@@ -147,6 +111,24 @@ def test_strategies_follow_from_instances_and_salience(source):
     assert source.classify(relation, four) == slot("referential", "clarify")
     assert source.answers(relation, four) == ["no", "yes", "no", "yes"]
     assert source.classify(question("position", "dog"), four) is None  # a place cannot tell where it is asked for
+
+
+@pytest.mark.parametrize(
+    "box, left, right",
+    [
+        ((10, 100, 50, 140), "yes", "no"),
+        ((80, 100, 115, 140), "yes", "no"),
+        ((110, 110, 140, 140), "no", "no"),  # a cup before the dog
+        ((90, 90, 220, 160), "no", "yes"),  # a couch behind it, more to the right
+        ((0, 0, 300, 300), None, None),
+    ],
+)
+def test_left_and_right_of_a_thing(source, box, left, right):
+    """Catches a table that is "to the left of" the plate on it since its middle is one pixel further left."""
+    dog, cat = objects(("dog", "center", 0.2, 0.1), ("cat", "center", 0.2, 0.1))
+    pair = [dog.model_copy(update={"box": (100, 100, 150, 150)}), cat.model_copy(update={"box": box})]
+    said = [source.answers(source.Question("relation", "dog", other="cat", side=side), pair) for side in SIDES]
+    assert said == [[left], [right]]
 
 
 def test_crowds_are_not_asked_for(source):
@@ -254,135 +236,6 @@ def test_the_audit_passes(source, tmp_path):
     code, text = generate(tmp_path / "d", path, tmp_path / "a" / "images", *flags)
     assert code == 0, text
     assert len(list((tmp_path / "d" / "images" / "test").iterdir())) >= 300
-
-
-BROKEN = {
-    "not JSON": (lambda a: "{", "not in COCO's instances format"),
-    "captions": (lambda a: a | {"annotations": [{"id": 1, "image_id": 0, "caption": "a"}]}, "no 'bbox'"),
-    "no categories": (lambda a: {k: v for k, v in a.items() if k != "categories"}, "no 'categories'"),
-    "unknown class": (lambda a: a | {"categories": a["categories"][:1]}, "annotations have a class"),
-    "unknown picture": (lambda a: a | {"images": a["images"][:-1]}, "annotations are of a picture"),
-    "repeated pictures": (lambda a: a | {"images": a["images"] + a["images"][:3]}, "3 picture ids"),
-    "repeated annotations": (lambda a: a | {"annotations": a["annotations"] * 2}, "annotation ids"),
-    "a bbox of three": (lambda a: changed(a, [1, 2, 3]), "12 boxes are not four numbers"),
-    "a bbox of words": (lambda a: changed(a, ["1", "2", "3", "4"]), "12 boxes are not four numbers"),
-    "outside": (lambda a: changed(a, [200, 10, 99, 9]), "12 boxes reach outside"),
-}
-
-
-def changed(annotations, bbox):
-    rows = [row | {"bbox": bbox} if i < 12 else row for i, row in enumerate(annotations["annotations"])]
-    return annotations | {"annotations": rows}
-
-
-@pytest.mark.parametrize("fault", BROKEN)
-def test_annotations_that_contradict_themselves(source, tmp_path, fault):
-    """Catches a KeyError from the depth, a silent repair, and a list of ten thousand lines."""
-    import coco_annotations
-    from invented_photos import instances
-
-    from clarifyvlm.errors import UserError
-
-    path = instances(tmp_path / "a", 4)
-    change, said = BROKEN[fault]
-    broken = change(json.loads(path.read_text()))
-    path.write_text(broken if isinstance(broken, str) else json.dumps(broken))
-    with pytest.raises(UserError, match=said) as error:
-        coco_annotations.load(str(path))
-    text = str(error.value)
-    assert str(path) in text and len(text.splitlines()) <= 13
-    if "12 boxes" in said:
-        assert "... and 2 more" in text
-
-
-def test_pictures_without_annotations(source, tmp_path):
-    """Catches a crash on them, a question about what nobody annotated, and silence about how many there are."""
-    from invented_photos import instances
-
-    path = instances(tmp_path / "a", 40)
-    annotations = json.loads(path.read_text())
-    annotations["annotations"] = [a for a in annotations["annotations"] if a["image_id"] % 2]
-    path.write_text(json.dumps(annotations))
-    flags = ["--shares", "none:answer=1", "premise:correct=1", "--num_examples", "80", "--audit", "off"]
-    code, text = generate(tmp_path / "d", path, tmp_path / "a" / "images", *flags)
-    assert code == 0 and "20 of the pictures have no annotations" in text, text
-    bare = [e for e in map(json.loads, open(tmp_path / "d" / "train.jsonl")) if not e["facts"]["objects"]]
-    assert bare and all(e["strategy"] == "correct" or e["kind"] == "existence" for e in bare)
-
-
-def test_a_share_that_cannot_be_met_names_classes_and_numbers(source, tmp_path):
-    """Catches an error that does not say what there is."""
-    from invented_photos import instances
-
-    path = instances(tmp_path / "a", 30)
-    flags = ["--shares", "referential:infer=1", "--num_examples", "999"]
-    code, text = generate(tmp_path / "d", path, tmp_path / "a" / "images", *flags)
-    assert code == 2 and "referential:infer asks for 999" in text and "They come from: " in text, text
-    code, text = generate(tmp_path / "e", path, tmp_path / "a" / "images", "--shares", "unanswerable:abstain=1")
-    assert code == 2 and "boxes cannot say that something is hidden" in text, text
-
-
-def test_a_picture_that_cannot_be_decoded_stops_the_run_before_anything_is_written(source, tmp_path):
-    """Catches a torn picture whose header is whole: it would end up in the data."""
-    from invented_photos import instances
-
-    path = instances(tmp_path / "a", 20)
-    for picture in (tmp_path / "a" / "images").iterdir():
-        picture.write_bytes(picture.read_bytes()[:-60])
-    flags = ["--shares", "none:answer=1", "--num_examples", "20"]
-    code, text = generate(tmp_path / "d", path, tmp_path / "a" / "images", *flags)
-    assert code == 2 and "pictures cannot be used" in text and "truncated" in text, text
-    assert not list((tmp_path / "d").glob("*.jsonl"))
-
-
-def test_two_files_of_one_picture(source, tmp_path):
-    """Catches one picture in two splits under two names, and a run that breaks off at it."""
-    from invented_photos import instances
-
-    path = instances(tmp_path / "a", 40)
-    images = tmp_path / "a" / "images"
-    for i in range(20):
-        (images / f"{20 + i}.png").write_bytes((images / f"{i}.png").read_bytes())
-    flags = ["--shares", "none:answer=1", "--num_examples", "90", "--audit", "off"]
-    code, text = generate(tmp_path / "d", path, images, *flags)
-    assert code == 0 and "20 of 40 pictures are copies of others" in text, text
-
-
-@pytest.mark.parametrize("orientation", [None, 3, 6])
-@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
-def test_sizes_from_headers(source, tmp_path, orientation, suffix):
-    """Catches a header's size that is not the size of the picture as it is shown: a camera held upright."""
-    import photos
-    from PIL import Image
-
-    from clarifyvlm.images import open_image
-
-    exif = Image.Exif()
-    if orientation:
-        exif[0x0112] = orientation
-    path = tmp_path / f"a.{suffix}"
-    Image.new("RGB", (60, 40)).save(path, exif=exif)
-    assert photos.size_of(path) == open_image(path).size == ((40, 60) if orientation == 6 else (60, 40))
-
-
-def test_pictures_of_one_name_in_two_folders(source, tmp_path):
-    """Catches one picture that overwrites another."""
-    from invented_photos import instances
-
-    path = instances(tmp_path / "a", 20)
-    annotations, images = json.loads(path.read_text()), tmp_path / "a" / "images"
-    for i, row in enumerate(annotations["images"]):
-        (images / f"f{i}").mkdir()
-        (images / row["file_name"]).rename(images / f"f{i}" / "x.png")
-        row["file_name"] = f"f{i}/x.png"
-    path.write_text(json.dumps(annotations))
-    flags = ["--shares", "none:answer=1", "--num_examples", "40", "--audit", "off"]
-    code, text = generate(tmp_path / "d", path, images, *flags)
-    assert code == 0, text
-    digests = {}
-    for split in ("train", "validation", "test"):
-        for e in map(json.loads, open(tmp_path / "d" / f"{split}.jsonl")):
-            assert digests.setdefault(e["image"], e["image_sha256"]) == e["image_sha256"]
 
 
 def test_plurals():

@@ -231,6 +231,8 @@ class Case:
         found, unknown = self.find(claim.subject)
         if not found:
             return None if unknown or (not self.complete and claim.subject is not None) else False
+        if claim.attribute == "name" and any(is_one_of(o.name, claim.value) for o in self._held_by(found)):
+            return not claim.negated  # "the man is holding a cup"
         if claim.attribute == "name" and str(claim.value).startswith("?"):
             return claim.negated or (None if not self.complete else False)
         d = Description(**{claim.attribute: claim.value})
@@ -245,6 +247,12 @@ class Case:
         if subject is not None and subject.plural and subject.definite | subject.whole and subject.number is None:
             return all(code == YES for code in codes)
         return YES in codes
+
+    def _held_by(self, found: list[Object]) -> list[Object]:
+        """What the question "what is the man holding?" is about: the further objects of the readings of `found`."""
+        if self.example.kind != "relation" or "name" not in self.asked:
+            return []
+        return [o for objects, _, _ in self.readings if objects and objects[0] in found for o in objects[1:]]
 
     def _fragment_true(self, d: Description) -> bool | None:
         """A phrase alone answers the question: it has to fit what was asked about."""
