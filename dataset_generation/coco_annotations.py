@@ -7,6 +7,7 @@ file is parsed. pycocotools keeps them, and answers no question that is asked he
 import gc
 import json
 import math
+import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +20,8 @@ from clarifyvlm.places import place_of
 
 BORDER = 1.0  # pixels: a box that is nearer to the border is cut off by it; one may reach so far beyond it
 SAME_BOX = 0.9  # intersection over union from which two boxes of a class are one thing
-KEPT = ("id", "file_name", "width", "height", "name", "supercategory")  # of pictures and categories
+KEPT = ("id", "file_name", "width", "height", "license", "flickr_url", "coco_url", "name", "supercategory", "url")
+CREATIVE_COMMONS = re.compile(r"creativecommons\.org/licenses/([a-z-]+)/([0-9.]+)")
 
 
 @dataclass
@@ -31,6 +33,7 @@ class Annotations:
     rows: dict[int, list[tuple]]
     supercategories: dict[str, str]  # class -> super-category; classes that some picture shows
     bare: int  # pictures without annotations
+    licenses: dict[int, str]
 
 
 def _lean(row: dict):
@@ -78,7 +81,24 @@ def load(path: str) -> Annotations:
     used = {names[c] for c in {r[2] for r in rows}}
     groups = {c["name"]: c.get("supercategory", "") for c in data["categories"] if c["name"] in used}
     bare = sum(i["id"] not in by_image for i in images)
-    return Annotations(str(path), {i["file_name"]: i for i in images}, dict(by_image), groups, bare)
+    licenses = {row["id"]: _license(row) for row in data.get("licenses") or () if "id" in row}
+    return Annotations(str(path), {i["file_name"]: i for i in images}, dict(by_image), groups, bare, licenses)
+
+
+def _license(row: dict) -> str:
+    """ "cc-by-sa-2.0" for an address of Creative Commons; of others the name as it is written."""
+    found = CREATIVE_COMMONS.search(str(row.get("url")))
+    return f"cc-{found[1]}-{found[2]}" if found else str(row.get("name") or row.get("url"))
+
+
+def origin(annotations: Annotations, name: str) -> dict[str, str]:
+    """`license` and `source_url` of a picture, as far as the annotations have them."""
+    image = annotations.images[name]
+    found = {
+        "license": annotations.licenses.get(image.get("license")),
+        "source_url": image.get("flickr_url") or image.get("coco_url"),
+    }
+    return {key: value for key, value in found.items() if value}
 
 
 def _unique(path: Path, what: str, values: list) -> None:

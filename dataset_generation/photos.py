@@ -74,6 +74,7 @@ class Job:
     file_name: str
     facts: dict
     questions: tuple[Candidate, ...]
+    origin: dict[str, str]  # license, source_url: those that are known
 
 
 def salience_weights(options) -> tuple[float, float]:
@@ -189,11 +190,13 @@ def plan(
     facts_of: Callable[[list[str]], dict[str, dict]],
     candidates: Callable[[dict, random.Random], list[Candidate]],
     never: Callable[[Slot], str],
+    origin: Callable[[str], dict[str, str]],
 ) -> dict[str, list[Job]]:
     """split -> jobs: pictures are dealt to the splits, then questions are picked to the shares, exactly.
 
     Of many pictures only as many are looked at as it takes: `facts_of` gives the facts of some, `candidates` what may
-    be asked of one, `never` why no picture can give a slot. UserError where a share cannot be met.
+    be asked of one, `never` why no picture can give a slot, `origin` what is known of a picture's license and
+    source_url. UserError where a share cannot be met.
     """
     if options.num_test_ood:
         raise UserError("num_test_ood: photographs have no unseen pairs of shape and color; leave it at 0")
@@ -223,7 +226,10 @@ def plan(
         if count >= len(order):
             raise _too_few(*lack, wanted, kinds, able, never)
         count *= 4
-    jobs = {split: _pick(wanted[split], names, facts, able, kinds, options, rng) for split, names in dealt.items()}
+    jobs = {}
+    for split, names in dealt.items():
+        picked = _pick(wanted[split], names, able, kinds, options, rng)
+        jobs[split] = [Job(n, facts[n], tuple(picked[n]), origin(n)) for n in sorted(names) if picked[n]]
     check_readable(Path(options.image_dir) / job.file_name for split in jobs.values() for job in split)
     return jobs
 
@@ -291,9 +297,9 @@ def _too_few(split, slot: Slot, found: int, needed: int, names, wanted, kinds, a
     )
 
 
-def _pick(wanted: dict[Slot, int], names: list[str], facts: dict, able: dict, kinds, options, rng) -> list[Job]:
-    """The questions of one split: as many of each slot as wanted, spread over pictures, and with words that say as
-    little as can be about the strategy."""
+def _pick(wanted: dict[Slot, int], names: list[str], able: dict, kinds, options, rng) -> dict[str, list[Candidate]]:
+    """Picture -> its questions, of one split: as many of each slot as wanted, spread over pictures, and with words that
+    say as little as can be about the strategy."""
     found = {slot: [(name, q) for name in names for q, s in able[name] if s == slot] for slot in wanted}
     rich = {name: RICH ** len({slot.strategy for _, slot in able[name]}) for name in names}
     weights = _weights(found, rich, kinds, options.supercategories)
@@ -313,7 +319,7 @@ def _pick(wanted: dict[Slot, int], names: list[str], facts: dict, able: dict, ki
         for _, i in sorted(ranked)[: wanted[slot]]:
             name, q = found[slot][i]
             picked[name].append((q, slot))
-    return [Job(name, facts[name], tuple(picked[name])) for name in sorted(names) if picked[name]]
+    return picked
 
 
 def _weights(found: dict[Slot, list], rich: dict[str, int], kinds: dict, super_share: float) -> dict[tuple, float]:
@@ -375,10 +381,13 @@ def build(
     temporary.replace(target)
     facts = Facts(**job.facts)
     image, digest = f"images/{split}/{target.name}", sha256(content).hexdigest()
-    return [
+    examples = [
         photo_words.example(settings, split, q, slot, facts, image, digest, answers(q, facts.objects), phrasings, rng)
         for q, slot in job.questions
     ]
+    for example in examples:
+        example.provenance |= job.origin
+    return examples
 
 
 def signature(example: Example) -> bytes:

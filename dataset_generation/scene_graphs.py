@@ -136,6 +136,7 @@ class Picture:
     objects: list[tuple]
     relations: list[tuple]  # (predicate as written, subject id, object id)
     size: tuple[int, int] | None = None
+    url: str | None = None  # where the picture was published
 
 
 @dataclass
@@ -202,7 +203,7 @@ def _visual_genome(path: str, data: list) -> Graphs:
         for r in row.get("relationships") or ():
             ends = _end(r, "subject"), _end(r, "object")
             relations.append((intern(str(r["predicate"])), *(merged.get(e, e) for e in ends)))
-        pictures[str(row["image_id"])] = Picture(objects, relations)
+        pictures[str(row["image_id"])] = Picture(objects, relations, url=row.get("image_url"))
     return Graphs(path, "Visual Genome", pictures)
 
 

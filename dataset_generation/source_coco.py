@@ -45,8 +45,8 @@ def settings(options) -> Settings:
     pictures = coco_annotations.pictures_of(annotations, options.image_dir)
     about = [
         f"{len(pictures)} photographs with COCO-format annotations; questions and answers follow from classes and "
-        "boxes. `abstain` is not among the strategies: boxes do not say what is hidden. Attribution and licences are "
-        "those of the annotations."
+        "boxes. `abstain` is not among the strategies: boxes do not say what is hidden. Each record's `provenance` "
+        "has the licence and the address of its picture, where the annotations have them."
     ]
     if annotations.bare:
         about.append(
@@ -74,7 +74,8 @@ def plan(settings: Settings, options, shares: dict[Slot, float], kinds: dict[str
         return [(q, slot) for q in questions if (slot := classify(q, objects, options.salient_threshold))]
 
     facts_of = partial(coco_annotations.read, annotations, options.image_dir, weights=weights)
-    return photos.plan(options, shares, kinds, list(annotations.images), facts_of, candidates, _why_never)
+    origin = partial(coco_annotations.origin, annotations)
+    return photos.plan(options, shares, kinds, list(annotations.images), facts_of, candidates, _why_never, origin)
 
 
 def _members(supercategories: dict[str, str]) -> dict[str, tuple[str, ...]]:

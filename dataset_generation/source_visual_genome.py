@@ -54,7 +54,7 @@ def settings(options) -> Settings:
     about = (
         f"{count} photographs with scene graphs in {graphs.format}'s format; questions and answers follow from names, "
         f"boxes, attributes and relations, which {trusted}. `abstain` is not among the strategies: nothing says what "
-        "is hidden. Attribution and licences are those of the annotations.",
+        "is hidden. Scene graphs do not say the pictures' licences; `provenance` has the address where they have it.",
     )
     return Settings("visual_genome", options.image_dir, options.seed, about)
 
@@ -82,7 +82,11 @@ def plan(settings: Settings, options, shares: dict[Slot, float], kinds: dict[str
         questions = _questions(objects, facts["groups"], asked, graphs, rng, options.min_area)
         return [(q, slot) for q in questions if (slot := classify(q, objects, options.salient_threshold))]
 
-    return photos.plan(options, shares, kinds, list(files), facts_of, candidates, _why_never)
+    def origin(name: str) -> dict[str, str]:
+        url = graphs.pictures[files[name]].url
+        return {"source_url": url} if url else {}
+
+    return photos.plan(options, shares, kinds, list(files), facts_of, candidates, _why_never, origin)
 
 
 def _sizes(graphs, files: dict[str, str], image_dir: Path) -> dict[str, tuple[int, int]]:

@@ -118,6 +118,27 @@ def test_two_files_of_one_picture(tmp_path):
     assert code == 0 and "20 of 40 pictures are copies of others" in text, text
 
 
+def test_license_and_source_of_every_picture(tmp_path):
+    """Catches attribution that is lost on the way to the records, and a licence that nobody gave."""
+    path = instances(tmp_path / "a", 40)
+    annotations = json.loads(path.read_text())
+    annotations["licenses"] = [
+        {"id": 0, "name": "Attribution License", "url": "http://creativecommons.org/licenses/by/2.0/"},
+        {"id": 1, "name": "No known copyright restrictions", "url": "http://flickr.com/commons/usage/"},
+    ]
+    for row in annotations["images"]:
+        row["license"] = row["id"] % 3
+        row |= {"flickr_url": f"http://f/{row['id']}"} if row["id"] % 2 else {"coco_url": f"http://c/{row['id']}"}
+    path.write_text(json.dumps(annotations))
+    flags = ["--shares", "none:answer=1", "--num_examples", "90", "--audit", "off"]
+    code, text = generate(tmp_path / "d", path, tmp_path / "a" / "images", *flags)
+    assert code == 0, text
+    for e in map(json.loads, open(tmp_path / "d" / "train.jsonl")):
+        id = int(e["image"].split("/")[-1].removesuffix(".png"))
+        assert e["provenance"].get("license") == ("cc-by-2.0", "No known copyright restrictions", None)[id % 3]
+        assert e["provenance"]["source_url"] == f"http://{'f' if id % 2 else 'c'}/{id}"
+
+
 @pytest.mark.parametrize("orientation", [None, 3, 6])
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
 def test_sizes_from_headers(tmp_path, orientation, suffix):

@@ -133,6 +133,20 @@ def test_gqa(tmp_path):
     assert code == 2 and "1 of 60 pictures cannot be used" in text and "3.png" in text, text
 
 
+def test_where_pictures_are_from(graphs, tmp_path):
+    """Catches an address that is lost, and one that is written where the scene graphs have none."""
+    rows = json.loads(graphs.read_text())
+    rows = [r | ({"image_url": f"http://vg/{r['image_id']}"} if r["image_id"] % 2 else {}) for r in rows]
+    (tmp_path / "images").symlink_to(graphs.parent / "images")
+    (tmp_path / "g.json").write_text(json.dumps(rows))
+    code, text = generate(tmp_path / "d", tmp_path / "g.json", "--num_examples", 80, "--audit", "off")
+    assert code == 0, text
+    for e in examples(tmp_path / "d"):
+        id = int(e.image.split("/")[-1].removesuffix(".png"))
+        assert e.provenance.get("source_url") == (f"http://vg/{id}" if id % 2 else None)
+        assert "license" not in e.provenance
+
+
 def test_two_folders_of_pictures(graphs, tmp_path):
     """Catches Visual Genome's pictures, which come in two folders, taken for missing."""
     import shutil
