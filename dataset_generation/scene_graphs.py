@@ -137,6 +137,7 @@ class Picture:
     relations: list[tuple]  # (predicate as written, subject id, object id)
     size: tuple[int, int] | None = None
     url: str | None = None  # where the picture was published
+    also: list[tuple[str, str]] = field(default_factory=list)  # (name, second name) of objects that have one
 
 
 @dataclass
@@ -192,19 +193,24 @@ def _visual_genome(path: str, data: list) -> Graphs:
         objects = [
             (
                 o["object_id"],
-                intern(str(o["names"][0] if "names" in o else o["name"])),
+                intern(_names(o)[0]),
                 (o["x"], o["y"], o["w"], o["h"]),
                 _attributes(o),
             )
             for o in (row["objects"] if "objects" in row else row["attributes"])  # attributes.json says it so
         ]
+        also = [(_names(o)[0], name) for o in row.get("objects", ()) for name in _names(o)[1:]]
         merged = {m: o["object_id"] for o in row.get("objects", ()) for m in o.get("merged_object_ids") or ()}
         relations = []
         for r in row.get("relationships") or ():
             ends = _end(r, "subject"), _end(r, "object")
             relations.append((intern(str(r["predicate"])), *(merged.get(e, e) for e in ends)))
-        pictures[str(row["image_id"])] = Picture(objects, relations, url=row.get("image_url"))
+        pictures[str(row["image_id"])] = Picture(objects, relations, url=row.get("image_url"), also=also)
     return Graphs(path, "Visual Genome", pictures)
+
+
+def _names(o: dict) -> list[str]:
+    return [str(name) for name in (o["names"] if "names" in o else [o["name"]])] or [""]
 
 
 def _end(relation: dict, which: str):
@@ -302,13 +308,14 @@ def files_of(graphs: Graphs, image_dir: str | Path) -> dict[str, str]:
 
 def facts_of(picture: Picture, size: tuple[int, int], words: Words, weights, complete: bool) -> dict:
     """The facts of one picture; "groups" are the names that something carries, and of which nothing is asked: one box
-    has several ("cars"), or its name or place is in doubt.
+    has several ("cars"), its name or place is in doubt, or it is another object's second name.
 
     Boxes of one name, a synonym or a more general name that lie on each other (intersection over union above 0.5) are
     one thing, with the attributes and relations of all. A relation to something without a usable name has object None.
     """
     width, height = size
-    groups, things = set(), []  # things: [name, box, attributes, ids]
+    groups = {found[0] for name, b in picture.also if (found := words.canonical(b)) != words.canonical(name) and found}
+    things = []  # [name, box, attributes, ids]
     for id, raw, box, attributes in sorted(picture.objects, key=lambda o: -o[2][2] * o[2][3]):
         found, box = words.canonical(raw), _clipped(box, width, height)
         if found is None:

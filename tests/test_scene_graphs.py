@@ -116,6 +116,20 @@ def test_graphs_that_contradict_themselves(source, tmp_path, fault):
     assert str(path) in str(error.value) and len(str(error.value).splitlines()) <= 13
 
 
+def test_objects_of_several_names_and_of_none(source, tmp_path):
+    """Catches "there is no desk" where the table's second name is desk, and a file that one nameless box makes
+    unusable."""
+    import scene_graphs
+
+    box = {"x": 1, "y": 1, "w": 9, "h": 9}
+    names = [["table", "desk"], ["man", "guy"], []]
+    rows = [{"object_id": i, "names": n, **box} for i, n in enumerate(names)]
+    (tmp_path / "g.json").write_text(json.dumps([{"image_id": 1, "objects": rows, "relationships": []}]))
+    graphs = scene_graphs.load(str(tmp_path / "g.json"), source.NAMES)
+    facts = scene_graphs.facts_of(graphs.pictures["1"], (300, 300), source.NAMES, (0.7, 0.3), False)
+    assert [o["name"] for o in facts["objects"]] == ["man", "table"] and facts["groups"] == ["desk"]
+
+
 def test_merged_ids_and_a_few_slips(source, tmp_path):
     """Catches relations that are lost since Visual Genome merged their objects, and a set of 100,000 pictures
     that one slip makes unusable."""
