@@ -112,9 +112,8 @@ def _questions(objects: list[Object], crowds: list[str], names, rng, min_area=MI
         if other != n
         for side in ("left", "right")
     ]
-    for name, classes in (
-        members or {}
-    ).items():  # no relation: the offline judge takes the other one for what is meant
+    # No left and right of an animal: the offline judge would take the other thing for what is asked about.
+    for name, classes in (members or {}).items():
         shown = set(classes) & set(present)
         if shown & small or {*classes, LOOKALIKES.get(name)} & {*crowds, *(p for p in present if p not in classes)}:
             continue
