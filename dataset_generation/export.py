@@ -301,6 +301,8 @@ def _imported(paths: list[Path], output: Path) -> Iterator["Example"]:  # noqa: 
                         temporary = target.with_name(f".{target.name}.tmp")
                         temporary.write_bytes(content)
                         temporary.replace(target)
+                    elif target.read_bytes() != content:
+                        raise UserError(f"{path}: id {example.id!r}: another row has another picture {example.image}")
                     yield example
 
 

@@ -291,6 +291,7 @@ def test_imported_pictures_stay_in_the_folder(hub, tmp_path):
     for name, column, value, said in (
         ("out", "image_path", "../stolen.png", "leads out of"),
         ("other", "image_sha256", "0" * 64, "is not the record's"),
+        ("two", "image_path", "images/one.png", "another row has another picture"),
     ):
         (tmp_path / name / "data").mkdir(parents=True)
         changed = table.set_column(table.column_names.index(column), column, pa.array([value] * len(table)))
