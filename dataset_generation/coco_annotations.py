@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from photos import FEWEST_PICTURES, listed, overlap, salience, size_of
+from photos import FEWEST_PICTURES, overlap, salience
+from picture_files import listed, size_of
 
 from clarifyvlm.errors import UserError
 from clarifyvlm.places import place_of

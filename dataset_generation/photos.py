@@ -8,17 +8,16 @@ A source gives the facts of each picture and the questions that may be asked of 
 import math
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 import photo_words
 from layout import Slot, apportion
+from picture_files import check_readable, distinct
 
 from clarifyvlm.errors import UserError
-from clarifyvlm.images import FORMATS, MAX_ASPECT, MAX_PIXELS, open_image
 from clarifyvlm.records import Example, Facts, Object, Reading
 from clarifyvlm.strategies import strategy_for
 
@@ -27,9 +26,8 @@ FEWEST_PICTURES = 2000  # that are looked at, where there are as many; then four
 SAME_PICTURE = 0.25  # a picture that already has a question is the likelier to get another: its strategies differ
 SAME_SLOT = 2  # ... and one that has a question of the slot is so much less likely to get one more of it
 RICH = 32  # a picture that could give one more strategy is so much likelier to be asked about: it tells less
-MAX_LISTED = 10
 SALIENT = 0.6
-ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+CLEARLY_LARGER = 1.3
 
 
 @dataclass(frozen=True)
@@ -91,49 +89,6 @@ def salience_weights(options) -> tuple[float, float]:
 # --- facts ---------------------------------------------------------------------------------------------------------
 
 
-def listed(problem: str, offenders: list[str], hint: str) -> UserError:
-    """An error that names the first ten offenders; `problem` says how many there are."""
-    more = f"\n  ... and {len(offenders) - MAX_LISTED} more" if len(offenders) > MAX_LISTED else ""
-    return UserError(f"{problem}\n  " + "\n  ".join(offenders[:MAX_LISTED]) + f"{more}\n{hint}")
-
-
-def size_of(path: Path) -> tuple[int, int]:
-    """(width, height) of the upright picture, from its header alone. UserError as `open_image` where it is none."""
-    from PIL import Image
-
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
-            plain = image.mode != "F" and not image.mode.startswith("I") and width * height <= MAX_PIXELS
-            # A PNG's orientation may come after its pixels: getexif() would decode them.
-            if plain and max(width, height) <= MAX_ASPECT * min(width, height) and image.format != "PNG":
-                return (height, width) if image.getexif().get(0x0112) in ROTATED else (width, height)
-            if plain and "exif" not in image.info:
-                return width, height
-    except Exception:  # open_image says what it is
-        pass
-    return open_image(path).size
-
-
-def check_readable(paths: Iterable[Path]) -> None:
-    """Decode every picture once, before anything is written. UserError that lists those that cannot be."""
-
-    def fault(path: Path) -> str | None:
-        try:
-            open_image(path)
-        except UserError as error:
-            return str(error)
-        return None
-
-    paths = list(paths)
-    with ThreadPoolExecutor(2) as pool:  # Pillow decodes outside the interpreter's lock
-        faults = [f for f in pool.map(fault, paths) if f]
-    if faults:
-        raise listed(
-            f"{len(faults)} of {len(paths)} pictures cannot be used", faults, "Mend or fetch them, or leave them out."
-        )
-
-
 def salience(box, width: float, height: float, area_weight: float, centrality_weight: float) -> float:
     """AQuA's: weight x share of the area + weight x centrality (1 in the picture's centre, 0 in a corner). > 0."""
     x0, y0, x1, y1 = box
@@ -172,11 +127,19 @@ def slot_for(q: Question, named: list[Object], found: list[str | None], salient:
     standing_out = sum(o.salience >= salient * max(p.salience for p in named) for o in named)
     if strategy == "infer" and standing_out > 1 or strategy in ("enumerate", "clarify") and standing_out < len(named):
         return None
-    if strategy == "infer" and max(named, key=lambda o: o.salience) is not max(named, key=lambda o: o.area_share):
-        return None  # the words call it large
+    if strategy == "infer" and not _is_large(named):
+        return None  # the words call it so
+    if strategy == "enumerate" and q.kind == "position" and len(set(found)) < len(found):
+        return None  # "one is on the left, one is on the left and one is on the right"
     if strategy == "clarify" and (q.kind == "position" or len({o.place for o in named}) < 3):
         return None  # its place does not tell which one is meant
     return Slot("none" if len(named) == 1 else "referential", strategy)
+
+
+def _is_large(named: list[Object]) -> bool:
+    """Whether the most salient one is clearly the largest, too."""
+    best, *others = sorted(named, key=lambda o: -o.salience)
+    return all(best.area_share >= CLEARLY_LARGER * o.area_share for o in others)
 
 
 # --- the plan ------------------------------------------------------------------------------------------------------
@@ -209,7 +172,7 @@ def plan(
     rng = random.Random(f"{options.seed}:plan")
     order = sorted(pictures)
     rng.shuffle(order)
-    order = _distinct(order, Path(options.image_dir))
+    order = distinct(order, Path(options.image_dir))
     facts, able, count = {}, {}, max(FEWEST_PICTURES, sum(sizes.values()))
     while True:
         new = facts_of(order[len(facts) : count])
@@ -232,22 +195,6 @@ def plan(
         jobs[split] = [Job(n, facts[n], tuple(picked[n]), origin(n)) for n in sorted(names) if picked[n]]
     check_readable(Path(options.image_dir) / job.file_name for split in jobs.values() for job in split)
     return jobs
-
-
-def _distinct(names: list[str], image_dir: Path) -> list[str]:
-    """Without the later ones of pictures that are the same file: two splits would show one picture."""
-    by_size = defaultdict(list)
-    for name in names:
-        by_size[(image_dir / name).stat().st_size].append(name)
-    seen, copies = set(), set()
-    for group in by_size.values():
-        for name in group if len(group) > 1 else ():
-            digest = sha256((image_dir / name).read_bytes()).digest()
-            copies |= {name} if digest in seen else set()
-            seen.add(digest)
-    if copies:
-        print(f"{len(copies)} of {len(names)} pictures are copies of others and left out")
-    return [name for name in names if name not in copies]
 
 
 def _deal(wanted: dict, sizes: dict, names: list[str], able: dict, rng) -> tuple[dict, tuple | None]:
@@ -287,7 +234,7 @@ def _lacking(wanted: dict, dealt: dict, counts: dict) -> tuple | None:
 
 def _too_few(split, slot: Slot, found: int, needed: int, names, wanted, kinds, able, never) -> UserError:
     by_class = Counter(q.name for name in names for q, s in able[name] if s == slot)
-    from_ = ", ".join(f"{name} {n}" for name, n in by_class.most_common(MAX_LISTED)) or "no class"
+    from_ = ", ".join(f"{name} {n}" for name, n in by_class.most_common(10)) or "no class"
     tried = "" if split == "all splits" else f" ({DEALS} deals of the pictures to the splits were tried)"
     return UserError(
         f"{split}: share {slot.type}:{slot.strategy} asks for {needed} examples, and the {len(names)} pictures of "

@@ -13,7 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from sys import intern
 
-from photos import listed, overlap, salience
+from photos import overlap, salience
+from picture_files import listed
 
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges.lexicon import IRREGULAR, items_of, plural_of, vocabulary

@@ -15,7 +15,8 @@ import photos
 import scene_graphs
 import yaml
 from layout import Slot
-from photos import SALIENT, Job, Question, Settings, listed, signature, size_of, slot_for  # noqa: F401 (signature)
+from photos import SALIENT, Job, Question, Settings, signature, slot_for  # noqa: F401 (signature)
+from picture_files import listed, size_of
 
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges.scene_facts import answer_of

@@ -39,13 +39,13 @@ def _generate(config, folder, *flags) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def picture(rng: random.Random) -> tuple[list[dict], list[tuple]]:
+def picture(rng: random.Random, things=THINGS, people=PEOPLE, held=HELD) -> tuple[list[dict], list[tuple]]:
     """Objects (name, box (x, y, w, h), color) and relations (subject, predicate, object) by their places in the list.
 
     Each name comes once, as two to four equally salient ones, as a large one with small ones, or alike in color.
     """
     objects, relations = [], []
-    names = rng.sample(THINGS, 5) + rng.sample(PEOPLE, 1)
+    names = rng.sample(things, 5) + rng.sample(people, 1)
     rng.shuffle(names)
     for slot, name in enumerate(names):
         mode = rng.choice(MODES if slot == 0 else MODES[:-1])  # one name has the large one in the center
@@ -56,10 +56,10 @@ def picture(rng: random.Random) -> tuple[list[dict], list[tuple]]:
             "large": [CENTER, *ring[: rng.randint(1, 3)]],
         }.get(mode, ring if mode == "four" else ring[:3])
         colors = rng.choices(list(COLORS), k=1) * 4 if mode == "alike" else rng.sample(list(COLORS), 4)
-        held = rng.choices(HELD, k=1) * 4 if mode == "alike" else rng.sample(HELD, 4)
-        for cell, color, thing in zip(cells, colors, held, strict=False):
+        in_hand = rng.choices(held, k=1) * 4 if mode == "alike" else rng.sample(held, 4)
+        for cell, color, thing in zip(cells, colors, in_hand, strict=False):
             objects.append({"name": name, "box": box(cell, slot), "color": color})
-            if name in PEOPLE:
+            if name in people:
                 x, y, w, h = objects[-1]["box"]
                 relations.append((len(objects) - 1, "holding", len(objects)))
                 objects.append(
@@ -87,13 +87,17 @@ def draw(path: Path, objects: list[dict]) -> None:
     image.save(path)
 
 
-def scene_graphs(folder: Path, count: int, seed: int = 0, gqa: bool = False) -> Path:
-    """`count` pictures in `folder`/images and their scene graphs in `folder`/scene_graphs.json."""
+def scene_graphs(folder: Path, count: int, seed: int = 0, gqa: bool = False, predicates=None, **names) -> Path:
+    """`count` pictures in `folder`/images and their scene graphs in `folder`/scene_graphs.json. `predicates`: one per
+    picture in place of holding; `names`: other things, people, held."""
     rng = random.Random(seed)
     (folder / "images").mkdir(parents=True)
     rows = {}
     for i in range(count):
-        objects, relations = picture(rng)
+        objects, relations = picture(rng, **names)
+        if predicates:
+            predicate = rng.choice(predicates)
+            relations = [(s, predicate, o) for s, _, o in relations]
         draw(folder / "images" / f"{i + 1}.png", objects)
         rows[i + 1] = (gqa_row if gqa else visual_genome_row)(i + 1, objects, relations, rng)
     path = folder / "scene_graphs.json"
@@ -121,7 +125,7 @@ def visual_genome_row(image_id: int, objects: list[dict], relations: list[tuple]
         "relationships": [
             {
                 "relationship_id": i,
-                "predicate": rng.choice((predicate, "holds", predicate.upper())),
+                "predicate": rng.choice((predicate, f" {predicate}", predicate.upper())),
                 "subject_id": 100 * image_id + s,
                 "object_id": 100 * image_id + o,
             }

@@ -143,7 +143,7 @@ def test_license_and_source_of_every_picture(tmp_path):
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
 def test_sizes_from_headers(tmp_path, orientation, suffix):
     """Catches a header's size that is not the size of the picture as it is shown: a camera held upright."""
-    import photos
+    import picture_files
     from PIL import Image
 
     from clarifyvlm.images import open_image
@@ -153,7 +153,7 @@ def test_sizes_from_headers(tmp_path, orientation, suffix):
         exif[0x0112] = orientation
     path = tmp_path / f"a.{suffix}"
     Image.new("RGB", (60, 40)).save(path, exif=exif)
-    assert photos.size_of(path) == open_image(path).size == ((40, 60) if orientation == 6 else (60, 40))
+    assert picture_files.size_of(path) == open_image(path).size == ((40, 60) if orientation == 6 else (60, 40))
 
 
 def test_pictures_of_one_name_in_two_folders(tmp_path):

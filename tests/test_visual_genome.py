@@ -41,20 +41,41 @@ def examples(folder):
     return [Example.model_validate_json(line) for s in SPLITS for line in open(folder / f"{s}.jsonl")]
 
 
-def test_every_reference_gets_full_marks(data):
-    """Catches an answer that does not follow from attributes and relations, and words that the judge cannot read."""
-    judge = SceneJudge()
-    found = examples(data)
-    verdicts = judge.judge(found, [Prediction(example_id=e.id, text=e.reference) for e in found])
+def full_marks(found):
+    verdicts = SceneJudge().judge(found, [Prediction(example_id=e.id, text=e.reference) for e in found])
     for e, verdict in zip(found, verdicts, strict=True):
         best = {
             k: 0 if k in ("overconfident", "over_asked") else 1 for k, v in verdict.criteria.items() if v is not None
         }
         assert {k: verdict.criteria[k] for k in best} == best, (e.question, e.reference, verdict)
+
+
+def test_every_reference_gets_full_marks(data):
+    """Catches an answer that does not follow from attributes and relations, and words that the judge cannot read."""
+    found = examples(data)
+    full_marks(found)
     assert {e.strategy for e in found} == {"answer", "infer", "enumerate", "clarify", "correct"}
     assert {e.kind for e in found} >= {"color", "position", "relation"}
     assert {(e.kind, e.strategy) for e in found} >= {("color", "clarify"), ("relation", "clarify")}
     assert not any(e.facts.complete for e in found)
+
+
+NAMES = """tree pole bush surfer jacket helmet fence lamp pillow rug curtain mirror towel stove drawer racket ball shoe
+fire_hydrant parking_meter street_light trash_can wine_glass tennis_racket police_car palm_tree flower_pot shirt
+picnic_table cell_phone baseball_bat hat flag balloon snowboard bracelet necklace basket guitar"""
+
+
+def test_names_that_coco_does_not_have(tmp_path):
+    """Catches a judge that takes "there is no skier" for untrue, and "sitting on a rug" for a place."""
+    names = [name.replace("_", " ") for name in NAMES.split()]
+    more = {"people": ("lady", "skier", "baseball player", "child"), "held": names[::2], "things": names[1::2]}
+    predicates = ("sitting on", "standing on", "lying on", "wearing", "riding", "carrying", "eating")
+    graphs = invented_photos.scene_graphs(tmp_path / "a", 200, predicates=predicates, **more)
+    flags = ["--num_examples", 400, "--audit", "off", "--kinds", "relation=4", "color=1", "position=1", "existence=1"]
+    flags += ["--shares", "none:answer=3", "referential:enumerate=3", "referential:clarify=1", "premise:correct=3"]
+    code, text = generate(tmp_path / "d", graphs, *flags, "--min_area", 0)
+    assert code == 0, text
+    full_marks(examples(tmp_path / "d"))
 
 
 def test_other_words_for_what_is_held(data):

@@ -3,6 +3,7 @@
 Every check has four outcomes, for a picture may hide something and an annotation may miss something.
 """
 
+import re
 from difflib import get_close_matches
 
 from clarifyvlm.judges.lexicon import (
@@ -30,6 +31,11 @@ KIND_ATTRIBUTES = {
     "place": "cells", "count": "count", "existence": "yesno",
 }  # fmt: skip
 _GUESSABLE = (*COLORS, *SHAPES, *COCO_NAMES)
+ON = re.compile(
+    r"\b((?:sitt|stand|ly|lay)ing|seated|(?:sit|stand|lie|lay)s?) on (?=an? |(?:his|her|its|their) |"
+    r"the (?!(?:far |upper |lower )?(?:left|right|top|bottom|side)\b))",
+    re.IGNORECASE,
+)
 FIELDS = {"cells": "place", "name": "name", "color": "color", "size": "size", "pattern": "pattern"}
 
 
@@ -109,7 +115,7 @@ class Case:
     def fits(self, d: Description, o: Object) -> int:
         """Whether `o` is what `d` says, as far as the picture shows and the annotation tells."""
         worst = YES
-        if d.unknown and not self.is_question_word(d.unknown):
+        if d.unknown and not (self.readings and self.is_question_word(d.unknown)):
             return NO
         if d.name is not None and not is_one_of(o.name, d.name):
             if "name" not in o.hidden:
@@ -146,6 +152,10 @@ class Case:
             return NOT_ANNOTATED
         middle = (max(areas) * min(areas)) ** 0.5
         return YES if (_area(o) >= middle) == (d.size == "large") else NO
+
+    def readable(self, text: str) -> str:
+        """ "Standing on a rug" answers what someone is standing on as "holding a cup" does: no place, but a thing."""
+        return ON.sub(r"\1 ", text) if self.example.kind == "relation" and "name" in self.asked else text
 
     def is_question_word(self, word: str) -> bool:
         return any(word.rstrip("s") == t.rstrip("s") for t in self.question_tokens)

@@ -16,7 +16,7 @@ class Finding:
 
     def __init__(self, case: Case, text: str):
         self.case = case
-        self.response = read(text, case.words, case.asked) if not self._is_echo(text) else Response()
+        self.response = read(case.readable(text), case.words, case.asked) if not self._is_echo(text) else Response()
         self.pairs: list[tuple[frozenset[int] | None, object, bool]] = []
         self.several = False  # knows that there are several: "both are red", "one is red"
         self.whole = False  # "both are red"

@@ -1,0 +1,72 @@
+"""Files of pictures before they are used: their sizes, those that cannot be read, those that are there twice."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+
+from clarifyvlm.errors import UserError
+from clarifyvlm.images import FORMATS, MAX_ASPECT, MAX_PIXELS, open_image
+
+MAX_LISTED = 10
+ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+
+
+def listed(problem: str, offenders: list[str], hint: str) -> UserError:
+    """An error that names the first ten offenders; `problem` says how many there are."""
+    more = f"\n  ... and {len(offenders) - MAX_LISTED} more" if len(offenders) > MAX_LISTED else ""
+    return UserError(f"{problem}\n  " + "\n  ".join(offenders[:MAX_LISTED]) + f"{more}\n{hint}")
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """(width, height) of the upright picture, from its header alone. UserError as `open_image` where it is none."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            width, height = image.size
+            plain = image.mode != "F" and not image.mode.startswith("I") and width * height <= MAX_PIXELS
+            # A PNG's orientation may come after its pixels: getexif() would decode them.
+            if plain and max(width, height) <= MAX_ASPECT * min(width, height) and image.format != "PNG":
+                return (height, width) if image.getexif().get(0x0112) in ROTATED else (width, height)
+            if plain and "exif" not in image.info:
+                return width, height
+    except Exception:  # open_image says what it is
+        pass
+    return open_image(path).size
+
+
+def check_readable(paths: Iterable[Path]) -> None:
+    """Decode every picture once, before anything is written. UserError that lists those that cannot be."""
+
+    def fault(path: Path) -> str | None:
+        try:
+            open_image(path)
+        except UserError as error:
+            return str(error)
+        return None
+
+    paths = list(paths)
+    with ThreadPoolExecutor(2) as pool:  # Pillow decodes outside the interpreter's lock
+        faults = [f for f in pool.map(fault, paths) if f]
+    if faults:
+        raise listed(
+            f"{len(faults)} of {len(paths)} pictures cannot be used", faults, "Mend or fetch them, or leave them out."
+        )
+
+
+def distinct(names: list[str], image_dir: Path) -> list[str]:
+    """Without the later ones of pictures that are the same file: two splits would show one picture."""
+    by_size = defaultdict(list)
+    for name in names:
+        by_size[(image_dir / name).stat().st_size].append(name)
+    seen, copies = set(), set()
+    for group in by_size.values():
+        for name in group if len(group) > 1 else ():
+            digest = sha256((image_dir / name).read_bytes()).digest()
+            copies |= {name} if digest in seen else set()
+            seen.add(digest)
+    if copies:
+        print(f"{len(copies)} of {len(names)} pictures are copies of others and left out")
+    return [name for name in names if name not in copies]
