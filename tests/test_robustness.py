@@ -233,7 +233,8 @@ def render(found: dict) -> str:
         loader=FileSystemLoader(page.TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters |= {"number": tables.number, "p_value": tables.p_value}
-    return environment.from_string('{% import "robustness.html" as r %}{{ r.section(found, found.models|default([])|list) }}').render(found=found)
+    template = environment.from_string('{% import "robustness.html" as r %}{{ r.section(found, order) }}')
+    return template.render(found=found, order=list(found.get("models", [])))
 
 
 def test_page_shows_both_tables_and_escapes():
