@@ -113,6 +113,14 @@ def base_of(adapter: str | Path) -> str:
     )
 
 
+def made_for(path: str | Path) -> str | None:
+    """The only source of pictures that a model was trained to see ("scenes"), as `made_for` in its config.json says;
+    training keeps it. None where it says nothing: general models, hub names."""
+    path = base_of(path) if is_adapter(path) else path
+    config = Path(path) / "config.json"
+    return _read_json(config).get("made_for") if config.is_file() else None
+
+
 def _check_hub_name(name: str) -> None:
     first = name.split("/")[0]
     if not HUB_NAME.fullmatch(name) or first in (".", "..", "~", "runs", "models") or Path(first).is_dir():

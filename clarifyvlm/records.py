@@ -9,7 +9,9 @@ from typing import Literal
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 Strategy = Literal["answer", "infer", "enumerate", "clarify", "correct", "abstain"]
-AmbiguityType = Literal["none", "referential", "attribute", "vague", "spatial", "lexical", "premise", "unanswerable"]
+AmbiguityType = Literal[
+    "none", "referential", "attribute", "vague", "spatial", "lexical", "premise", "unanswerable", "unknown"
+]
 Split = Literal["train", "validation", "test", "test_ood"]
 
 
@@ -42,6 +44,11 @@ class Facts(Record):
     objects: list[Object]
     background: str | None = None
     complete: bool = True  # false where the annotation may miss objects
+
+    @property
+    def annotated(self) -> bool:
+        """False where nothing is known of what is in the picture: rows of a benchmark."""
+        return self.complete or bool(self.objects)
 
 
 class Reading(Record):
@@ -87,10 +94,18 @@ class Example(Record):
     facts: Facts
     provenance: dict = {}
 
+    @property
+    def has_answer(self) -> bool:
+        """Whether the right answer of any reading is known."""
+        return any(reading.answer is not None for reading in self.ambiguity.readings)
+
     @model_validator(mode="after")
     def _dialogue_belongs_to_clarify(self):
-        if (self.strategy == "clarify") != (self.dialogue is not None):
-            raise ValueError("`dialogue` must be there for strategy `clarify`, and only there")
+        asks = self.strategy == "clarify"
+        if self.dialogue is not None and not asks:
+            raise ValueError("`dialogue` is for strategy `clarify` only")
+        if asks and self.dialogue is None and self.facts.annotated:
+            raise ValueError("strategy `clarify` needs a `dialogue` where the objects of the picture are known")
         if self.dialogue and not 0 <= self.dialogue.reading < len(self.ambiguity.readings):
             raise ValueError(f"dialogue.reading {self.dialogue.reading} is not an index of ambiguity.readings")
         return self

@@ -25,6 +25,7 @@ AMBIGUITY_TYPES = {
     "lexical": "a misspelt or unknown word could be several words",
     "premise": "the question presupposes something that is not there",
     "unanswerable": "the picture cannot tell",
+    "unknown": "the source of the question does not say (published benchmarks)",
 }
 
 # AQuA's level of a strategy; `correct` and `abstain` have none.

@@ -52,7 +52,7 @@ def reply(example: Example, text: str, reading: int, kind: str = "helpful", turn
     if kind == "terse":
         return _short(helpful)
     rng = random.Random(f"{kind}:{example.id}:{reading}")
-    if kind == "wrong":
+    if kind == "wrong" and example.facts.annotated:
         said = _wrong(Case(example), text, rng)
         if len(said) >= turn:
             return said[turn - 1]
@@ -87,6 +87,8 @@ def _wrong(case: Case, text: str, rng: random.Random) -> list[str]:
 
 
 def _helpful(example: Example, text: str, reading: int) -> str | None:
+    if not example.facts.annotated:  # whatever is asked, the clear question answers it
+        return f"I mean: {example.ambiguity.readings[reading].expression}" if "?" in text else None
     case = Case(example)
     finding = Finding(case, text)
     asks = [ask for ask in finding.response.asks if finding.used == "clarify" or not ask.wonders]

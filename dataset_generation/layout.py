@@ -19,6 +19,7 @@ from clarifyvlm.errors import UserError
 from clarifyvlm.strategies import AMBIGUITY_TYPES, STRATEGIES
 
 KINDS = ("color", "shape", "size", "position", "count", "existence", "relation", "comparison", "attribute")
+TYPES = tuple(name for name in AMBIGUITY_TYPES if name != "unknown")
 TYPES_OF = {"correct": ("premise",), "abstain": ("unanswerable",)}  # of the others: every other type
 
 
@@ -61,8 +62,8 @@ def parse_shares(tokens: list[str]) -> dict[Slot, float]:
             share = float(value)
         except ValueError:
             raise UserError(f"shares: {token!r} is not type:strategy=number, as in referential:clarify=10") from None
-        if type not in AMBIGUITY_TYPES:
-            raise UserError(f"shares: {token!r}: unknown ambiguity type {type!r}; known: {', '.join(AMBIGUITY_TYPES)}")
+        if type not in TYPES:
+            raise UserError(f"shares: {token!r}: unknown ambiguity type {type!r}; known: {', '.join(TYPES)}")
         if strategy not in STRATEGIES:
             raise UserError(f"shares: {token!r}: unknown strategy {strategy!r}; known: {', '.join(STRATEGIES)}")
         if not 0 <= share < float("inf"):

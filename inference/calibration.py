@@ -50,9 +50,12 @@ def resolved(example: Example, verdict: Verdict) -> float:
 
     Asked: the answer after the reply is right; where there was no reply, the question's value. Else, by what the
     example calls for: a right answer (answer, infer), the share of the readings that a list names (enumerate), a right
-    correction or abstention. What asserts something where it should ask resolves nothing.
+    correction or abstention. What asserts something where it should ask resolves nothing. Where nobody knows the
+    answer, the right strategy is all there is to go by.
     """
     criteria = verdict.criteria
+    if not example.has_answer and example.strategy not in ("correct", "abstain"):
+        return float(criteria["strategy_right"] or 0.0)
     if verdict.used_strategy == "clarify":
         replied = verdict.answer_right_after_reply
         return float((criteria["question_value"] if replied is None else replied) or 0.0)

@@ -93,6 +93,7 @@ def _columns(examples: Sequence[Example], model: "Judged") -> dict[str, np.ndarr
         replies = sum(turn.role == "user" for turn in prediction.turns)
         after = verdict.answer_right_after_reply or 0.0
         at_once = metrics.served_at_once(example, verdict)
+        at_once = np.nan if at_once is None else at_once
         guess = _guessed_right(example, verdict, prediction)
         by_replies = [guess, *(after if 0 < replies <= most else guess for most in (1, 2))]
         served = [at_once, *(max(at_once, after) if 0 < replies <= most else at_once for most in (1, 2))]

@@ -50,6 +50,12 @@ def main(argv: list[str] | None = None) -> int:
     examples = _examples(args, predictions)
     if (policy := _policy(args.predictions)) and (warning := self_preference(judge_args, policy)):
         print(f"warning: {warning}", file=sys.stderr)
+    unknown = [example.id for example in examples if not example.facts.annotated]
+    if judge_args.judge == "scene" and unknown:
+        raise UserError(
+            f"{args.data_file}: of {len(unknown):,} examples ({unknown[0]}, ...) nothing is known but the question and "
+            "its answers, and the scene judge reads facts. Take an LLM judge that sees the pictures: --judge openai."
+        )
     judge = make_judge(judge_args, image_root=images.root_of(args.data_file, examples))
     settings = asdict(args) | asdict(judge_args)
     inputs = [args.data_file, args.predictions, *filter(None, [judge_args.judge_panel])]

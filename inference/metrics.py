@@ -37,7 +37,7 @@ def _criterion(name: str, applies: Callable[[Example], bool] = lambda example: T
 
 def _answer_right(example: Example, verdict: Verdict, text: str) -> float | None:
     """A response that gives no answer (it asked, it abstained) is not right: otherwise silence would pay."""
-    return (verdict.criteria["answer_right"] or 0.0) if _one_reading(example) else None
+    return (verdict.criteria["answer_right"] or 0.0) if _one_reading(example) and example.has_answer else None
 
 
 def _asked(example: Example, verdict: Verdict, text: str) -> float:
@@ -57,17 +57,20 @@ def _complete(example: Example, verdict: Verdict, text: str) -> float | None:
     return verdict.criteria["complete"] if listed else None
 
 
-def served_at_once(example: Example, verdict: Verdict, text: str = "") -> float:
-    """1 if the first response alone leaves the user with what is right."""
+def served_at_once(example: Example, verdict: Verdict, text: str = "") -> float | None:
+    """1 if the first response alone leaves the user with what is right; None where nobody knows the answer."""
     criteria = verdict.criteria
     if example.strategy in ("correct", "abstain"):
         return float(criteria["strategy_right"] or 0.0)
+    if not example.has_answer:
+        return None
     whole = criteria["complete"] == 1 if example.strategy == "enumerate" else True
     return float(whole and criteria["answer_right"] == 1)
 
 
-def _served(example: Example, verdict: Verdict, text: str) -> float:
-    return max(served_at_once(example, verdict, text), verdict.answer_right_after_reply or 0.0)
+def _served(example: Example, verdict: Verdict, text: str) -> float | None:
+    at_once = served_at_once(example, verdict, text)
+    return None if at_once is None else max(at_once, verdict.answer_right_after_reply or 0.0)
 
 
 # The key of the one metric that is not a mean over examples: the mean over STRATEGIES of `strategy_accuracy`.

@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
         images.check_images(examples, Path(args.data_file).parent)
         with jsonl.Appender(args.output_file) as output:
             counts = _predict(args, examples, output)
-        run.finish(**counts)
+        run.finish(**counts, made_for=models.made_for(args.model_name_or_path))
     print(
         f"{args.output_file}: {counts['predictions']} predictions, {counts['asked']} asked back, "
         f"{counts['cut']} cut at {args.max_new_tokens} tokens"

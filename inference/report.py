@@ -147,6 +147,7 @@ def _report(
     import failures
     import page
     import policies
+    import published
     import results
     import robustness
     import schema
@@ -159,24 +160,28 @@ def _report(
     known = {example.id for example in examples}
     models = [_load(folder, known, args.data_file) for folder in folders]
     floors = []
-    some = sorted(examples, key=lambda e: hashlib.sha256(e.id.encode()).digest())[:FLOOR_EXAMPLES]
-    for name in policies.POLICIES:
+    annotated = [example for example in examples if example.facts.annotated]  # others take a judge that costs
+    some = sorted(annotated, key=lambda e: hashlib.sha256(e.id.encode()).digest())[:FLOOR_EXAMPLES]
+    for name in policies.POLICIES if some else ():
         said = policies.play(name, some)
         floors.append(results.Judged(name, said, policies.verdicts(said, some)))
 
     content = results.measure(examples, models, seed=args.seed, resamples=args.resamples, baseline=args.baseline)
-    content["constant_policies"] = results.measure(some, floors, seed=args.seed, resamples=args.resamples)["models"]
+    floor = results.measure(some, floors, seed=args.seed, resamples=args.resamples) if floors else {"models": {}}
+    content["constant_policies"] = floor["models"]
     content["differences"] = comparison.correct(content["differences"])
     pairs = list(dict.fromkeys((row["a"], row["b"]) for row in content["differences"]))
     content["mcnemar"] = comparison.exact_tests(examples, models, pairs)
     content["seeds"] = comparison.seeds(content["models"])
     content["strata"] = strata.measure(examples, models, seed=args.seed, resamples=args.resamples)
+    content["published"] = published.measure(examples, models, seed=args.seed, resamples=args.resamples)
     content["failures"] = failures.measure(examples, models, seed=args.seed, resamples=args.resamples)
     changed = {name: [_load(folder, known, args.data_file) for folder in found] for name, found in variants.items()}
     content["bias"] = bias.measure(examples, models, seed=args.seed, resamples=args.resamples)
     content["robustness"] = robustness.measure(examples, models, changed, seed=args.seed, resamples=args.resamples)
     content["dialogue"] = dialogue.measure(examples, models, changed, seed=args.seed, resamples=args.resamples)
     content["calibration"] = calibration.measure(examples, models, seed=args.seed, resamples=args.resamples)
+    content["notes"] = [note for folder in folders if (note := _out_of_place(folder, examples))]
     content |= {
         "seed": args.seed,
         "resamples": args.resamples,
@@ -213,6 +218,19 @@ def _report(
         "models": [model.name for model in models],
         "judge_failures": {model.name: sum(model.failures.values()) for model in models},
     }
+
+
+def _out_of_place(folder: Path, examples: list[Example]) -> str | None:
+    """A sentence where a model was made for other pictures than these, as the record of its predictions says."""
+    record = folder / "predictions.run.json"
+    made_for = json.loads(record.read_text())["counts"].get("made_for") if record.is_file() else None
+    others = sorted({example.facts.source for example in examples} - {made_for})
+    if not made_for or not others:
+        return None
+    return (
+        f"{folder.name} was made for pictures of {made_for} and nothing else; on pictures of {', '.join(others)} its "
+        "numbers show that the pipeline runs, not what a model can do."
+    )
 
 
 def _correct(args: ReportArguments, content: dict, examples: list[Example], models: list, labels: list) -> dict:

@@ -177,6 +177,22 @@ class Strata(Closed):
     consistency: Estimate = Field(description="groups of like questions of which every one is right")
 
 
+class Noticed(Closed):
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
+    accuracy: Estimate
+
+
+class Published(Closed):
+    """A published benchmark's own metrics, of those that apply; definitions in published.py."""
+
+    vqa_accuracy: Estimate | None = None
+    vqa_named: Estimate | None = None
+    unanswerable: Noticed | None = Field(default=None, description="abstaining where people could not answer")
+    ambiguous: Noticed | None = Field(default=None, description="noticing that a question is ambiguous")
+
+
 class Preference(Closed):
     """Do guesses pick the object with an attribute more often than chance? Definitions in bias.py."""
 
@@ -296,12 +312,14 @@ class Metrics(Closed):
     judges: dict[str, list[str]] = Field(description="model -> its judges")
     seed: int
     resamples: int
+    notes: list[str] = Field(description="what to know before reading the numbers")
     models: dict[str, Model]
     constant_policies: dict[str, Model] = Field(description="what says the same whatever it sees")
     differences: list[Difference]
     mcnemar: list[ExactTest]
     seeds: dict[str, Seeds]
     strata: dict[str, Strata]
+    published: dict[str, Published] = Field(description="model -> a published benchmark's own metrics")
     failures: dict[str, dict[str, Failure]] = Field(description="model -> any, or a mode -> how often")
     bias: Bias
     robustness: Robustness | dict[str, None] = Field(description="with --variants_dir, else empty")

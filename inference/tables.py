@@ -39,6 +39,7 @@ def markdown(content: dict) -> str:
         f"{content['judge']}. Per cent with 95 % intervals (bootstrap over pictures, seed {content['seed']}); the "
         "reward is at most 1.",
         *_partial(content),
+        *content["notes"],
         *filter(None, [judges_differ(content)]),
         table(
             ["", *models],

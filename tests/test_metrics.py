@@ -288,7 +288,7 @@ def test_served():
     false premise, counted as good service."""
 
     def example(strategy):
-        return SimpleNamespace(strategy=strategy)
+        return SimpleNamespace(strategy=strategy, has_answer=True)
 
     def verdict(used, after=None, **criteria):
         known = dict.fromkeys(CRITERIA) | criteria

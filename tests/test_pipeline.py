@@ -232,3 +232,4 @@ def test_photographs_through_all_stages(folder):
     metrics = json.loads((folder / "coco/report/metrics.json").read_text())
     assert all(metrics["models"][m]["strategy_accuracy_macro"]["n"] == 12 for m in MODELS)
     assert all(metrics["models"][m]["judge_failures"] == 0 for m in MODELS)
+    assert len(metrics["notes"]) == 3 and all("made for pictures of scenes" in note for note in metrics["notes"])

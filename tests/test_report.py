@@ -157,6 +157,18 @@ def test_dialogues_are_shown_with_the_reply(tmp_path, test_file, make):
     assert "THE REPLY" in html and "THE END" in html
 
 
+def test_a_model_made_for_other_pictures_is_named(three_models, test_file, make):
+    """Numbers of the embedded model on photographs that are taken for what a model can do."""
+    record = {"counts": {"made_for": "scenes"}}
+    for name, source in (("base", "scenes"), ("sft", "paintings")):
+        told = three_models / name / "predictions.run.json"
+        told.write_text(json.dumps(record | {"counts": {"made_for": source}}))
+    metrics, markdown, html = make(three_models, test_file)
+    (note,) = metrics["notes"]
+    assert note.startswith("sft was made for pictures of paintings") and "of scenes its numbers" in note
+    assert note in markdown and note in parse(html).text
+
+
 def test_missing_verdicts_name_the_command_that_makes_them(tmp_path, test_file):
     """A stack trace, or a report on the judged models alone; the command in the message must work as it stands."""
     folder = tmp_path / "inference"

@@ -133,7 +133,7 @@ class OpenAIJudge:
     def _scored(
         self, example, prediction, reply: Reply, replied: float | None = None, did: str | None = None
     ) -> Verdict:
-        criteria, evidence = rubric.criteria(example, reply.found)
+        criteria, evidence = rubric.criteria(example, reply.found, self.sees_image)
         return Verdict(
             example_id=prediction.example_id,
             model=prediction.model,
@@ -153,7 +153,11 @@ class OpenAIJudge:
         reply = await self._findings(asked, example, text)
         if reply.failure:
             return None, None, reply
-        return rubric.criteria(example, reply.found)[0]["answer_right"], reply.found["used_strategy"], reply
+        return (
+            rubric.criteria(example, reply.found, self.sees_image)[0]["answer_right"],
+            reply.found["used_strategy"],
+            reply,
+        )
 
     async def _findings(self, asked: dict, example: Example, text: str) -> Reply:
         """The findings of all calls about one response; where one failed, its failure."""

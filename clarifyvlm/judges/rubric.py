@@ -13,7 +13,7 @@ from clarifyvlm.judges.endpoint import SchemaError
 from clarifyvlm.records import Example
 from clarifyvlm.strategies import STRATEGIES
 
-VERSION = "3"
+VERSION = "4"
 MOST_CLAIMS = 8  # weak models go on for ever
 
 SYSTEM = """You check the response of a vision-language model to a question about a picture. You are given the FACTS \
@@ -112,11 +112,10 @@ def messages(
     nonce = nonce or secrets.token_hex(8)
     facts = example.facts
     lines = [
-        f"FACTS: a picture of {facts.width:g} x {facts.height:g} pixels, with {len(facts.objects)} objects"
-        + ("." if facts.complete else "; there may be more that nobody annotated."),
+        f"FACTS: a picture of {facts.width:g} x {facts.height:g} pixels, {_known(example, picture)}",
         *(f"  - {_object(o)}" for o in facts.objects),
         f"QUESTION: {example.question}",
-        "READINGS:" if example.ambiguity.readings else "READINGS: none, nothing in the picture fits the question.",
+        _readings_head(example),
         *(
             f"  {i}. {r.expression}: {'hidden in the picture' if r.answer is None else r.answer}"
             for i, r in enumerate(example.ambiguity.readings, start=1)
@@ -135,6 +134,25 @@ def messages(
     described = "\n".join(f"  {name}{': ' if FIELDS[name][1] else ''}{FIELDS[name][1]}" for name in fields)
     system = SYSTEM.format(strategies=strategies, fields=described)
     return [{"role": "system", "content": system}, {"role": "user", "content": content}]
+
+
+def _known(example: Example, picture: str | None) -> str:
+    facts = example.facts
+    if facts.annotated:
+        more = "." if facts.complete else "; there may be more that nobody annotated."
+        return f"with {len(facts.objects)} objects{more}"
+    if picture:
+        return "of which nothing was annotated: a claim is false where the picture contradicts it."
+    return "of which nothing is known: leave false_claims empty."
+
+
+def _readings_head(example: Example) -> str:
+    if not example.ambiguity.readings:
+        if example.facts.annotated or example.strategy == "correct":
+            return "READINGS: none, nothing in the picture fits the question."
+        return "READINGS: not annotated; there may be one or several."
+    all_known = example.facts.annotated or example.strategy == "answer"
+    return "READINGS:" if all_known else "READINGS (the known ones; there are others):"
 
 
 def _object(o) -> str:
@@ -181,8 +199,12 @@ def _check(value, schema: dict, where: str) -> None:
             _check(value[key], inner, f"{where}.{key}")
 
 
-def criteria(example: Example, found: dict) -> tuple[dict[str, float | None], dict[str, str]]:
-    """(criteria, evidence) from the judge's findings, by the definitions in `scene.py`."""
+def criteria(example: Example, found: dict, sees_image: bool = False) -> tuple[dict[str, float | None], dict[str, str]]:
+    """(criteria, evidence) from the judge's findings, by the definitions in `scene.py`.
+
+    Of an example without annotations, what cannot be known is None: whether claims are true, for a judge that does not
+    see the picture; whether answers are right and lists whole, where no answer is known.
+    """
     right, used = example.strategy, found["used_strategy"]
     readings = example.ambiguity.readings
     answered = {r["reading"]: r["right"] for r in found["answered_readings"]}
@@ -200,15 +222,19 @@ def criteria(example: Example, found: dict) -> tuple[dict[str, float | None], di
     else:
         overconfident = float(used == "answer" and commits and found["ignores_other_readings"])
     listed = sum(r for number, r in answered.items() if number) if used in ("enumerate", "infer") else 0
+    can_tell = example.facts.annotated or sees_image
+    known = example.facts.annotated or right == "answer"  # of its readings: all of them
+    if not known or not (example.has_answer or example.facts.annotated):
+        answer_right = None
     values = {
         "strategy_right": float(used == right),
-        "grounded": float(used != "none" and not found["false_claims"]),
+        "grounded": float(used != "none" and not found["false_claims"]) if can_tell else None,
         "answer_right": None if answer_right is None else float(answer_right),
         "overconfident": overconfident,
         "over_asked": float(found["asks_which"]) if right in ("answer", "correct", "abstain") else None,
-        "complete": listed / len(readings) if right == "enumerate" else None,
+        "complete": listed / len(readings) if right == "enumerate" and known else None,
         "question_value": len(set(found["separated_readings"])) / len(readings)
-        if used == "clarify" and len(readings) > 1
+        if used == "clarify" and len(readings) > 1 and known
         else None,
     }
     evidence = {

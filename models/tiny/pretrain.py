@@ -406,7 +406,9 @@ def save(model, output_dir: Path) -> None:
     """Weights in float16 (half the size; loaded as float32 they are exact)."""
     import copy
 
-    copy.deepcopy(model).to(torch.float16).save_pretrained(output_dir)
+    exported = copy.deepcopy(model).to(torch.float16)
+    exported.config.made_for = "scenes"
+    exported.save_pretrained(output_dir)
 
 
 if __name__ == "__main__":

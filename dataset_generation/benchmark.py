@@ -1,0 +1,377 @@
+"""A published benchmark as examples, so that inference/ runs on it as on data of one's own.
+
+    python dataset_generation/benchmark.py --benchmark vizwiz --data_file val.json --image_dir val \
+        --output_dir runs/vizwiz/data
+
+What the benchmark says is taken over: question, picture, answers, the strategy that follows from its labels. What it
+does not say (objects, boxes, other readings, references) stays empty and is never made up; a judge that needs it says
+so. Writes <split>.jsonl, images/, README.md and run.json.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+from clarifyvlm.config import parse_args
+from clarifyvlm.errors import UserError, run_main
+
+SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
+
+
+@dataclass
+class Options:
+    """Which benchmark, and where it lies."""
+
+    benchmark: Literal["aqua", "clearvqa", "mm_upd", "vq_focusambiguity", "vizwiz", "vqav2", "gqa"] = field(
+        metadata={"help": "what the rows are: README.md has a table"}
+    )
+    output_dir: str = field(metadata={"help": "folder for <split>.jsonl, images/, README.md and run.json"})
+    data_file: str | None = field(default=None, metadata={"help": "its rows: json, jsonl, parquet, arrow, tsv, csv"})
+    annotations: str | None = field(default=None, metadata={"help": "VQAv2: the file of answers beside the questions"})
+    image_dir: str | None = field(default=None, metadata={"help": "folder of the pictures, where rows only name them"})
+    hub_id: str | None = field(default=None, metadata={"help": "instead of --data_file: a data set of the hub"})
+    hub_config: str | None = field(default=None, metadata={"help": "its configuration"})
+    hub_split: str = field(default="test", metadata={"help": "its split"})
+    columns: list[str] = field(
+        default_factory=list, metadata={"help": "ours=theirs, where a release names a column otherwise"}
+    )
+    split: Literal["train", "validation", "test"] = field(default="test", metadata={"help": "the split written"})
+    num_rows: int | None = field(default=None, metadata={"help": "only the first N rows"})
+    overwrite: bool = field(default=False, metadata={"help": "start anew"})
+
+
+@dataclass
+class Item:
+    """What a row says of one question."""
+
+    question: str
+    strategy: str
+    type: str = "unknown"
+    level: int | None = None
+    readings: list[tuple[str, str]] = field(default_factory=list)  # (expression, answer)
+    reference: str = ""
+    kind: str = "other"
+    version: str = ""  # where a row gives several examples
+    about: dict = field(default_factory=dict)  # into provenance
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    what: str
+    columns: tuple[str, ...]  # without which a row is none of it
+    items: Callable[[dict], list[Item]]
+    picture: str = "image"  # column
+    id: tuple[str, ...] = ()  # columns, else the row's number
+
+
+def _aqua(row: dict) -> list[Item]:
+    level = _number(row["level"], range(4), "level")
+    strategy = ("answer", "infer", "enumerate", "clarify")[level]
+    kind = "none" if level == 0 else "referential"
+    return [Item(row["question"], strategy, kind, level, reference=row.get("answer") or "")]
+
+
+def _clearvqa(row: dict) -> list[Item]:
+    """The clear question, and the blurred one, of which one reading is known: the clear question."""
+    clear, gold = row["question"], str(row["gold_answer"])
+    about = {"answers": _answers(row) or [gold]}
+    return [
+        Item(clear, "answer", "none", 0, [(clear, gold)], gold, version="clear", about=about),
+        Item(row["blurred_question"], "clarify", level=3, readings=[(clear, gold)], version="blurred", about=about),
+    ]
+
+
+def _mm_upd(row: dict) -> list[Item]:
+    options = {letter: str(row[letter]) for letter in "ABCD" if row.get(letter) not in (None, "", "nan")}
+    lines = [row.get("hint") or "", row["question"], *(f"{letter}. {text}" for letter, text in options.items())]
+    question = "\n".join(line for line in lines if line and line != "nan")
+    about = {"category": row.get("category")}
+    if row["type"] != "standard":
+        if row["type"] not in ("aad", "iasd", "ivqd"):
+            raise ValueError(f"type is {row['type']!r}: standard, aad, iasd or ivqd was expected")
+        return [Item(question, "correct", "premise", kind=row["type"], about=about)]
+    if row["answer"] not in options:
+        raise ValueError(f"answer is {row['answer']!r}, which is none of its options {', '.join(options)}")
+    gold = options[row["answer"]]
+    about["accepted"] = [f"{row['answer']}. {gold}", row["answer"], gold]
+    return [Item(question, "answer", "none", 0, [(row["question"], gold)], gold, "standard", about=about)]
+
+
+def _vizwiz(row: dict) -> list[Item]:
+    answers = _answers(row)
+    kind = row.get("answer_type") or "other"
+    if not _number(row["answerable"], range(2), "answerable"):
+        return [Item(row["question"], "abstain", "unanswerable", kind=kind, about={"answers": answers})]
+    return [_plain(row, answers, kind)]
+
+
+def _vqav2(row: dict) -> list[Item]:
+    return [_plain(row, _answers(row), row.get("answer_type") or "other", row.get("multiple_choice_answer"))]
+
+
+def _gqa(row: dict) -> list[Item]:
+    kind = (row.get("types") or {}).get("semantic") or "other"
+    item = _plain(row, [row["answer"]], kind)
+    item.reference = row.get("fullAnswer") or item.reference
+    return [item]
+
+
+def _vq_focusambiguity(row: dict) -> list[Item]:
+    """Ambiguous or not is all that it says of the question: to ask is one way to show that it was noticed."""
+    ambiguous = str(row["ambiguous"]).strip().lower()
+    if ambiguous not in ("0", "1", "false", "true", "ambiguous", "unambiguous", "no", "yes"):
+        raise ValueError(f"ambiguous is {row['ambiguous']!r}: true or false was expected")
+    if ambiguous in ("1", "true", "ambiguous", "yes"):
+        return [Item(row["question"], "clarify", about={"ambiguous": True})]
+    return [Item(row["question"], "answer", "none", about={"ambiguous": False})]
+
+
+def _plain(row: dict, answers: list[str], kind: str, gold: str | None = None) -> Item:
+    """One reading, with the answer that most people gave (the first of those, on a tie)."""
+    if not answers:
+        raise ValueError("answers is empty")
+    gold = gold or Counter(answers).most_common(1)[0][0]
+    return Item(row["question"], "answer", "none", 0, [(row["question"], gold)], gold, kind, about={"answers": answers})
+
+
+BENCHMARKS = {
+    "aqua": Benchmark("four levels of ambiguity on COCO's photographs", ("question", "level"), _aqua, "image", ("id",)),
+    "clearvqa": Benchmark(
+        "clear questions, and the same made vague",
+        ("question", "blurred_question", "gold_answer"),
+        _clearvqa,
+        id=("question_id",),
+    ),
+    "mm_upd": Benchmark(
+        "multiple choice, solvable and made unsolvable", ("question", "answer", "type"), _mm_upd, id=("index", "type")
+    ),
+    "vq_focusambiguity": Benchmark(
+        "questions that may point at several regions, or not", ("question", "ambiguous"), _vq_focusambiguity
+    ),
+    "vizwiz": Benchmark(
+        "questions of blind people, answerable or not", ("question", "answerable"), _vizwiz, id=("question_id",)
+    ),
+    "vqav2": Benchmark(
+        "open questions with ten answers each", ("question", "answers"), _vqav2, "image_id", ("question_id",)
+    ),
+    "gqa": Benchmark(
+        "compositional questions with one answer", ("question", "answer", "imageId"), _gqa, "imageId", ("key",)
+    ),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    (options,) = parse_args([Options], argv, description=__doc__)
+    if (options.data_file is None) == (options.hub_id is None):
+        raise UserError("give --data_file or --hub_id, one of the two")
+
+    import benchmark_rows
+
+    from clarifyvlm.jsonl import write_atomic, write_text_atomic
+    from clarifyvlm.run_record import RunRecord
+
+    inputs = [path for path in (options.data_file, options.annotations) if path]
+    pictures = benchmark_rows.Pictures(options.image_dir)
+    examples, left_out = _examples(options, pictures)  # a first look: what is wrong is said before anything is written
+    with RunRecord.start(
+        options.output_dir, "dataset_generation/benchmark.py", asdict(options), inputs, overwrite=options.overwrite
+    ) as run:
+        if run.complete:
+            print(f"{options.output_dir} is complete; nothing to do")
+            return 0
+        _examples(options, pictures, run.output)
+        write_atomic(run.output / f"{options.split}.jsonl", examples)
+        write_text_atomic(run.output / "README.md", _card(options, examples, left_out))
+        run.finish(examples=len(examples), left_out=sum(left_out.values()))
+    counts = Counter(e.strategy for e in examples)
+    print(f"{options.output_dir}: {len(examples):,} examples:", ", ".join(f"{n:,} {s}" for s, n in counts.items()))
+    for reason, n in left_out.items():
+        print(f"left out: {n:,} {reason}", file=sys.stderr)
+    return 0
+
+
+def _rows(options: Options) -> Iterator[dict]:
+    import benchmark_rows
+
+    if options.hub_id:
+        return benchmark_rows.read_hub(options.hub_id, options.hub_config, options.hub_split)
+    rows = benchmark_rows.read(options.data_file)
+    if not options.annotations:
+        return rows
+    answers = {str(row.get("question_id")): row for row in benchmark_rows.read(options.annotations)}
+    return (row | answers.get(str(row.get("question_id")), {}) for row in rows)
+
+
+def _renamed(rows: Iterator[dict], options: Options) -> Iterator[dict]:
+    """The rows with --columns applied. UserError where the first of them is none of the benchmark."""
+    renames = dict(_rename(token) for token in options.columns)
+    wanted = BENCHMARKS[options.benchmark]
+    for number, row in enumerate(rows, start=1):
+        if options.num_rows is not None and number > options.num_rows:
+            return
+        row = row | {ours: row[theirs] for ours, theirs in renames.items() if theirs in row}
+        missing = [name for name in (*wanted.columns, wanted.picture) if row.get(name) is None]
+        if number == 1 and missing:
+            raise UserError(
+                f"{options.data_file or options.hub_id} is no {options.benchmark} as this script knows it: its first "
+                f"row has no {', '.join(missing)}. It has {', '.join(row)}. Another version may name them otherwise: "
+                f"--columns {missing[0]}=..."
+            )
+        yield row
+
+
+def _rename(token: str) -> tuple[str, str]:
+    ours, equals, theirs = token.partition("=")
+    if not (ours and equals and theirs):
+        raise UserError(f"--columns {token}: ours=theirs was expected, as in question=query")
+    return ours, theirs
+
+
+def _examples(options: Options, pictures, output: Path | None = None) -> tuple[list, dict[str, int]]:
+    """(examples, {why rows were left out: how many}); their pictures are written where there is an `output`.
+
+    UserError that lists what is wrong with the rows.
+    """
+    from picture_files import listed
+    from tqdm import tqdm
+
+    benchmark = BENCHMARKS[options.benchmark]
+    examples, ids, faults, missing = [], {}, [], []
+    unanswered = 0
+    rows = tqdm(_renamed(_rows(options), options), "write" if output else "read", unit="row", mininterval=0.5)
+    for number, row in enumerate(rows, start=1):
+        if absent := [name for name in benchmark.columns if row.get(name) is None]:
+            if absent == ["answers"]:  # a test split whose answers are not public
+                unanswered += 1
+            else:
+                faults.append(f"row {number}: no {', '.join(absent)}")
+            continue
+        try:
+            items = benchmark.items(row)
+        except ValueError as error:
+            faults.append(f"row {number}: {error}")
+            continue
+        found = pictures.get(row.get(benchmark.picture)) or pictures.get(row.get("filename"))
+        if found is None:
+            missing.append(str(row.get(benchmark.picture))[:80])
+            continue
+        image, digest, size = _picture(*found, options.split, output)
+        key = "-".join(str(row[name]) for name in benchmark.id if row.get(name) is not None) or str(number)
+        for item in items:
+            example = _example(options, item, row, key, image, digest, size)
+            if example.id in ids:
+                faults.append(f"row {number}: {key} {item.version} is in row {ids[example.id]} already")
+            ids.setdefault(example.id, number)
+            examples.append(example)
+    source = options.data_file or options.hub_id
+    if faults:
+        problem = f"{source}: {len(faults):,} rows are not as {options.benchmark} has them"
+        raise listed(problem, faults, "Is it another version? --columns ours=theirs renames columns.")
+    if missing:
+        where = f"in {options.image_dir}" if options.image_dir else "in the rows"
+        raise listed(f"{source}: {len(missing):,} pictures are not {where}", missing, "Give their folder: --image_dir.")
+    if not examples:
+        raise UserError(f"{source}: no row with a question{' and its answers' if unanswered else ''}")
+    return examples, {"rows without public answers": unanswered} if unanswered else {}
+
+
+def _example(options: Options, item: Item, row: dict, key: str, image: str, digest: str, size: tuple[int, int]):
+    from clarifyvlm.records import Ambiguity, Example, Facts, Reading
+
+    name = f"{options.benchmark}:{key}:{item.version}:{item.question}"
+    return Example(
+        id=sha256(f"{name}:{digest}".encode()).hexdigest()[:16],
+        split=options.split,
+        image=image,
+        image_sha256=digest,
+        question=item.question,
+        kind=item.kind,
+        ambiguity=Ambiguity(
+            type=item.type,
+            level=item.level,
+            readings=[Reading(objects=[], expression=e, answer=a) for e, a in item.readings],
+        ),
+        strategy=item.strategy,
+        reference=item.reference,
+        group_id=_group(options.benchmark, row, key),
+        facts=Facts(source=options.benchmark, width=size[0], height=size[1], objects=[], complete=False),
+        provenance={"benchmark": options.benchmark, "key": key, "version": item.version, **_pair(options, row)}
+        | {k: v for k, v in item.about.items() if v is not None},
+    )
+
+
+def _group(benchmark: str, row: dict, key: str) -> str | None:
+    if benchmark == "clearvqa":
+        return f"clearvqa-{key}"
+    return f"mm_upd-{row['index']}" if benchmark == "mm_upd" and row.get("index") is not None else None
+
+
+def _pair(options: Options, row: dict) -> dict:
+    """MM-UPD: both versions of a question carry its index, for the dual score."""
+    return {"pair": str(row["index"])} if options.benchmark == "mm_upd" and row.get("index") is not None else {}
+
+
+def _picture(name: str, content: bytes, split: str, output: Path | None) -> tuple[str, str, tuple[int, int]]:
+    """(path relative to the output, sha256, (width, height)) of a picture; it is written to `output` as it is."""
+    from io import BytesIO
+
+    from PIL import Image
+
+    digest = sha256(content).hexdigest()
+    try:
+        with Image.open(BytesIO(content)) as picture:
+            size, suffix = picture.size, SUFFIXES.get(picture.format or "")
+    except (OSError, ValueError) as error:
+        raise UserError(f"picture {name}: not a picture in a known format ({error})") from None
+    if suffix is None:
+        raise UserError(f"picture {name}: neither {', '.join(SUFFIXES)}")
+    path = f"images/{split}/{digest[:16]}{suffix}"
+    if output and not (output / path).exists():
+        (output / path).parent.mkdir(parents=True, exist_ok=True)
+        (output / f"{path}.tmp").write_bytes(content)
+        (output / f"{path}.tmp").replace(output / path)
+    return path, digest, size
+
+
+def _answers(row: dict) -> list[str]:
+    """The words of [{"answer": ...}, ...], of a list of words, or of parquet's {"answer": [...]}."""
+    given = row.get("answers")
+    given = given.get("answer") if isinstance(given, dict) else given
+    return [str(a["answer"] if isinstance(a, dict) else a) for a in (given if given is not None else [])]
+
+
+def _number(value, allowed: range, name: str) -> int:
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        number = None
+    if number not in allowed:
+        raise ValueError(f"{name} is {value!r}: {', '.join(map(str, allowed))} was expected")
+    return number
+
+
+def _card(options: Options, examples: list, left_out: dict[str, int]) -> str:
+    counts = Counter(e.strategy for e in examples)
+    lines = [
+        f"# {options.benchmark}: {BENCHMARKS[options.benchmark].what}",
+        "",
+        f"{len(examples):,} examples on {len({e.image_sha256 for e in examples}):,} pictures, converted by "
+        f"`dataset_generation/benchmark.py` from `{options.hub_id or Path(options.data_file).name}`.",
+        "Questions, answers and pictures are the benchmark's: its licence and its citation hold. Objects, boxes,",
+        "references and readings that it does not give are empty.",
+        "",
+        "| right strategy | examples |",
+        "|---|---|",
+        *(f"| {strategy} | {n:,} |" for strategy, n in counts.items()),
+        "",
+        *(f"Left out: {n:,} {reason}." for reason, n in left_out.items()),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    run_main(main)
