@@ -227,7 +227,11 @@ def test_shipped_configs_are_planned(tmp_path):
 
     from clarifyvlm.config import parse_args
 
-    for config in sorted((ROOT / "dataset_generation" / "configs").glob("*.yaml")):
+    author, asking = (script(f"dataset_generation/{name}.py") for name in ("author", "asking"))
+    folder = ROOT / "dataset_generation" / "configs"
+    argv = ["--config", str(folder / "author.yaml"), "--data_dir", "d", "--output_dir", "o", "--author_model", "m"]
+    parse_args([author.Options, asking.AuthorArguments], argv)
+    for config in sorted(set(folder.glob("*.yaml")) - {folder / "author.yaml"}):
         (options,) = parse_args([module.Options], ["--config", str(config), "--output_dir", str(tmp_path)])
         assert parse_shares(options.shares) and module.parse_kinds(options.kinds)
         if options.source == "scenes":

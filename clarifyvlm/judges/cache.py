@@ -30,7 +30,9 @@ def key_of(**parts) -> str:
 class ReplyCache:
     """key -> reply. Thread-safe. UserError when the file cannot be opened, written or is no cache."""
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, role: str = "judge"):
+        """`role`: whose replies they are, and how the flag for `folder` begins."""
+        self.role = role
         self.path = Path(folder) / FILE
         self._lock = threading.Lock()
         try:
@@ -62,6 +64,6 @@ class ReplyCache:
 
     def _broken(self, error: Exception) -> UserError:
         return UserError(
-            f"the judge's cache {self.path} cannot be used: {error}. Delete it, give another --judge_cache_dir (on a "
-            "local disk), or --no_judge_cache."
+            f"the {self.role}'s cache {self.path} cannot be used: {error}. Delete it, or give another "
+            f"--{self.role}_cache_dir (on a local disk){', or --no_judge_cache' if self.role == 'judge' else ''}."
         )

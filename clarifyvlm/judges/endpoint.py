@@ -55,6 +55,7 @@ class Question:
     messages: Callable[[bool], list[dict]]  # the chat; True: with the schema spelt out
     schema: dict
     parse: Callable[[str], dict]  # SchemaError, or ValueError where there is no JSON
+    name: str = "verdict"  # of the schema
 
 
 @dataclass
@@ -84,9 +85,14 @@ class Endpoint:
         max_tokens: int = 1024,
         cache: ReplyCache | None = None,
         usage: Usage | None = None,
+        role: str = "judge",
     ):
+        """`role`: what messages call the model, and how its flags begin."""
         if concurrency < 1 or timeout_s <= 0 or max_retries < 0:
-            raise UserError("--judge_concurrency and --judge_timeout_s must be above 0, --judge_max_retries 0 or more.")
+            raise UserError(
+                f"--{role}_concurrency and --{role}_timeout_s must be above 0, --{role}_max_retries 0 or more."
+            )
+        self.role = role
         self.base_url = base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
         self.model, self.api_key_env = model, api_key_env
         self.timeout_s, self.max_retries, self.max_tokens = timeout_s, max_retries, max_tokens
@@ -100,7 +106,7 @@ class Endpoint:
         """The result of a coroutine that calls `ask`. Callable from any thread, inside an event loop or not."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-            threading.Thread(target=self._loop.run_forever, name="judge", daemon=True).start()
+            threading.Thread(target=self._loop.run_forever, name=self.role, daemon=True).start()
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
             return future.result()
@@ -110,7 +116,7 @@ class Endpoint:
 
     def check(self, picture_url: str | None = None) -> None:
         """One small call, with a picture if given, without retries. UserError names the URL and the model."""
-        self.run(self._check(picture_url))
+        self.run(self.reach(picture_url))
 
     async def ask(self, question: Question) -> Reply:
         """The reply to one question, from the cache or from the endpoint, within the deadline."""
@@ -193,7 +199,7 @@ class Endpoint:
         if "temperature" not in self._lacks:
             body["temperature"] = TEMPERATURE
         if by_schema:
-            schema = {"name": "verdict", "strict": True, "schema": question.schema}
+            schema = {"name": question.name, "strict": True, "schema": question.schema}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         return body
 
@@ -234,7 +240,8 @@ class Endpoint:
         self._clients.rotate()
         return self._clients[0]
 
-    async def _check(self, picture_url: str | None) -> None:
+    async def reach(self, picture_url: str | None = None) -> None:
+        """What `check` runs."""
         import openai
 
         content = "Say ok."
@@ -250,20 +257,20 @@ class Endpoint:
         except (openai.OpenAIError, TimeoutError, ValueError) as error:
             if "max_tokens" in body and "max_tokens" in str(error):
                 self._do_without("max_tokens")
-                return await self._check(picture_url)
+                return await self.reach(picture_url)
             raise UserError(self._unreachable(error)) from None
 
     def _unreachable(self, error: Exception) -> str:
         what = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         return (
-            f"the judge at {self.base_url} (model {self.model}) does not answer: {what} "
-            f"Start the server, or mend --judge_base_url, --judge_model or {self.api_key_env}."
+            f"the {self.role} at {self.base_url} (model {self.model}) does not answer: {what} "
+            f"Start the server, or mend --{self.role}_base_url, --{self.role}_model or {self.api_key_env}."
         )
 
     def _do_without(self, name: str) -> None:
         if name not in self._lacks:
             self._lacks.add(name)
-            print(f"the judge at {self.base_url}: {OPTIONAL[name]}", file=sys.stderr)
+            print(f"the {self.role} at {self.base_url}: {OPTIONAL[name]}", file=sys.stderr)
 
 
 def image_url(data: bytes, kind: str) -> str:

@@ -1,0 +1,152 @@
+"""Have a language model word the examples of a data folder anew: questions, reference responses and dialogues.
+
+Reads <data_dir>/{train,validation,test,test_ood}.jsonl and their pictures, writes the same files to --output_dir, with
+rejections.jsonl, audit.json, README.md (the card) and run.json. What is asked of which picture, what it can mean and
+what is right to say stay as they are: the model only words it, and every wording is verified (verify.py). A wording
+that fails is asked for again with the reason. A stopped run is continued by the same command; no reply is paid twice.
+
+    python dataset_generation/author.py --config dataset_generation/configs/author.yaml --data_dir runs/coco/data \
+        --output_dir runs/coco/authored --author_base_url http://localhost:8000/v1 --author_model NAME
+"""
+
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from clarifyvlm.config import parse_args
+from clarifyvlm.errors import UserError, run_main
+
+SPLITS = ("train", "validation", "test", "test_ood")
+
+
+@dataclass
+class Options:
+    data_dir: str = field(metadata={"help": "data folder, as generate.py writes it"})
+    output_dir: str = field(metadata={"help": "folder to write to"})
+    seed: int = field(default=0, metadata={"help": "draws the styles that the model is asked for"})
+    verify: list[Literal["schema", "language", "leak", "readings", "blind", "reference", "duplicate"]] = field(
+        default_factory=lambda: ["schema", "language", "leak", "readings", "blind", "reference", "duplicate"],
+        metadata={"help": "what a wording has to pass"},
+    )
+    max_attempts: int = field(default=3, metadata={"help": "wordings asked for, of a question and of a response"})
+    max_repeats: int = field(default=20, metadata={"help": "how often the set may have the same question"})
+    keep_template: bool = field(
+        default=False, metadata={"help": "keep an example as it was where no wording is good; else it is dropped"}
+    )
+    author_sees_image: bool = field(
+        default=False, metadata={"help": "show the picture to the model that words the responses"}
+    )
+    verifier_model: str | None = field(
+        default=None, metadata={"help": "model that derives the readings and answers blind; unset: the author"}
+    )
+    verifier_base_url: str | None = field(default=None, metadata={"help": "its endpoint; unset: the author's"})
+    verifier_api_key_env: str | None = field(default=None, metadata={"help": "environment variable with its key"})
+    reference_judge: Literal["scene", "openai"] = field(
+        default="scene",
+        metadata={"help": "who checks the references; scene: offline, by the facts; openai: the verifier's model"},
+    )
+    leak_model: str | None = field(
+        default=None,
+        metadata={"help": "model at the verifier's endpoint that guesses strategies from questions; reported"},
+    )
+    audit: Literal["fail", "warn", "off"] = field(
+        default="fail", metadata={"help": "fail: exit code 3 when the data give the strategy away; warn: only say so"}
+    )
+    overwrite: bool = field(default=False, metadata={"help": "delete what an earlier run left in output_dir"})
+
+
+def main(argv: list[str] | None = None) -> int:
+    from asking import SPEED_ONLY, AuthorArguments
+
+    options, args = parse_args([Options, AuthorArguments], argv, description=__doc__)
+    files = _check(options)
+
+    from authoring import Authoring
+
+    from clarifyvlm.run_record import RunRecord
+
+    settings = asdict(options) | asdict(args)
+    ignore = (*SPEED_ONLY, "audit")
+    stage = "dataset_generation/author.py"
+    with RunRecord.start(
+        options.output_dir, stage, settings, files.values(), overwrite=options.overwrite, ignore=ignore
+    ) as run:
+        if run.complete:
+            print(f"{options.output_dir} is complete; nothing to do")
+            return 0
+        work = Authoring(options, args, files, run.output)
+        work.run()
+        return finish(options, args, work, run)
+
+
+def _check(options: Options) -> dict[str, Path]:
+    """split -> file. UserError for what can be seen before any call."""
+    data_dir = Path(options.data_dir)
+    files = {s: data_dir / f"{s}.jsonl" for s in SPLITS if (data_dir / f"{s}.jsonl").is_file()}
+    if not files:
+        raise UserError(f"no {', '.join(f'{s}.jsonl' for s in SPLITS)} in {data_dir}. generate.py makes them.")
+    if data_dir.resolve() == Path(options.output_dir).resolve():
+        raise UserError("--output_dir and --data_dir are one folder; give another --output_dir")
+    for name in ("max_attempts", "max_repeats"):
+        if getattr(options, name) < 1:
+            raise UserError(f"--{name} {getattr(options, name)}: from 1 up")
+    if "schema" not in options.verify:
+        raise UserError("--verify: `schema` cannot be left out: what is not JSON of the form asked for has no words")
+    return files
+
+
+def finish(options: Options, args, work, run) -> int:
+    """Files, audit, card and record. 3 where the audit fails and may."""
+    import json
+
+    from audit import audit, collect
+    from authoring_card import command, lines_of, summary
+    from card import write_card
+
+    from clarifyvlm.jsonl import write_text_atomic
+
+    counts = work.write_files()
+    if not sum(counts.values()):
+        raise UserError(
+            f"none of {work.total} examples has a good wording; {run.output / 'rejections.jsonl'} says why. Give "
+            "another --author_model, or look at the reasons that come most often:\n" + "\n".join(summary(work.rows()))
+        )
+    stats = collect(run.output, SPLITS)
+    findings = None
+    if options.audit != "off":
+        # What was dropped is no fault of the balance: the table of the card shows it.
+        findings = audit(stats | {"counts": {}}, {}, options.seed)
+        write_text_atomic(run.output / "audit.json", json.dumps(findings, indent=2) + "\n")
+    guessed = work.guess_strategies() if options.leak_model else None
+    about = [
+        f"The examples of {Path(options.data_dir).name}, worded anew by {args.author_model}. Pictures, facts, readings "
+        "and strategies are those of that data set, whose own card says where they come from."
+    ]
+    write_card(run.output, stats, findings, command(options, args), about, options.seed)
+    card = run.output / "README.md"
+    text = card.read_text(encoding="utf-8").replace(", whatever the number of workers", ", from the replies kept")
+    write_text_atomic(card, text.rstrip() + "\n\n" + "\n".join(lines_of(work.rows(), options, args, guessed)))
+    print(" ".join(f"{s}: {n:,}" for s, n in counts.items()), f"examples in {run.output}")
+    print("\n".join(summary(work.rows())))
+    if findings:
+        probes = findings["probes"].items()
+        print("audit:", ", ".join(f"{name} {p['accuracy']:.1%} (chance {p['chance']:.1%})" for name, p in probes))
+    failed = bool(findings and not findings["passed"])
+    if failed:
+        print("the audit failed; everything is written, and audit.json says more", file=sys.stderr)
+        print("\n".join(f"- {f}" for f in findings["failures"]), file=sys.stderr)
+    if failed and options.audit == "fail":
+        print("To go on all the same: --audit warn", file=sys.stderr)
+        return 3  # the run stays incomplete: the same command looks again
+    run.finish(
+        **counts,
+        **work.outcomes(),
+        audit="off" if findings is None else "failed" if failed else "passed",
+        usage={k: v for k, v in asdict(work.usage).items() if v},
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)
