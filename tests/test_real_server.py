@@ -11,14 +11,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from stages import script
+from stages import ROOT, script
 
 from clarifyvlm import jsonl
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges import JudgeArguments, make_judge
 from clarifyvlm.judges.cache import ReplyCache
 from clarifyvlm.judges.endpoint import Endpoint, Question
-from clarifyvlm.records import Example, Verdict
+from clarifyvlm.records import Example, Prediction, Verdict
 
 pytestmark = [
     pytest.mark.slow,
@@ -131,3 +131,20 @@ def test_death_of_the_server(process):
     process.wait()
     with pytest.raises(UserError, match=f"{process.url} .model smollm2. does not answer"):
         make_judge(JudgeArguments(judge="openai", judge_base_url=process.url, judge_model="smollm2")).check()
+
+
+def test_author_through_a_real_server(process, tmp_path):
+    """A prompt or a schema that a real server does not take. The model words badly: what passes must still be good."""
+    generate = ["--config", str(ROOT / "dataset_generation/configs/smoke.yaml"), "--num_workers", "1", "--audit", "off"]
+    sizes = ["--num_train", "0", "--num_validation", "0", "--num_test", "6", "--num_test_ood", "0"]
+    assert script("dataset_generation/generate.py").main([*generate, *sizes, "--output_dir", str(tmp_path / "d")]) == 0
+    endpoint = ["--author_base_url", process.url, "--author_model", "smollm2", "--author_concurrency", "2"]
+    endpoint += ["--author_max_tokens", "120", "--author_cache_dir", str(tmp_path / "cache")]
+    how = ["--max_attempts", "1", "--keep_template", "--audit", "off"]
+    argv = ["--data_dir", str(tmp_path / "d"), "--output_dir", str(tmp_path / "out"), *endpoint, *how]
+    assert script("dataset_generation/author.py").main(argv) == 0
+    counts = json.loads((tmp_path / "out" / "run.json").read_text())["counts"]
+    assert counts["test"] == 6 and counts["usage"]["calls"] >= 1 and counts["usage"]["output_tokens"] > 0
+    rows = jsonl.read(tmp_path / "out" / "test.jsonl", Example)
+    judged = make_judge(JudgeArguments()).judge(rows, [Prediction(example_id=e.id, text=e.reference) for e in rows])
+    assert all(v.criteria["strategy_right"] == 1 and v.criteria["grounded"] == 1 for v in judged)
