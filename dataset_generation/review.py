@@ -1,0 +1,128 @@
+"""People check a data set: a page to look at examples, and what several of them decided put together.
+
+    python dataset_generation/review.py page --data_file runs/tiny/data/test.jsonl --output_dir runs/tiny/review
+    python dataset_generation/review.py merge --data_file runs/tiny/data/test.jsonl --reviews ann.jsonl bob.jsonl \
+        --output_file runs/tiny/data/test_verified.jsonl
+
+`page` writes review.html, one file that opens from disk: picture with boxes, question, readings, reference; accept,
+reject, note by key; it exports JSONL. Among the examples are traps, made wrong on purpose, without a mark; their key
+(traps.json) stays beside the page. `merge` keeps what was accepted and says how far the reviewers agree.
+"""
+
+import json
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from clarifyvlm.config import parse_args
+from clarifyvlm.errors import UserError, run_main
+
+REASONS = {  # key on the page -> why an example is rejected
+    "1": "wrong readings",
+    "2": "wrong strategy",
+    "3": "wrong reference",
+    "4": "unnatural question",
+    "5": "unusable picture",
+    "6": "other",
+}
+MAX_SIDE = 640  # pixels of a picture on the page
+
+
+@dataclass
+class PageOptions:
+    data_file: str = field(metadata={"help": "examples.jsonl to be checked"})
+    output_dir: str = field(metadata={"help": "folder for review.html and traps.json"})
+    num_examples: int = field(default=200, metadata={"help": "examples drawn, without the traps"})
+    num_traps: int = field(default=20, metadata={"help": "examples that are made wrong and mixed in"})
+    seed: int = field(default=0, metadata={"help": "draws examples, traps and their order"})
+    overwrite: bool = field(default=False, metadata={"help": "start anew"})
+
+
+@dataclass
+class MergeOptions:
+    data_file: str = field(metadata={"help": "examples.jsonl that was reviewed"})
+    reviews: list[str] = field(metadata={"help": "exports of the page, one per reviewer"})
+    output_file: str = field(metadata={"help": "JSONL of the accepted examples; <name>.summary.json beside it"})
+    traps: str | None = field(default=None, metadata={"help": "traps.json of the page"})
+    keep: Literal["all", "any", "most"] = field(
+        default="all", metadata={"help": "keep what all of its reviewers accepted, any of them, or more than half"}
+    )
+    seed: int = field(default=0, metadata={"help": "of the draws behind the intervals"})
+    overwrite: bool = field(default=False, metadata={"help": "start anew"})
+
+
+def main(argv: list[str] | None = None) -> int:
+    argv = list(sys.argv[1:] if argv is None else argv)
+    commands = {"page": page, "merge": merge}
+    if argv[:1] in (["-h"], ["--help"], []) or argv[0] not in commands:
+        print(__doc__)
+        if argv[:1] in (["-h"], ["--help"]):
+            return 0
+        raise UserError("say `page` or `merge` first; `review.py page --help` lists its flags")
+    return commands[argv[0]](argv[1:])
+
+
+def page(argv: list[str]) -> int:
+    (options,) = parse_args([PageOptions], argv, description=__doc__)
+    for name in ("num_examples", "num_traps"):
+        if getattr(options, name) < (name == "num_examples"):
+            raise UserError(f"--{name} {getattr(options, name)}: too few")
+
+    import review_page
+
+    from clarifyvlm import jsonl
+    from clarifyvlm.records import Example
+    from clarifyvlm.run_record import RunRecord
+
+    examples = jsonl.read(options.data_file, Example, unique="id")
+    if not examples:
+        raise UserError(f"{options.data_file} has no examples.")
+    inputs = [options.data_file]
+    with RunRecord.start(
+        options.output_dir, "dataset_generation/review.py page", asdict(options), inputs, overwrite=options.overwrite
+    ) as run:
+        if run.complete:
+            print(f"{options.output_dir} is complete; nothing to do")
+            return 0
+        items, traps = review_page.choose(examples, options.num_examples, options.num_traps, options.seed)
+        html = review_page.render(items, Path(options.data_file), REASONS, MAX_SIDE)
+        jsonl.write_text_atomic(run.output / "review.html", html)
+        jsonl.write_text_atomic(run.output / "traps.json", json.dumps(traps, indent=2) + "\n")
+        run.finish(examples=len(items) - len(traps), traps=len(traps))
+    print(f"{options.output_dir}/review.html: {len(items) - len(traps)} examples and {len(traps)} traps")
+    print("Keep traps.json to yourself; everyone who reviews opens the same page and exports a file.")
+    return 0
+
+
+def merge(argv: list[str]) -> int:
+    (options,) = parse_args([MergeOptions], argv, description=__doc__)
+
+    import review_merge
+
+    from clarifyvlm import jsonl
+    from clarifyvlm.records import Example
+    from clarifyvlm.run_record import RunRecord
+
+    examples = jsonl.read(options.data_file, Example, unique="id")
+    traps = review_merge.read_traps(options.traps)
+    reviews = review_merge.read(options.reviews, options.data_file, {e.id for e in examples}, traps)
+    summary, accepted = review_merge.summarize(examples, reviews, traps, options.keep, options.seed)
+    inputs = [options.data_file, *options.reviews, *([options.traps] if options.traps else [])]
+    stage = "dataset_generation/review.py merge"
+    with RunRecord.start(options.output_file, stage, asdict(options), inputs, overwrite=options.overwrite) as run:
+        if run.complete:
+            print(f"{options.output_file} is complete; nothing to do")
+            return 0
+        rows = review_merge.rows(examples, accepted, Path(options.data_file), run.output)
+        jsonl.write_atomic(run.output, rows)
+        told = run.output.with_suffix(".summary.json")
+        jsonl.write_text_atomic(told, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+        run.finish(accepted=len(rows), reviewed=summary["reviewed"])
+    print("\n".join(review_merge.sentences(summary)))
+    print(f"{options.output_file}: {len(rows):,} of {summary['reviewed']:,} examples")
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)

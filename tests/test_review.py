@@ -1,0 +1,193 @@
+"""Human verification: the page holds what is to be judged and does not tell its traps; exports become a data set."""
+
+import json
+import re
+import shutil
+import subprocess
+from html import unescape
+
+import numpy as np
+import pytest
+from sklearn.metrics import cohen_kappa_score
+from stages import script
+
+from clarifyvlm import jsonl
+from clarifyvlm.errors import UserError
+from clarifyvlm.records import Example
+from clarifyvlm.run_record import hash_input
+
+review, review_merge = (script(f"dataset_generation/{name}.py") for name in ("review", "review_merge"))
+BROWSER = next((b for b in ("chromium", "chromium-browser", "google-chrome", "chrome") if shutil.which(b)), None)
+
+
+@pytest.fixture
+def data(tmp_path):
+    """60 examples of generated scenes."""
+    config = str(review.Path(review.__file__).parent / "configs" / "smoke.yaml")
+    sizes = ["--num_train", "0", "--num_validation", "0", "--num_test", "60", "--num_test_ood", "0"]
+    argv = ["--config", config, *sizes, "--audit", "off", "--num_workers", "1", "--output_dir", str(tmp_path / "data")]
+    assert script("dataset_generation/generate.py").main(argv) == 0
+    return tmp_path / "data" / "test.jsonl"
+
+
+@pytest.fixture
+def page(data, tmp_path):
+    """(what the page holds, its traps, its HTML)"""
+    argv = ["page", "--data_file", str(data), "--output_dir", str(tmp_path / "review"), "--num_examples", "40"]
+    assert review.main([*argv, "--num_traps", "8"]) == 0
+    html = (tmp_path / "review" / "review.html").read_text()
+    content = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.S)[1])
+    return content, json.loads((tmp_path / "review" / "traps.json").read_text()), html
+
+
+def export(path, data, annotator, decisions, **changes):
+    """An export of the page: id -> True, or why it is rejected."""
+    about = {"annotator": annotator, "data_sha256": hash_input(data), "note": "", "seconds": 4.0} | changes
+    rows = [
+        {
+            "id": id,
+            **about,
+            "decision": "accept" if said is True else "reject",
+            "reason": None if said is True else said,
+        }
+        for id, said in decisions.items()
+    ]
+    jsonl.write_atomic(path, rows)
+    return str(path)
+
+
+def merge(data, out, *files, flags=()):
+    argv = ["merge", "--data_file", str(data), "--output_file", str(out), "--reviews", *files, *flags]
+    assert review.main(argv) == 0
+    return jsonl.read(out, Example), json.loads(out.with_suffix(".summary.json").read_text())
+
+
+def test_page_shows_what_is_to_be_judged(data, page):
+    """An example without its picture, readings or dialogue; one that is there twice."""
+    content, traps, html = page
+    by_id = {e.id: e for e in jsonl.read(data, Example)}
+    shown = [item for item in content["items"] if item["id"] not in traps]
+    assert len(shown) == 40 and len(traps) == 8 and len({i["id"] for i in content["items"]}) == 48
+    for item in shown:
+        example = by_id[item["id"]]
+        assert (item["question"], item["reference"]) == (example.question, example.reference)
+        assert [r["answer"] for r in item["readings"]] == [r.answer for r in example.ambiguity.readings]
+        assert item["image"].startswith("data:image/png;base64,") and bool(item["dialogue"]) == bool(example.dialogue)
+    assert "http" not in re.sub(r"http://www.w3.org/2000/svg", "", html)
+
+
+def test_traps_are_wrong_and_not_told(data, page):
+    """A trap that is right after all, that anyone can see in the page's source, or that is shown unchanged beside."""
+    content, traps, html = page
+    by_id = {e.id: e for e in jsonl.read(data, Example)}
+    items = {item["id"]: item for item in content["items"]}
+    assert not {trap["of"] for trap in traps.values()} & set(items) and "trap" not in html
+    for id, trap in traps.items():
+        example, item = by_id[trap["of"]], items[id]
+        readings = [r.answer for r in example.ambiguity.readings]
+        same = (item["strategy"], [r["answer"] for r in item["readings"]]) == (example.strategy, readings)
+        assert not same and len(id) == len(example.id), trap["how"]
+    assert len({trap["how"] for trap in traps.values()}) == 3
+
+
+def test_hostile_texts_end_nothing(data, tmp_path):
+    """A question that closes the script and runs its own."""
+    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    rows[0]["question"] = '</script><script>alert(1)</script> \u2028 "?'
+    data.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
+    argv = ["page", "--data_file", str(data), "--output_dir", str(tmp_path / "r"), "--num_examples", "60"]
+    assert review.main([*argv, "--num_traps", "0"]) == 0
+    html = (tmp_path / "r" / "review.html").read_text()
+    assert html.count("</script>") == 2 and "alert(1)</" not in html and "\\u003cscript" in html
+
+
+def test_merge_keeps_what_was_accepted(data, page, tmp_path):
+    """A rejected example or a trap that is kept; pictures that are not found from the new place."""
+    content, traps, _ = page
+    ids = [item["id"] for item in content["items"]]
+    own = [id for id in ids if id not in traps]
+    ann = dict.fromkeys(ids, True) | dict.fromkeys(own[:5], "wrong readings")
+    bob = dict.fromkeys(ids, True) | dict.fromkeys(own[3:9], "other") | dict.fromkeys(traps, "wrong strategy")
+    files = [export(tmp_path / f"{n}.jsonl", data, n, d) for n, d in (("ann", ann), ("bob", bob))]
+    traps_file = ["--traps", str(tmp_path / "review" / "traps.json")]
+    kept, summary = merge(data, tmp_path / "far" / "all.jsonl", *files, flags=traps_file)
+    assert {e.id for e in kept} == set(own[9:]) and all((tmp_path / "far" / e.image).is_file() for e in kept)
+    assert kept[0].provenance["review"] == {"accepted_by": ["ann", "bob"]}
+    kept, _ = merge(data, tmp_path / "any.jsonl", *files, flags=[*traps_file, "--keep", "any"])
+    assert {e.id for e in kept} == set(own) - set(own[3:5])
+    told = summary["reviewers"]
+    assert told["ann"]["traps"]["value"] == 0.0 and told["bob"]["traps"]["value"] == 1.0
+    assert told["bob"]["rejected"] == {"other": 6} and sum(told["ann"]["missed_traps"].values()) == 8
+    assert summary["disagreed"] == 7 and summary["disagreements"][0]["ann"] == "wrong readings"
+
+
+def test_agreement_against_scikit_learn(data, page, tmp_path):
+    """Kappa of another table; AC1 that is not its closed form; an interval beside its value."""
+    content, traps, _ = page
+    rng = np.random.default_rng(0)
+    own = [item["id"] for item in content["items"] if item["id"] not in traps]
+    said = {n: {id: True if rng.random() < 0.7 else "other" for id in own} for n in ("ann", "bob")}
+    files = [export(tmp_path / f"{n}.jsonl", data, n, d) for n, d in said.items()]
+    (row,) = merge(data, tmp_path / "kept.jsonl", *files)[1]["agreement"]
+    a, b = ([said[n][id] is True for id in own] for n in ("ann", "bob"))
+    assert row["kappa"]["value"] == pytest.approx(cohen_kappa_score(a, b), abs=1e-9)
+    p, q = np.mean([x == y for x, y in zip(a, b, strict=True)]), (np.mean(a) + np.mean(b)) / 2
+    assert row["ac1"]["value"] == pytest.approx((p - 2 * q * (1 - q)) / (1 - 2 * q * (1 - q)), abs=1e-9)
+    assert all(row[k]["low"] <= row[k]["value"] <= row[k]["high"] for k in ("agreed", "kappa", "ac1"))
+
+
+def test_bad_exports_are_named(data, page, tmp_path):
+    """A traceback, or decisions about other data counted for these."""
+    content, traps, _ = page
+    own = next(item["id"] for item in content["items"] if item["id"] not in traps)
+    good = export(tmp_path / "ann.jsonl", data, "ann", {own: True})
+
+    def refused(match, *files, flags=()):
+        with pytest.raises(UserError, match=match):
+            merge(data, tmp_path / "out.jsonl", *files, flags=flags)
+        assert not (tmp_path / "out.jsonl").exists()
+
+    refused("another file", export(tmp_path / "x.jsonl", data, "x", {own: True}, data_sha256="0"))
+    refused("came before", good, export(tmp_path / "again.jsonl", data, "ann", {own: True}))
+    refused("are not in .*\n.*nobody(.|\n)*--traps", export(tmp_path / "u.jsonl", data, "u", {"nobody": True}))
+    (tmp_path / "empty.jsonl").write_text("")
+    refused("no decisions", str(tmp_path / "empty.jsonl"))
+    refused("not the traps.json", good, flags=["--traps", str(data)])
+    with pytest.raises(UserError, match="say `page` or `merge`"):
+        review.main(["pages"])
+    argv = ["page", "--data_file", str(data), "--output_dir", str(tmp_path / "p"), "--num_examples", "59"]
+    with pytest.raises(UserError, match="1 examples are left besides the 59 shown"):
+        review.main([*argv, "--num_traps", "5"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on this machine")
+def test_the_page_in_a_browser(data, page, tmp_path):
+    """Keys that do nothing, decisions that are not exported or lost on reload, a page that does not fit a phone."""
+    content, _, html = page
+    press = "const press = k => document.body.dispatchEvent(new KeyboardEvent('keydown', {key: k, bubbles: true}));"
+    script_ = f"""{press} $("name").value = "ann"; begin();
+        press("a"); press("2"); press("ArrowLeft"); press("u"); press("3"); press("b");
+        const saved = localStorage.getItem(key()); begin();
+        const said = [lines(), saved, $("progress").textContent, $("question").textContent, $("boxes").style.display];
+        document.title = "RESULT" + JSON.stringify([said, errors, document.documentElement.scrollWidth, innerWidth]);"""
+    first = "<script>window.errors = []; addEventListener('error', e => errors.push(String(e.message)))</script>"
+    shown = html.replace("<head>", f"<head>{first}").replace("</body>", f"<script>{script_}</script></body>")
+    (tmp_path / "page.html").write_text(shown)
+    for width in (1200, 500):
+        command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900", "--dump-dom"]
+        command += [f"--user-data-dir={tmp_path / str(width)}", "--virtual-time-budget=2000"]
+        dom = subprocess.run([*command, f"file://{tmp_path}/page.html"], capture_output=True, text=True, timeout=120)
+        found = re.search(r"<title>RESULT(.*?)</title>", dom.stdout, re.S)
+        assert found, dom.stdout[:300]
+        (lines, saved, progress, question, boxes), errors, scroll, inner = json.loads(unescape(found[1]))
+        assert errors == [] and scroll <= inner and progress == "3 of 48, 2 decided" and boxes == "none"
+        rows = [json.loads(line) for line in lines.splitlines()]
+        items = content["items"]
+        assert [(r["id"], r["decision"], r["reason"]) for r in rows] == [
+            (items[0]["id"], "accept", None),
+            (items[1]["id"], "reject", "wrong reference"),
+        ]
+        assert set(json.loads(saved)) == {r["id"] for r in rows} and question == items[2]["question"]
+        (tmp_path / "ann.jsonl").write_text(lines)
+        assert review_merge.read([str(tmp_path / "ann.jsonl")], str(data), {i["id"] for i in items}, {})
