@@ -11,8 +11,6 @@ A killed run continues after the last whole batch, and replays the next one from
 
 import asyncio
 import json
-import os
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,6 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from asking import PASSING, Asker, make_endpoint, stop, usage_of
+from picture_files import link
 from verify import (
     MOST_WORDS,
     STEPS,
@@ -329,29 +328,11 @@ class Authoring:
         for split, plans in self.plans.items():
             kept = [rows[plan.id]["example"] for plan in plans if rows[plan.id]["example"]]
             for image in dict.fromkeys(example["image"] for example in kept):
-                self._link(image)
+                link(self.root, image, self.output, image)
             counts[split] = jsonl.write_atomic(self.output / f"{split}.jsonl", kept)
         in_order = [rows[plan.id] for plans in self.plans.values() for plan in plans]
         jsonl.write_atomic(self.output / "rejections.jsonl", (r for row in in_order for r in row["rejections"]))
         return counts
-
-    def _link(self, image: str) -> None:
-        """A picture of the plan's folder under the same name here: as a hard link where the disk allows."""
-        source, target = self.root / image, self.output / image
-        if not target.resolve().is_relative_to(self.output.resolve()):
-            raise UserError(f"{self.root}: image {image!r} leads out of the data folder")
-        if target.exists():
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.tmp")
-        temporary.unlink(missing_ok=True)
-        try:
-            os.link(source, temporary)
-        except FileNotFoundError:
-            raise UserError(f"{source}: no such picture") from None
-        except OSError:  # another disk
-            shutil.copyfile(source, temporary)
-        os.replace(temporary, target)
 
     def guess_strategies(self) -> tuple[int, int, float]:
         """(right guesses of the leak model, questions, share of the most frequent strategy)."""

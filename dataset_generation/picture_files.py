@@ -1,5 +1,7 @@
 """Files of pictures before they are used: their sizes, those that cannot be read, those that are there twice."""
 
+import os
+import shutil
 from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -70,3 +72,23 @@ def distinct(names: list[str], image_dir: Path) -> list[str]:
     if copies:
         print(f"{len(copies)} of {len(names)} pictures are copies of others and left out")
     return [name for name in names if name not in copies]
+
+
+def link(root: Path, image: str, output: Path, name: str) -> None:
+    """The picture `image` of the data folder `root` as `name` of the folder `output`: a hard link where the disk allows
+    it, else a copy. UserError where it is not there, or `name` leads out of the folder."""
+    source, target = root / image, output / name
+    if not target.resolve().is_relative_to(output.resolve()):
+        raise UserError(f"{root}: image {image!r} leads out of the data folder")
+    if target.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except FileNotFoundError:
+        raise UserError(f"{source}: no such picture") from None
+    except OSError:  # another disk
+        shutil.copyfile(source, temporary)
+    os.replace(temporary, target)
