@@ -48,6 +48,7 @@ class MergeOptions:
     keep: Literal["all", "any", "most"] = field(
         default="all", metadata={"help": "keep what all of its reviewers accepted, any of them, or more than half"}
     )
+    min_reviews: int = field(default=1, metadata={"help": "keep only what at least so many of them reviewed"})
     seed: int = field(default=0, metadata={"help": "of the draws behind the intervals"})
     overwrite: bool = field(default=False, metadata={"help": "start anew"})
 
@@ -71,7 +72,7 @@ def page(argv: list[str]) -> int:
 
     import review_page
 
-    from clarifyvlm import jsonl
+    from clarifyvlm import images, jsonl
     from clarifyvlm.records import Example
     from clarifyvlm.run_record import RunRecord
 
@@ -86,6 +87,7 @@ def page(argv: list[str]) -> int:
             print(f"{options.output_dir} is complete; nothing to do")
             return 0
         items, traps = review_page.choose(examples, options.num_examples, options.num_traps, options.seed)
+        images.check_images(items, Path(options.data_file).parent)
         html = review_page.render(items, Path(options.data_file), REASONS, MAX_SIDE)
         jsonl.write_text_atomic(run.output / "review.html", html)
         jsonl.write_text_atomic(run.output / "traps.json", json.dumps(traps, indent=2) + "\n")
@@ -97,6 +99,11 @@ def page(argv: list[str]) -> int:
 
 def merge(argv: list[str]) -> int:
     (options,) = parse_args([MergeOptions], argv, description=__doc__)
+    _check_output(options)
+    if not 1 <= options.min_reviews <= len(options.reviews):
+        raise UserError(
+            f"--min_reviews {options.min_reviews}: from 1 to the number of --reviews, {len(options.reviews)}."
+        )
 
     import review_merge
 
@@ -107,7 +114,9 @@ def merge(argv: list[str]) -> int:
     examples = jsonl.read(options.data_file, Example, unique="id")
     traps = review_merge.read_traps(options.traps)
     reviews = review_merge.read(options.reviews, options.data_file, {e.id for e in examples}, traps)
-    summary, accepted = review_merge.summarize(examples, reviews, traps, options.keep, options.seed)
+    summary, accepted = review_merge.summarize(
+        examples, reviews, traps, options.keep, options.seed, options.min_reviews
+    )
     inputs = [options.data_file, *options.reviews, *([options.traps] if options.traps else [])]
     stage = "dataset_generation/review.py merge"
     with RunRecord.start(options.output_file, stage, asdict(options), inputs, overwrite=options.overwrite) as run:
@@ -122,6 +131,16 @@ def merge(argv: list[str]) -> int:
     print("\n".join(review_merge.sentences(summary)))
     print(f"{options.output_file}: {len(rows):,} of {summary['reviewed']:,} examples")
     return 0
+
+
+def _check_output(options: MergeOptions) -> None:
+    """With --overwrite the output is deleted first: it must be none of the inputs."""
+    output = Path(options.output_file)
+    if output.suffix != ".jsonl":
+        raise UserError(f"--output_file {output}: must end in .jsonl.")
+    for path in (options.data_file, *options.reviews):
+        if output.resolve() == Path(path).resolve():
+            raise UserError(f"--output_file {output} is one of the files to be read; give another.")
 
 
 if __name__ == "__main__":

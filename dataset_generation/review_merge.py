@@ -17,6 +17,7 @@ from clarifyvlm.records import Example, Record
 from clarifyvlm.run_record import hash_input
 
 DRAWS = 2000  # of pictures, for the intervals of agreement
+FEW_CAUGHT = 0.5  # a reviewer who catches less of the traps than this did not look
 MAX_LISTED = 100  # disagreements in the summary
 
 
@@ -67,7 +68,12 @@ def read(paths: Sequence[str], data_file: str, known: set[str], traps: dict) -> 
 
 
 def summarize(
-    examples: Sequence[Example], reviews: dict[str, dict[str, Review]], traps: dict, keep: str, seed: int
+    examples: Sequence[Example],
+    reviews: dict[str, dict[str, Review]],
+    traps: dict,
+    keep: str,
+    seed: int,
+    min_reviews: int = 1,
 ) -> tuple[dict, dict[str, list[str]]]:
     """(JSON-ready summary, id of every example that is kept -> who accepted it)."""
     by_id = {example.id: example for example in examples}
@@ -77,14 +83,20 @@ def summarize(
             if id not in traps:
                 votes[id][annotator] = row.decision == "accept"
     rule = {"all": all, "any": any, "most": lambda given: 2 * sum(given) > len(given)}[keep]
-    accepted = {id: [a for a, yes in given.items() if yes] for id, given in votes.items() if rule(list(given.values()))}
+    accepted = {
+        id: [a for a, yes in given.items() if yes]
+        for id, given in votes.items()
+        if len(given) >= min_reviews and rule(list(given.values()))
+    }
     names = list(reviews)
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
     differ = [id for id, given in votes.items() if len(set(given.values())) > 1]
     summary = {
         "reviewed": len(votes),
+        "reviewed_by": {str(n): count for n, count in sorted(Counter(map(len, votes.values())).items())},
         "accepted": len(accepted),
         "keep": keep,
+        "min_reviews": min_reviews,
         "reviewers": {name: _reviewer(rows, traps) for name, rows in reviews.items()},
         "agreement": [_agreement(a, b, votes, by_id, seed) for a, b in pairs],
         "disagreements": [
@@ -138,6 +150,8 @@ def _agreement(a: str, b: str, votes: dict, by_id: dict[str, Example], seed: int
         value, drawn = float(measure(cells.sum(0))), measure(tables)
         drawn = drawn[np.isfinite(drawn)]
         low, high = np.quantile(drawn, [0.025, 0.975]) if len(drawn) else (np.nan, np.nan)
+        if value == 1:  # all draws agree then, which is no certainty
+            low = _share(len(pictures), len(pictures))["low"]
         known = np.isfinite([value, low, high]).all()
         row[name] = {"value": value, "low": float(low), "high": float(high)} if known else None
     return row
@@ -165,7 +179,7 @@ def _ac1(table):
 
 def rows(examples: Sequence[Example], accepted: dict[str, list[str]], data_file: Path, output: Path) -> list[Example]:
     """What is kept, in the order of the data, with pictures relative to the new file."""
-    root, folder = data_file.resolve().parent, output.resolve().parent
+    root, folder = data_file.parent.resolve(), output.parent.resolve()  # the file itself may be a link
     return [
         example.model_copy(
             update={
@@ -183,12 +197,20 @@ def sentences(summary: dict) -> list[str]:
     told = []
     for name, row in summary["reviewers"].items():
         traps = row["traps"]
-        caught = f"{traps['value']:.0%} of {traps['n']} traps caught" if traps["n"] else "no traps"
+        caught = "no traps"
+        if traps["n"]:
+            caught = f"{traps['value']:.0%} [{traps['low']:.0%}, {traps['high']:.0%}] of {traps['n']} traps caught"
         reasons = ", ".join(f"{reason} {n}" for reason, n in row["rejected"].items()) or "none"
         told.append(
             f"{name}: {row['accepted']} of {row['reviewed']} accepted; rejected: {reasons}; {caught}; "
             f"{row['seconds']:.0f} s each"
         )
+        if traps["n"] and traps["value"] < FEW_CAUGHT:
+            told.append(
+                f"warning: {name} accepted {sum(row['missed_traps'].values())} of {traps['n']} traps; leave out?"
+            )
+    counts = ", ".join(f"{count} by {n}" for n, count in summary["reviewed_by"].items())
+    told.append(f"examples reviewed: {counts or 'none'}")
     for row in summary["agreement"]:
         said = [
             f"{label} {found['value']:.2f} [{found['low']:.2f}, {found['high']:.2f}]"

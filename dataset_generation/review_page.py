@@ -4,6 +4,8 @@ import base64
 import io
 import json
 import random
+import re
+from collections import defaultdict
 from hashlib import sha256
 from pathlib import Path
 
@@ -19,18 +21,22 @@ TEMPLATES = Path(__file__).parent / "templates"
 def choose(examples: list[Example], count: int, num_traps: int, seed: int) -> tuple[list[Example], dict[str, dict]]:
     """(examples of the page with the traps among them, trap id -> {"of": example id, "how"}).
 
-    Traps are made of examples that are not shown, so that nothing is there twice.
+    Traps are made of examples that are not shown; where these are too few (everything is shown), of others as well,
+    which are then there twice, right and wrong. UserError where too few can be made wrong.
     """
     rng = random.Random(f"review:{seed}")
     order = rng.sample(examples, len(examples))
     shown, rest = order[:count], order[count:]
     traps, keys = [], {}
-    for example in rest:
+    donors = defaultdict(list)
+    for example in examples:
+        donors[example.strategy, example.kind].append(example)
+    for example in rest + shown:
         if len(traps) == num_traps:
             break
         ways = [(how, make) for how, make in TRAPS.items()]
         for how, make in rng.sample(ways, len(ways)):
-            made = make(example, rng)
+            made = make(example, rng, donors)
             if made is not None:
                 id = sha256(f"{seed}:{how}:{example.id}".encode()).hexdigest()[: len(example.id)]
                 traps.append(made.model_copy(update={"id": id}))
@@ -38,13 +44,15 @@ def choose(examples: list[Example], count: int, num_traps: int, seed: int) -> tu
                 break
     if len(traps) < num_traps:
         raise UserError(
-            f"--num_traps {num_traps}: {len(rest)} examples are left besides the {len(shown)} shown, and "
-            f"{len(traps)} of them can be made wrong. Show fewer (--num_examples), or take fewer traps."
+            f"--num_traps {num_traps}: {len(traps)} of the {len(examples)} examples can be made wrong. Take fewer."
         )
     return rng.sample(shown + traps, len(shown) + len(traps)), keys
 
 
-def other_answer(example: Example, rng: random.Random) -> Example | None:
+Donors = dict[tuple[str, str], list[Example]]  # (strategy, kind) -> examples
+
+
+def other_answer(example: Example, rng: random.Random, donors: Donors) -> Example | None:
     """One reading's answer replaced by that of a thing elsewhere in the picture, in the reference, too."""
     answers = [r.answer for r in example.ambiguity.readings if r.answer]
     if example.strategy not in ("answer", "infer", "enumerate") or not answers:
@@ -55,15 +63,17 @@ def other_answer(example: Example, rng: random.Random) -> Example | None:
         if old in (there := {getattr(o, name) for o in objects}):
             values = sorted(there - {None, *answers})
             break
-    if not values or old not in example.reference:
+    word = re.compile(rf"\b{re.escape(old)}\b")  # not the "red" of "colored"
+    if not values or not word.search(example.reference):
         return None
     new = rng.choice(values)
+    reference = word.sub(lambda _: new, example.reference)
     readings = [r.model_copy(update={"answer": new}) if r.answer == old else r for r in example.ambiguity.readings]
     ambiguity = example.ambiguity.model_copy(update={"readings": readings})
-    return example.model_copy(update={"ambiguity": ambiguity, "reference": example.reference.replace(old, new)})
+    return example.model_copy(update={"ambiguity": ambiguity, "reference": reference})
 
 
-def reading_left_out(example: Example, rng: random.Random) -> Example | None:
+def reading_left_out(example: Example, rng: random.Random, donors: Donors) -> Example | None:
     """One reading of several is not there."""
     readings = example.ambiguity.readings
     if len(readings) < 2 or example.strategy not in ("enumerate", "clarify"):
@@ -74,12 +84,16 @@ def reading_left_out(example: Example, rng: random.Random) -> Example | None:
     return example.model_copy(update={"ambiguity": ambiguity, "dialogue": dialogue})
 
 
-def other_strategy(example: Example, rng: random.Random) -> Example | None:
-    """The premise of a good question is denied."""
-    if example.strategy not in ("answer", "infer"):
+def other_strategy(example: Example, rng: random.Random, donors: Donors) -> Example | None:
+    """A good question is refused, any other answered; in the words of an example of the same kind for which that is
+    right, since a sentence that only traps have would be learned."""
+    wrong = ("correct", "abstain") if example.strategy in ("answer", "infer") else ("answer",)
+    responses = [(s, d.reference) for s in wrong for d in donors.get((s, example.kind), ())]
+    responses = [(s, words) for s, words in responses if words != example.reference]
+    if not responses:
         return None
-    changed = {"strategy": "correct", "reference": "There is no such thing in the picture."}
-    return example.model_copy(update=changed)
+    strategy, reference = rng.choice(responses)
+    return example.model_copy(update={"strategy": strategy, "reference": reference, "dialogue": None})
 
 
 TRAPS = {

@@ -1,10 +1,11 @@
 "use strict";
 const $ = id => document.getElementById(id);
 const data = JSON.parse($("data").textContent), items = data.items;
-let decided = {}, order = [], at = 0, since = Date.now(), boxes = true;
+let decided = {}, order = [], at = 0, since = Date.now(), left = since, boxes = true;
 
 const key = () => `clarifyvlm-review:${data.data_sha256.slice(0, 16)}:${$("name").value.trim()}`;
-const keep = value => { try { localStorage.setItem(key(), JSON.stringify(value)); } catch { $("progress").textContent = "Not saved by this browser: export often."; } };
+const tell = text => { $("told").textContent = text; };
+const keep = value => { try { localStorage.setItem(key(), JSON.stringify(value)); } catch { tell("Not saved by this browser: export often."); } };
 const kept = () => { try { return JSON.parse(localStorage.getItem(key()) || "{}"); } catch { return {}; } };
 
 function say(parent, tag, text, name) {
@@ -40,7 +41,7 @@ function show() {
   for (const button of document.querySelectorAll(".decide button"))
     button.classList.toggle("chosen", button.dataset.reason ? mine?.reason === button.dataset.reason : mine?.decision === "accept");
   const done = items.filter(i => decided[i.id]?.decision).length;
-  $("progress").textContent = `${at + 1} of ${items.length}, ${done} decided`;
+  $("progress").textContent = `${at + 1} of ${items.length}, ${done} decided` + (done === items.length ? ": export with e" : "");
 }
 
 function draw(item) {
@@ -68,18 +69,19 @@ function draw(item) {
 }
 
 function decide(decision, reason = null) {
-  const id = items[at].id;
-  decided[id] = { decision, reason, note: $("note").value, seconds: Math.round((Date.now() - since) / 100) / 10 };
-  order.push(id);
+  const id = items[at].id, before = decided[id], spent = (before?.seconds ?? 0) + (Date.now() - since) / 1000;
+  decided[id] = { decision, reason, note: $("note").value, seconds: Math.round(10 * spent) / 10 };
+  order.push({ id, before });
   keep(decided);
   if (at < items.length - 1) at += 1;
   show();
 }
 
 function undo() {
-  const id = order.pop();
-  if (id === undefined) return;
-  delete decided[id];
+  if (!order.length) return;
+  const { id, before } = order.pop();
+  if (before) decided[id] = before;
+  else delete decided[id];
   keep(decided);
   at = items.findIndex(item => item.id === id);
   show();
@@ -105,11 +107,18 @@ function save() {
 
 function load(text) {
   const known = new Set(items.map(i => i.id)), rows = text.split("\n").filter(l => l.trim()).map(l => JSON.parse(l));
+  if (!rows.length) throw new Error("no decisions in it");
   if (rows.some(r => r.data_sha256 !== data.data_sha256)) throw new Error("an export of another data file");
-  if (rows[0] && !$("name").value.trim()) $("name").value = rows[0].annotator;
-  for (const { id, decision, reason, note, seconds } of rows) if (known.has(id)) decided[id] = { decision, reason, note, seconds };
+  if (rows.some(r => !["accept", "reject"].includes(r.decision))) throw new Error("a decision that is neither accept nor reject");
+  const name = $("name").value.trim() || rows[0].annotator, other = rows.find(r => r.annotator !== name);
+  if (other) throw new Error(`decisions of ${other.annotator}, and you are ${name}`);
+  $("name").value = name;
+  const mine = rows.filter(r => known.has(r.id));
+  decided = kept(); // what this browser has of the rest stays
+  for (const { id, decision, reason, note, seconds } of mine) decided[id] = { decision, reason, note, seconds };
   keep(decided);
   begin();
+  tell(`${mine.length} decisions imported` + (mine.length < rows.length ? `; ${rows.length - mine.length} are of examples that are not on this page` : ""));
 }
 
 function begin() { // once there is a name: whose decisions these are
@@ -118,7 +127,7 @@ function begin() { // once there is a name: whose decisions these are
   $("progress").textContent = named ? "" : "Write your name to begin.";
   if (!named) return;
   decided = kept();
-  order = items.filter(i => decided[i.id]?.decision).map(i => i.id);
+  order = items.filter(i => decided[i.id]?.decision).map(i => ({ id: i.id }));
   const first = items.findIndex(i => !decided[i.id]?.decision);
   at = first < 0 ? items.length - 1 : first;
   show();
@@ -136,16 +145,25 @@ $("undo").onclick = undo;
 $("export").onclick = save;
 $("toggle").onclick = () => { boxes = !boxes; draw(items[at]); };
 $("name").onchange = begin;
-$("note").onchange = () => { const mine = decided[items[at].id]; if (mine) { mine.note = $("note").value; keep(decided); } };
+$("note").onchange = () => { // before a decision, too
+  decided[items[at].id] = { ...decided[items[at].id], note: $("note").value };
+  keep(decided);
+};
+$("load").onclick = () => $("import").click();
 $("import").onchange = async event => {
-  try { load(await event.target.files[0].text()); } catch (error) { $("progress").textContent = `Not imported: ${error.message}`; }
+  try { load(await event.target.files[0].text()); } catch (error) { tell(`Not imported: ${error.message}`); }
   event.target.value = "";
 };
+addEventListener("visibilitychange", () => { // seconds in which the page is not in sight are not counted
+  if (document.hidden) left = Date.now();
+  else since += Date.now() - left;
+});
 addEventListener("keydown", event => {
   if (event.target.tagName === "INPUT") { if (["Enter", "Escape"].includes(event.key)) event.target.blur(); return; }
   if (event.ctrlKey || event.metaKey || event.altKey || $("item").hidden) return;
+  if (event.repeat && !event.key.startsWith("Arrow")) return; // a key held down must not accept one after another
   const keys = { a: () => decide("accept"), n: () => $("note").focus(), u: undo, e: save, b: $("toggle").onclick, ArrowLeft: () => move(-1), ArrowRight: () => move(1) };
-  const act = keys[event.key] ?? (data.reasons[event.key] && (() => decide("reject", data.reasons[event.key])));
+  const act = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key] ?? (data.reasons[event.key] && (() => decide("reject", data.reasons[event.key])));
   if (act) { event.preventDefault(); act(); }
 });
 begin();
