@@ -123,8 +123,6 @@ def check_question(text: str, plan: Example, steps: set[str]) -> Fault | None:
             return "leak", f"the question hints at what there is: {', '.join(sorted(hints))}"
         if added := [i for i in new - old if i[0] != "unk"]:
             return "leak", f"the question says more than it may: {_said(added)}"
-        if twice := _said_again(plan, text):
-            return "leak", f"the question says {twice!r} more often than it has to"
         spoken, before = text.lower(), plan.question.lower()
         for phrase in (p for r in plan.ambiguity.readings for p in (r.expression, r.answer) if p and len(p) > 2):
             if _stands(phrase, spoken) and not _stands(phrase, before) and _bare(phrase) not in _bare(before):
@@ -132,14 +130,6 @@ def check_question(text: str, plan: Example, steps: set[str]) -> Fault | None:
     if "readings" in steps and (lost := old - new):
         return "readings", f"the question leaves out what it has to say: {_said(lost)}"
     return None
-
-
-def _said_again(plan: Example, text: str) -> str | None:
-    """A word for a property that stands in `text` more often than in the plan's question: "the red shape of the red
-    object"."""
-    said, before = (Counter(TOKEN.findall(normalise(words))) for words in (text, plan.question))
-    again = (word for word in said if word.isalpha() and 0 < before[word] < said[word])
-    return next((word for word in again if any(kind in _PROPERTIES for kind, _ in _items(plan, word))), None)
 
 
 def _stands(phrase: str, text: str) -> bool:
@@ -162,8 +152,13 @@ def _items(example: Example, text: str) -> set[tuple]:
     text = re.sub(r"\bhow (big|large|small)\b", "what size", normalise(text))
     text = re.sub(r"\bhow many\b", "what number of", text)
     tokens = [t for t in TOKEN.findall(re.sub(r"\bone\b", "", text)) if t.isalnum()]
-    items = {(k, v) for k, v in items_of(tokens, Case(example).words) if k in (*_PROPERTIES, "unk", "attr")}
-    items = {i for i in items if i[0] != "unk" or i[1] not in _english()}
+    items, times = set(), Counter()
+    for kind, value in items_of(tokens, Case(example).words):
+        if kind in (*_PROPERTIES, "attr") or (kind == "unk" and value not in _english()):
+            items.add((kind, value))
+        if kind in _PROPERTIES and kind != "n":
+            times[kind, value] += 1
+    items |= {(kind, f"{value} {n} times") for (kind, value), n in times.items() if n > 1}  # "the red one of the red"
     items |= {("attr", "place") for t in tokens if t == "where"}
     items |= {("direction", t) for t in tokens if t in ROWS or t in COLUMNS or t in MIDDLE}
     return items | {("turn", t) for t in tokens if t in _MEANING}

@@ -2,18 +2,16 @@
 
 import json
 import os
-import random
 import re
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from difflib import SequenceMatcher
 from pathlib import Path
 
 import pytest
-from scripted_author import DIALOGUES, QUESTIONS, RAW, RESPONSES, ScriptedAuthor, key_of
+from scripted_author import ScriptedAuthor, key_of
 from stages import ROOT, script
 
 from clarifyvlm import jsonl
@@ -26,14 +24,18 @@ GENERATE = ["--config", str(ROOT / "dataset_generation" / "configs" / "smoke.yam
 CONFIG = str(ROOT / "dataset_generation" / "configs" / "author.yaml")
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    """48 examples of generated scenes: color and shape, all six strategies."""
-    folder = tmp_path_factory.mktemp("author") / "data"
-    sizes = ["--num_train", "24", "--num_validation", "12", "--num_test", "12", "--num_test_ood", "0"]
-    command = [*GENERATE, *sizes, "--audit", "off", "--output_dir", str(folder)]
+def generate(folder: Path, train: int, others: int) -> Path:
+    """Examples of generated scenes: color and shape, all six strategies; `others` in validation and in test."""
+    sizes = ["--num_train", train, "--num_validation", others, "--num_test", others, "--num_test_ood", 0]
+    command = [*GENERATE, *map(str, sizes), "--audit", "off", "--output_dir", str(folder)]
     assert script("dataset_generation/generate.py").main(command) == 0
     return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """48 examples."""
+    return generate(tmp_path_factory.mktemp("author") / "data", 24, 12)
 
 
 def examples(folder: Path) -> list[Example]:
@@ -150,106 +152,7 @@ def test_the_same_again(data, authored, tmp_path):
         assert author(server, data, tmp_path / "authored", *more) == 0, "complete: nothing to do"
 
 
-# --- a poisoned one ---------------------------------------------------------------------------------------------------
-
-
-def poisoned(data: Path, once: bool = False) -> ScriptedAuthor:
-    """Half of the questions and two fifths of the responses are bad, each kind in turn."""
-    turn = {"question": 0, "response": 0}
-    drawn: dict[str, str | None] = {}
-
-    def draw(key: str, kinds: list[str], share: float) -> str | None:
-        part = key[0]
-        if key not in drawn:
-            bad = random.Random(key).random() < share
-            name = "question" if part == "q" else "response"
-            turn[name] += bad
-            drawn[key] = kinds[turn[name] % len(kinds)] if bad else None
-        return drawn[key]
-
-    def bad_question(question: str, example: Example) -> str | None:
-        return draw(f"q{question}", [*QUESTIONS, *RAW], 0.5)
-
-    def bad_response(example: Example) -> str | None:
-        kinds = list(DIALOGUES) if example.dialogue else [*RESPONSES, *RAW]
-        return draw(f"r{example.id}", kinds, 0.4)
-
-    return ScriptedAuthor(examples(data), bad_question, bad_response, once)
-
-
-def accepted_in_bad_faith(output: Path, bad: dict[tuple, str]) -> list[tuple]:
-    found = []
-    for e in examples(output):
-        said = {"response": e.reference}
-        if e.dialogue:
-            said |= {"reply": e.dialogue.reply, "answer": e.dialogue.answer}
-        keys = (e.provenance["template"], e.question), (e.provenance["plan"], json.dumps(said))
-        found += [(bad[key], e.strategy, e.question, said) for key in keys if key in bad]
-    return found
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("steps", ["all", "code"])
-def test_no_bad_row_of_500(tmp_path, steps):
-    """A poisoned wording that is accepted: wrong readings, leaked answers, orders, no JSON, refusals, ... Also where
-    no model verifies: the poisoned one may be the verifier. And checks that reject what is honest."""
-    data = tmp_path / "data"
-    sizes = ["--num_train", "780", "--num_validation", "60", "--num_test", "60", "--num_test_ood", "0"]
-    script("dataset_generation/generate.py").main([*GENERATE, *sizes, "--audit", "off", "--output_dir", str(data)])
-    verify = ["--verify", "schema", "language", "leak", "reference", "duplicate", "readings", "blind"]
-    verify = verify if steps == "all" else verify[:-1]
-    with poisoned(data) as server:
-        if steps == "code":
-            server._readings = _gullible(examples(data))
-        assert quick(server, data, tmp_path / "out", *verify, "--max_attempts", 2, "--max_repeats", 1000) in (0, 3)
-        bad = dict(server.bad)
-    rows = [json.loads(line) for line in open(tmp_path / "out" / "progress.jsonl")]
-    assert accepted_in_bad_faith(tmp_path / "out", bad) == []
-    kinds = set(bad.values())
-    assert kinds >= {*QUESTIONS, *RESPONSES, *DIALOGUES, *RAW}, "not tried: all of them were to be"
-    outcomes = Counter(row["outcome"] for row in rows)
-    assert len(bad) >= 200 and outcomes["dropped"] >= 500, (len(bad), outcomes)
-    plans = {e.id: e for e in examples(data)}
-    poisoned_plans = {plan for plan, _ in bad}
-    honest = [row for row in rows if not poisoned_plans & {row["id"], plans[row["id"]].question}]
-    assert len(honest) > 150
-    assert [row for row in honest if row["outcome"] != "accepted"] == [], "an honest wording was rejected"
-
-
-def _gullible(plans: list[Example]):
-    """A verifier that finds whatever the plan says, whatever the question: what code does not see then passes."""
-    from scripted_author import derived
-
-    by_picture = {}
-    for e in plans:
-        by_picture.setdefault(json.dumps([o.id for o in e.facts.objects] + [list(map(round, o.box)) for o in
-                              e.facts.objects]), []).append(e)  # fmt: skip
-
-    def readings(data: dict, rules: str) -> dict:
-        key = json.dumps([o["id"] for o in data["picture"]] + [o["box"] for o in data["picture"]])
-        asked = data["question"].lower()
-        example = max(by_picture[key], key=lambda e: SequenceMatcher(None, e.question.lower(), asked).ratio())
-        return {"readings": derived(example, example.question)}
-
-    return readings
-
-
-def test_bad_at_first(data, tmp_path):
-    """A wording that is not asked for again, without the reason, or for ever."""
-    with poisoned(data, once=True) as server:
-        quick(server, data, tmp_path / "out")
-        requests = [r for r in server.requests if "response_format" in r]
-    assert len(examples(tmp_path / "out")) == len(examples(data))
-    assert accepted_in_bad_faith(tmp_path / "out", server.bad) == []
-    again = [r for r in requests if "rejected_before" in r["messages"][1]["content"]]
-    assert again and all('"why"' in r["messages"][1]["content"] for r in again)
-    rejections = [json.loads(line) for line in open(tmp_path / "out" / "rejections.jsonl")]
-    assert {"id", "attempt", "step", "reason", "wording"} <= set(rejections[0])
-    attempts = Counter(max(e.provenance["attempts"].values()) for e in examples(tmp_path / "out"))
-    assert set(attempts) == {1, 2}
-    card = (tmp_path / "out" / "README.md").read_text()
-    for (part, step), n in Counter((r["part"], r["step"]) for r in rejections).items():
-        assert re.search(rf"\| {step} \| {part} \| \d+ \| {n} \(", card), f"{step} of {part}: {n} rejected"
+# --- wordings that are no good --------------------------------------------------------------------------------------
 
 
 def test_never_good(data, tmp_path):
