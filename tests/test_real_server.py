@@ -123,16 +123,6 @@ def test_the_audit_says_that_it_is_bad(process, folder):
     assert right < audit["responses"] / 2, "a model of this size cannot judge"
 
 
-def test_death_of_the_server(process):
-    """A check that passes without a server, or that does not say which one is meant."""
-    judge = make_judge(JudgeArguments(judge="openai", judge_base_url=process.url, judge_model="smollm2"))
-    judge.check()
-    process.kill()
-    process.wait()
-    with pytest.raises(UserError, match=f"{process.url} .model smollm2. does not answer"):
-        make_judge(JudgeArguments(judge="openai", judge_base_url=process.url, judge_model="smollm2")).check()
-
-
 def test_author_through_a_real_server(process, tmp_path):
     """A prompt or a schema that a real server does not take. The model words badly: what passes must still be good."""
     generate = ["--config", str(ROOT / "dataset_generation/configs/smoke.yaml"), "--num_workers", "1", "--audit", "off"]
@@ -148,3 +138,13 @@ def test_author_through_a_real_server(process, tmp_path):
     rows = jsonl.read(tmp_path / "out" / "test.jsonl", Example)
     judged = make_judge(JudgeArguments()).judge(rows, [Prediction(example_id=e.id, text=e.reference) for e in rows])
     assert all(v.criteria["strategy_right"] == 1 and v.criteria["grounded"] == 1 for v in judged)
+
+
+def test_death_of_the_server(process):
+    """A check that passes without a server, or that does not say which one is meant."""
+    judge = make_judge(JudgeArguments(judge="openai", judge_base_url=process.url, judge_model="smollm2"))
+    judge.check()
+    process.kill()
+    process.wait()
+    with pytest.raises(UserError, match=f"{process.url} .model smollm2. does not answer"):
+        make_judge(JudgeArguments(judge="openai", judge_base_url=process.url, judge_model="smollm2")).check()
