@@ -6,6 +6,7 @@ finds is what a model could learn in place of looking at the picture with the qu
 """
 
 import json
+import sys
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -140,6 +141,27 @@ def audit(stats: dict, wanted: dict[str, float], seed: int) -> dict:
                 "types within them and the kinds nearer to each other (README.md, Troubleshooting)."
             )
     return findings | {"failures": failures, "passed": not failures}
+
+
+def tell(findings: dict | None, mode: str) -> int:
+    """Print what was found. The exit code: 3 where the audit failed and `mode` is "fail", so that the run stays
+    incomplete and the same command looks again."""
+    if not findings:
+        return 0
+    probes = findings["probes"].items()
+    print("audit:", ", ".join(f"{name} {p['accuracy']:.1%} (chance {p['chance']:.1%})" for name, p in probes))
+    if findings["passed"]:
+        return 0
+    print("the audit failed; everything is written, and audit.json says more", file=sys.stderr)
+    print("\n".join(f"- {f}" for f in findings["failures"]), file=sys.stderr)
+    if mode == "fail":
+        print("To go on all the same: --audit warn", file=sys.stderr)
+    return 3 if mode == "fail" else 0
+
+
+def outcome(findings: dict | None) -> str:
+    """For run.json."""
+    return "off" if findings is None else "passed" if findings["passed"] else "failed"
 
 
 def _balance(stats: dict, wanted: dict[str, float]) -> dict:

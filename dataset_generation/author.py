@@ -9,7 +9,6 @@ that fails is asked for again with the reason. A stopped run is continued by the
         --output_dir runs/coco/authored --author_base_url http://localhost:8000/v1 --author_model NAME
 """
 
-import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -100,7 +99,7 @@ def finish(options: Options, args, work, run) -> int:
     """Files, audit, card and record. 3 where the audit fails and may."""
     import json
 
-    from audit import audit, collect
+    from audit import audit, collect, outcome, tell
     from authoring_card import command, lines_of, summary
     from card import write_card
 
@@ -129,20 +128,12 @@ def finish(options: Options, args, work, run) -> int:
     write_text_atomic(card, text.rstrip() + "\n\n" + "\n".join(lines_of(work.rows(), options, args, guessed)))
     print(" ".join(f"{s}: {n:,}" for s, n in counts.items()), f"examples in {run.output}")
     print("\n".join(summary(work.rows())))
-    if findings:
-        probes = findings["probes"].items()
-        print("audit:", ", ".join(f"{name} {p['accuracy']:.1%} (chance {p['chance']:.1%})" for name, p in probes))
-    failed = bool(findings and not findings["passed"])
-    if failed:
-        print("the audit failed; everything is written, and audit.json says more", file=sys.stderr)
-        print("\n".join(f"- {f}" for f in findings["failures"]), file=sys.stderr)
-    if failed and options.audit == "fail":
-        print("To go on all the same: --audit warn", file=sys.stderr)
-        return 3  # the run stays incomplete: the same command looks again
+    if code := tell(findings, options.audit):
+        return code
     run.finish(
         **counts,
         **work.outcomes(),
-        audit="off" if findings is None else "failed" if failed else "passed",
+        audit=outcome(findings),
         usage={k: v for k, v in asdict(work.usage).items() if v},
     )
     return 0

@@ -8,7 +8,6 @@ card) and run.json. The same config and seed give the same bytes, whatever the n
 
 import hashlib
 import json
-import sys
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Literal
@@ -178,7 +177,7 @@ def code_digest() -> str:
 
 def finish(options: Options, source, settings, shares: dict, run) -> int:
     """Audit, card and record of what was written. 3 where the audit fails and may."""
-    from audit import audit, collect
+    from audit import audit, collect, outcome, tell
     from card import write_card
 
     from clarifyvlm.jsonl import write_text_atomic
@@ -190,17 +189,9 @@ def finish(options: Options, source, settings, shares: dict, run) -> int:
         write_text_atomic(run.output / "audit.json", json.dumps(findings, indent=2) + "\n")
     write_card(run.output, stats, findings, _command(options), source.about(settings), options.seed)
     print(" ".join(f"{split}: {n:,}" for split, n in stats["counts"].items()), f"examples in {options.output_dir}")
-    if findings:
-        probes = findings["probes"].items()
-        print("audit:", ", ".join(f"{name} {p['accuracy']:.1%} (chance {p['chance']:.1%})" for name, p in probes))
-    failed = bool(findings and not findings["passed"])
-    if failed:
-        print("the audit failed; everything is written, and audit.json says more", file=sys.stderr)
-        print("\n".join(f"- {f}" for f in findings["failures"]), file=sys.stderr)
-    if failed and options.audit == "fail":
-        print("To go on all the same: --audit warn", file=sys.stderr)
-        return 3  # the run stays incomplete: the same command looks again
-    run.finish(**stats["counts"], audit="off" if findings is None else "failed" if failed else "passed")
+    if code := tell(findings, options.audit):
+        return code
+    run.finish(**stats["counts"], audit=outcome(findings))
     return 0
 
 

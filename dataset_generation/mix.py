@@ -9,7 +9,6 @@ what generate.py writes: JSONL, images/, audit.json, the card README.md and run.
 
 import json
 import random
-import sys
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -129,7 +128,7 @@ def _check_apart(chosen: dict[str, list[tuple]]) -> None:
 
 def _write(options: Options, folders: list[Path], chosen: dict[str, list[tuple]], run) -> int:
     """Pictures, files, audit, card and record. 3 where the audit fails and may not."""
-    from audit import audit, collect
+    from audit import audit, collect, outcome, tell
     from card import write_card
     from picture_files import link
 
@@ -158,13 +157,9 @@ def _write(options: Options, folders: list[Path], chosen: dict[str, list[tuple]]
     )
     write_card(run.output, stats, findings, command, about, options.seed)
     print(" ".join(f"{split}: {n:,}" for split, n in stats["counts"].items()), f"examples in {options.output_dir}")
-    failed = bool(findings and not findings["passed"])
-    if failed:
-        print("the audit failed; everything is written, and audit.json says more", file=sys.stderr)
-        print("\n".join(f"- {f}" for f in findings["failures"]), file=sys.stderr)
-        if options.audit == "fail":
-            return 3
-    run.finish(**stats["counts"], audit="off" if findings is None else "failed" if failed else "passed")
+    if code := tell(findings, options.audit):
+        return code
+    run.finish(**stats["counts"], audit=outcome(findings))
     return 0
 
 
