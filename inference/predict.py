@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from endpoint_generator import SPEED_ONLY, EndpointArguments, EndpointGenerator
+
 from clarifyvlm import chat, images, jsonl, models
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
@@ -29,10 +31,15 @@ LENGTH_BUCKET = 16  # characters of question that count as one length
 @dataclass
 class PredictArguments:
     # what
-    model_name_or_path: str = field(metadata={"help": "checkpoint or adapter directory, or hub name (owner/model)"})
+    model_name_or_path: str = field(
+        metadata={"help": "checkpoint or adapter directory, hub name (owner/model), or the model's name at an endpoint"}
+    )
     data_file: str = field(metadata={"help": "examples.jsonl; pictures are found relative to it"})
     output_file: str = field(metadata={"help": "predictions.jsonl to write, or to continue"})
     num_examples: int | None = field(default=None, metadata={"help": "only the first N examples"})
+    backend: Literal["transformers", "openai"] = field(
+        default="transformers", metadata={"help": "openai: a model behind an OpenAI-compatible endpoint"}
+    )
     # how the model speaks
     turns: int = field(default=1, metadata={"help": "2, 3: the simulated user replies when the model asks, and again"})
     user_kind: Literal["helpful", "terse", "unsure", "wrong", "off_topic"] = field(
@@ -56,24 +63,26 @@ class PredictArguments:
 
 
 def main(argv: list[str] | None = None) -> int:
-    (args,) = parse_args([PredictArguments], argv, description=__doc__, section="predict")
-    _check(args)
-    models.check_checkpoint(args.model_name_or_path)
+    args, endpoint = parse_args([PredictArguments, EndpointArguments], argv, description=__doc__, section="predict")
+    _check(args, endpoint)
+    here = args.backend == "transformers"
+    if here:
+        models.check_checkpoint(args.model_name_or_path)
     examples = jsonl.read(args.data_file, Example, unique="id")[: args.num_examples]
     if not examples:
         raise UserError(f"{args.data_file} has no examples.")
-    inputs = [args.model_name_or_path, args.data_file]
-    ignore = ("batch_size", "device")
+    inputs = [args.model_name_or_path, args.data_file] if here else [args.data_file]
+    ignore = ("batch_size", "device", *SPEED_ONLY)
     with RunRecord.start(
-        args.output_file, "predict", asdict(args), inputs, overwrite=args.overwrite, ignore=ignore
+        args.output_file, "predict", asdict(args) | asdict(endpoint), inputs, overwrite=args.overwrite, ignore=ignore
     ) as run:
         if run.complete:
             print(f"{args.output_file}: {len(examples)} predictions, complete already")
             return 0
         images.check_images(examples, Path(args.data_file).parent)
         with jsonl.Appender(args.output_file) as output:
-            counts = _predict(args, examples, output)
-        run.finish(**counts, made_for=models.made_for(args.model_name_or_path))
+            counts = _predict(args, endpoint, examples, output)
+        run.finish(**counts, made_for=models.made_for(args.model_name_or_path) if here else None)
     print(
         f"{args.output_file}: {counts['predictions']} predictions, {counts['asked']} asked back, "
         f"{counts['cut']} cut at {args.max_new_tokens} tokens"
@@ -81,7 +90,9 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _check(args: PredictArguments) -> None:
+def _check(args: PredictArguments, endpoint: EndpointArguments) -> None:
+    if args.backend == "transformers" and endpoint.endpoint_base_url:
+        raise UserError("--endpoint_base_url: needs --backend openai.")
     for name, least in {
         "turns": 1,
         "max_new_tokens": 1,
@@ -104,7 +115,9 @@ def _check(args: PredictArguments) -> None:
         raise UserError("--output_file is the data file; give another.")
 
 
-def _predict(args: PredictArguments, examples: list[Example], output: jsonl.Appender) -> dict:
+def _predict(
+    args: PredictArguments, endpoint: EndpointArguments, examples: list[Example], output: jsonl.Appender
+) -> dict:
     """Append the predictions that `output` lacks. Returns counts over the whole file."""
     from tqdm import tqdm
 
@@ -115,16 +128,7 @@ def _predict(args: PredictArguments, examples: list[Example], output: jsonl.Appe
             "to start anew, or another --output_file."
         )
     if done < len(examples):
-        from clarifyvlm.generation import Generator
-
-        model, processor = models.load(args.model_name_or_path, device=args.device, dtype=args.dtype)
-        generator = Generator(
-            models.merged(model),
-            processor,
-            max_new_tokens=args.max_new_tokens,
-            temperature=args.temperature,
-            top_p=args.top_p,
-        )
+        generator = _generator(args, endpoint)
         if done:
             print(f"{args.output_file}: {done} predictions are there, continuing")
         size = CHUNK_BATCHES * args.batch_size
@@ -143,6 +147,16 @@ def _predict(args: PredictArguments, examples: list[Example], output: jsonl.Appe
     }
 
 
+def _generator(args: PredictArguments, endpoint: EndpointArguments):
+    how = {"max_new_tokens": args.max_new_tokens, "temperature": args.temperature, "top_p": args.top_p}
+    if args.backend == "openai":
+        return EndpointGenerator(args.model_name_or_path, endpoint, concurrency=args.batch_size, **how)
+    from clarifyvlm.generation import Generator
+
+    model, processor = models.load(args.model_name_or_path, device=args.device, dtype=args.dtype)
+    return Generator(models.merged(model), processor, **how)
+
+
 def _predict_chunk(args: PredictArguments, generator, chunk: list[Example], start: int, bar) -> list[Prediction]:
     """Predictions for a chunk, in its order. Depends on the chunk and the settings alone, never on earlier chunks."""
     label = models.model_label(args.model_name_or_path)
@@ -159,8 +173,8 @@ def _predict_chunk(args: PredictArguments, generator, chunk: list[Example], star
                 messages=conversation,
                 completion_tokens=[said.tokens],
                 finish_reasons=[said.finish_reason],
-                logprob=round(said.logprob, 4),  # further digits are noise of the batch's size
-                confidence=round(said.confidence, 4),
+                logprob=_rounded(said.logprob),
+                confidence=_rounded(said.confidence),
                 seed=args.seed,
             )
         )
@@ -168,6 +182,10 @@ def _predict_chunk(args: PredictArguments, generator, chunk: list[Example], star
     for turn in range(2, args.turns + 1):
         talking = _reply(args, generator, talking, start, turn)
     return predictions
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)  # further digits are noise of the batch's size
 
 
 def _reply(args: PredictArguments, generator, talking: list, start: int, turn: int) -> list:
@@ -202,8 +220,9 @@ def _say(
     """The model's next turn for each, in the given order; batched by length so that little is padding."""
     order = sorted(range(len(examples)), key=lambda i: (_length(conversations[i]) // LENGTH_BUCKET, i))
     responses = {}
-    for first in range(0, len(order), args.batch_size):
-        batch = order[first : first + args.batch_size]
+    size = args.batch_size if args.backend == "transformers" else max(1, len(order))  # an endpoint batches by itself
+    for first in range(0, len(order), size):
+        batch = order[first : first + size]
         pictures = [_picture(args, examples[i]) for i in batch]
         seed = int.from_bytes(hashlib.sha256(f"{args.seed}:{draw}:{first}".encode()).digest()[:6])
         responses.update(zip(batch, generator([conversations[i] for i in batch], pictures, seed=seed), strict=True))

@@ -284,8 +284,9 @@ def test_error_is_one_screen_without_traceback(test_file, tmp_path):
 def test_every_config_is_parsed(config):
     """A shipped preset with a key that the script no longer has."""
     argv = ["--config", str(config), "--model_name_or_path", "m", "--data_file", "d", "--output_file", "o.jsonl"]
-    (args,) = predict.parse_args([predict.PredictArguments], argv, section="predict")
-    predict._check(args)
+    kinds = [predict.PredictArguments, predict.EndpointArguments]
+    args, endpoint = predict.parse_args(kinds, argv, section="predict")
+    predict._check(args, endpoint)
     assert args.turns == 2
 
 

@@ -40,6 +40,7 @@ OPTIONAL = {
     "replies may be unusable",
     "max_tokens": "it takes no max_tokens: max_completion_tokens is sent instead",
     "temperature": "it takes no temperature 0: its own is used, and it may say another thing the next time",
+    "logprobs": "it gives no logprobs: there is no confidence",
 }
 
 
@@ -56,6 +57,7 @@ class Question:
     schema: dict
     parse: Callable[[str], dict]  # SchemaError, or ValueError where there is no JSON
     name: str = "verdict"  # of the schema
+    sampling: dict | None = None  # asked for free text with these options, in place of JSON: `found` is the whole reply
 
 
 @dataclass
@@ -86,13 +88,14 @@ class Endpoint:
         cache: ReplyCache | None = None,
         usage: Usage | None = None,
         role: str = "judge",
+        model_flag: str | None = None,
     ):
-        """`role`: what messages call the model, and how its flags begin."""
+        """`role`: what messages call the model, and how its flags begin; `model_flag`: the one of its name."""
         if concurrency < 1 or timeout_s <= 0 or max_retries < 0:
             raise UserError(
                 f"--{role}_concurrency and --{role}_timeout_s must be above 0, --{role}_max_retries 0 or more."
             )
-        self.role = role
+        self.role, self.model_flag = role, model_flag or f"--{role}_model"
         self.base_url = base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
         self.model, self.api_key_env = model, api_key_env
         self.timeout_s, self.max_retries, self.max_tokens = timeout_s, max_retries, max_tokens
@@ -193,6 +196,10 @@ class Endpoint:
         return self._read(question, body)
 
     def _body(self, question: Question, messages) -> dict:
+        if question.sampling is not None:
+            options = {self._max_tokens() if k == "max_tokens" else k: v for k, v in question.sampling.items()}
+            kept = {k: v for k, v in options.items() if k not in self._lacks}
+            return {"model": self.model, "messages": messages(False)} | kept
         by_schema = "response_format" not in self._lacks
         body = {"model": self.model, "messages": messages(not by_schema)}
         body[self._max_tokens()] = self.max_tokens
@@ -216,6 +223,8 @@ class Endpoint:
             return _proxy(body if isinstance(body, str) else json.dumps(body))
         self._limit.good()
         self.usage.add(used.get("prompt_tokens") or 0, used.get("completion_tokens") or 0)
+        if question.sampling is not None:
+            return Reply({"choice": choice, "usage": used}, raw=json.dumps({"choice": choice, "usage": used}))
         if refusal or finish == "content_filter":
             return Reply(failure="refused", raw=refusal or said)
         if finish == "length":
@@ -264,7 +273,7 @@ class Endpoint:
         what = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         return (
             f"the {self.role} at {self.base_url} (model {self.model}) does not answer: {what} "
-            f"Start the server, or mend --{self.role}_base_url, --{self.role}_model or {self.api_key_env}."
+            f"Start the server, or mend --{self.role}_base_url, {self.model_flag} or {self.api_key_env}."
         )
 
     def _do_without(self, name: str) -> None:

@@ -195,7 +195,11 @@ class OpenAIJudge:
 @lru_cache(maxsize=256)
 def picture_url(path: Path) -> tuple[str, str]:
     """(data URL of the picture as it is sent, sha256 of that). UserError where it cannot be opened."""
-    picture = images.open_image(path, max_side=LONGEST_SIDE)
+    return encoded(images.open_image(path, max_side=LONGEST_SIDE))
+
+
+def encoded(picture) -> tuple[str, str]:
+    """(data URL, sha256 of the file in it) of a PIL picture."""
     kind = "png" if max(picture.size) <= LOSSLESS_SIDE else "jpeg"
     file = io.BytesIO()
     picture.save(file, kind, **({"quality": 92} if kind == "jpeg" else {}))
