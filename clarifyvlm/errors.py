@@ -5,6 +5,11 @@ import os
 import sys
 from collections.abc import Callable
 
+from clarifyvlm import processes
+
+# What torch.distributed says in the processes that remain when one of them is gone.
+LOST = ("closed by peer", "reset by peer", "Broken pipe", "NCCL", "remote process", "Timed out waiting")
+
 
 class UserError(Exception):
     """A mistake in the input, not in the program. The message says what is wrong, where, and what to do next."""
@@ -13,16 +18,21 @@ class UserError(Exception):
 def run_main(main: Callable[[], int | None]) -> None:
     """Run a script's `main()` and leave the process with its exit code.
 
-    0 (or what `main` returns) on success, 2 for a UserError, 1 for a full disk, 130 for Ctrl-C. Other exceptions
-    are faults of the program and keep their traceback. Sets GOMP_SPINCOUNT before torch is imported: its
-    threads then spin briefly and sleep, which is fast on an idle CPU and on a busy one.
+    0 (or what `main` returns) on success, 2 for a UserError, 1 for a full disk or where another process of the job is
+    gone, 130 for Ctrl-C. Other exceptions are faults of the program and keep their traceback. Sets GOMP_SPINCOUNT
+    before torch is imported: its threads then spin briefly and sleep, which is fast on an idle CPU and on a busy one.
+    Of several processes only the leader prints and shows progress; errors of the others name their process.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "30000")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if not processes.is_leader():
+        os.environ["TQDM_DISABLE"] = "1"
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for the life of the process)
     try:
         code = main()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        who = "" if processes.is_leader() else f" of process {processes.rank()}"
+        print(f"error{who}: {error}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         print("stopped; what was written so far is kept: the same command continues from there", file=sys.stderr)
@@ -31,6 +41,14 @@ def run_main(main: Callable[[], int | None]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except Exception as error:
+        if processes.count() > 1 and any(sign in str(error) for sign in LOST):
+            print(
+                f"error: process {processes.rank()} lost another process of the job (killed, or failed: its own message"
+                " is above or below). What was written so far is kept: the same command continues from there. "
+                f"({str(error).strip().splitlines()[0][:200]})",
+                file=sys.stderr,
+            )
+            sys.exit(1)
         if not _disk_is_full(error):
             raise
         name = getattr(error, "filename", None)

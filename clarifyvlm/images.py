@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clarifyvlm import processes
 from clarifyvlm.errors import UserError
 
 if TYPE_CHECKING:
@@ -75,11 +76,12 @@ def root_of(data_file: str | Path, examples: "Sequence[Example]") -> Path | None
 def check_images(examples: "Iterable[Example]", root: str | Path) -> int:
     """Decode every picture of `examples` (paths relative to `root`) once. Returns how many there are.
 
-    Raises one UserError that lists all bad ones: to be called before a model loads.
+    Raises one UserError that lists all bad ones: to be called before a model loads. Of several processes the leader
+    looks.
     """
     root, faults = Path(root), []
     names = dict.fromkeys(example.image for example in examples)
-    for name in names:
+    for name in names if processes.is_leader() else ():
         try:
             open_image(root / name)
         except UserError as error:

@@ -5,12 +5,14 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from clarifyvlm import processes
 from clarifyvlm.errors import UserError
 
 R = TypeVar("R", bound=BaseModel)
@@ -187,3 +189,40 @@ class Appender:
     def __exit__(self, *_):
         os.fsync(self._file.fileno())
         self._file.close()
+
+
+@contextmanager
+def shared_appender(path: str | Path, ids: Sequence[str], key: str = "example_id") -> Iterator[Appender]:
+    """An Appender for rows that several processes make, each its share of them: afterwards `path` has them all, in the
+    order of `ids`. In every process `done` begins as the set of what an earlier, killed run left, whoever wrote it."""
+    path = Path(path)
+    if processes.is_leader():
+        _bring_together(path, ids, key)
+        with Appender(path, key) as output:
+            pass
+    done = processes.from_leader(output.done if processes.is_leader() else None)
+    with Appender(processes.share_of(path), key) as output:
+        output.done |= done
+        yield output
+    processes.wait()
+    if processes.is_leader():
+        _bring_together(path, ids, key)
+    processes.wait()
+
+
+def _bring_together(path: Path, ids: Sequence[str], key: str) -> None:
+    """Take the other processes' rows into `path`, each once, in the order of `ids`; then remove their files."""
+    shares = processes.shares(path)
+    lines: dict[str, bytes] = {}
+    for part in (path, *shares):
+        if part.exists():
+            with Appender(part, key):  # drops a torn last line
+                pass
+            for line in part.read_bytes().splitlines(keepends=True):
+                lines.setdefault(json.loads(line)[key], line)
+    place = {name: i for i, name in enumerate(ids)}
+    ordered = sorted(lines, key=lambda name: place.get(name, len(place)))
+    if shares or ordered != list(lines):
+        write_text_atomic(path, (lines[name].decode() for name in ordered))
+    for part in shares:
+        part.unlink()

@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clarifyvlm import processes
 from clarifyvlm.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,9 +30,11 @@ def is_adapter(path: str | Path) -> bool:
 
 
 def default_device() -> str:
-    """ "cuda" where a GPU is, then "mps", else "cpu"."""
+    """ "cuda" where a GPU is, then "mps", else "cpu"; "cpu" where accelerate was told to use it."""
     import torch
 
+    if processes.on_cpu():
+        return "cpu"
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from clarifyvlm import __version__
+from clarifyvlm import __version__, processes
 from clarifyvlm.errors import UserError
 from clarifyvlm.jsonl import write_text_atomic
 
@@ -29,10 +29,13 @@ LOGS = ("run.json", "trainer_state.json", "all_results.json", "train_results.jso
 class RunRecord:
     """The record of one run. Use `with RunRecord.start(...) as run:`, look at `run.complete`, end with `run.finish()`.
 
-    Without `finish` (an exception, a kill) the status stays `running`, and the same command continues.
+    Without `finish` (an exception, a kill) the status stays `running`, and the same command continues. Of several
+    processes the leader has the lock and writes; the others wait in `start` for what it found.
     """
 
-    def __init__(self, output: Path, record_path: Path, content: dict, complete: bool, lock: int, lock_path: Path):
+    def __init__(
+        self, output: Path, record_path: Path, content: dict, complete: bool, lock: int | None, lock_path: Path
+    ):
         self.output = output
         self.path = record_path
         self.content = content
@@ -49,6 +52,7 @@ class RunRecord:
         inputs: Iterable[str | Path] = (),
         overwrite: bool = False,
         ignore: Iterable[str] = (),
+        shared: bool = False,
     ) -> "RunRecord":
         """Lock `output` and write its record with status `running`.
 
@@ -56,6 +60,7 @@ class RunRecord:
         `inputs` are files or checkpoint folders; their content counts, so a moved input is no change. Arguments that
         name an input or a folder above one are compared by that content; those in `ignore` (speed and memory only:
         device, num_workers, ...) are not compared. `overwrite` deletes what an earlier run of the same stage left.
+        `shared`: the stage knows how to work in several processes.
 
         Raises UserError when another run holds the lock, when an earlier run had other arguments or inputs (each one
         named, old -> new), or when the folder holds files that no run of this stage wrote.
@@ -66,8 +71,13 @@ class RunRecord:
         if not is_file and output.exists() and not output.is_dir():
             raise UserError(f"{output} is a file; give a folder to write to.")
         record_path = folder / f"{output.stem}.run.json" if is_file else folder / "run.json"
-        folder.mkdir(parents=True, exist_ok=True)
         lock_path = folder / (f".{output.stem}.lock" if is_file else ".lock")
+        if processes.count() > 1 and not shared:
+            raise UserError(f"{stage} works in one process: start it with python, not with accelerate launch.")
+        if not processes.is_leader():
+            content, complete = processes.from_leader()
+            return cls(output, record_path, content, complete, None, lock_path)
+        folder.mkdir(parents=True, exist_ok=True)
         lock = _lock(lock_path, output)
         try:
             content = {
@@ -105,6 +115,7 @@ class RunRecord:
                     "started": _now(),
                 }
                 _write(record_path, content)
+            processes.from_leader((content, complete))
             return cls(output, record_path, content, complete, lock, lock_path)
         except BaseException:
             _unlock(lock, lock_path)
@@ -112,6 +123,8 @@ class RunRecord:
 
     def finish(self, **counts) -> None:
         """Write status `complete` with `counts` (numbers, short strings, small dicts) and the seconds of this call."""
+        if not processes.is_leader():
+            return
         folder = self.path.parent
         files = [self.output] if self.output.suffix in FILE_SUFFIXES else sorted(folder.iterdir())
         self.content |= {
@@ -128,7 +141,8 @@ class RunRecord:
         return self
 
     def __exit__(self, *_) -> None:
-        _unlock(self._lock, self._lock_path)
+        if self._lock is not None:
+            _unlock(self._lock, self._lock_path)
 
 
 def hash_input(path: str | Path) -> str:
@@ -196,7 +210,8 @@ def _refuse_foreign(output: Path, is_file: bool, overwrite: bool, stage: str) ->
 
 def _wipe(output: Path, is_file: bool, lock_path: Path) -> None:
     if is_file:
-        output.unlink(missing_ok=True)
+        for path in (output, *processes.shares(output)):
+            path.unlink(missing_ok=True)
         return
     # The record goes last: a wipe that is killed can be told from a folder of someone else's.
     for path in sorted(output.iterdir(), key=lambda p: p.name == "run.json"):

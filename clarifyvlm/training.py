@@ -5,6 +5,8 @@ Heavy to import (torch, trl): stage scripts import it after parsing.
 
 import dataclasses
 import logging
+import signal
+import sys
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -19,7 +21,7 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import ProgressCallback
 from trl import GRPOConfig, SFTConfig
 
-from clarifyvlm import chat, checkpoints, images, jsonl, judges, models
+from clarifyvlm import chat, checkpoints, images, jsonl, judges, models, processes
 from clarifyvlm.errors import UserError
 from clarifyvlm.generation import Generator
 from clarifyvlm.judges import Judge
@@ -167,11 +169,35 @@ def record_base(model, path: str) -> None:
 
 
 class SealCheckpoints(TrainerCallback):
-    """Seals every checkpoint once the Trainer has written all of it."""
+    """Seals every checkpoint once the Trainer has written all of it, in every process."""
 
     def on_save(self, args, state, control, **kwargs):
+        processes.wait()
         if state.is_world_process_zero:
             checkpoints.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+
+
+class StopOnSignal(TrainerCallback):
+    """SIGTERM, which a cluster sends before it takes a machine away: a checkpoint after the step under way, and an end.
+
+    `resumable` says whether a step is one from which a run goes on exactly (GRPO: not inside a generation batch).
+    """
+
+    def __init__(self, resumable: Callable[[int], bool]):
+        self.resumable, self.asked, self.stopped = resumable, False, False
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self._before = signal.signal(signal.SIGTERM, self._ask)
+
+    def _ask(self, *_):
+        self.asked = True
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step < state.max_steps and self.resumable(state.global_step) and processes.any_of(self.asked):
+            self.stopped = control.should_save = control.should_training_stop = True
+
+    def on_train_end(self, args, state, control, **kwargs):
+        signal.signal(signal.SIGTERM, self._before)
 
 
 class LogFile(TrainerCallback):
@@ -196,8 +222,8 @@ class QuietProgress(ProgressCallback):
             self.training_bar.set_postfix({name: f"{float(value):.3g}" for name, value in numbers.items()})
 
 
-def prepare_trainer(trainer, shown: Sequence[str]) -> None:
-    """Our callbacks in place of the Trainer's chatty ones."""
+def prepare_trainer(trainer, shown: Sequence[str], resumable: Callable[[int], bool] = lambda step: True) -> None:
+    """Our callbacks in place of the Trainer's chatty ones; `resumable` as in StopOnSignal."""
     if trainer.args.use_cpu and trainer.args.bf16:
         # The fused attention's backward is five times slower in bf16 than the plain one (torch 2.13, CPU).
         torch.backends.cuda.enable_flash_sdp(False)
@@ -208,14 +234,17 @@ def prepare_trainer(trainer, shown: Sequence[str]) -> None:
         trainer.add_callback(QuietProgress(shown))
     trainer.add_callback(LogFile())
     trainer.add_callback(SealCheckpoints())
+    trainer.add_callback(StopOnSignal(resumable))
 
 
 def train(trainer) -> None:
-    """Train from the newest whole checkpoint of the output folder, or from the start; then save the model.
+    """Train from the newest whole checkpoint of the output folder, or from the start.
 
-    Raises UserError that names the flags to lower when memory runs out.
+    Raises UserError that names the flags to lower when memory runs out; after SIGTERM exits with 143, with a checkpoint
+    behind it.
     """
-    checkpoint = checkpoints.last_whole(trainer.args.output_dir)
+    leader = processes.is_leader()
+    checkpoint = processes.from_leader(checkpoints.last_whole(trainer.args.output_dir) if leader else None)
     if checkpoint:
         print(f"continuing from {checkpoint}", flush=True)
         _mend_resume(trainer)
@@ -228,6 +257,12 @@ def train(trainer) -> None:
             "out of memory. Lower --per_device_train_batch_size (and raise --gradient_accumulation_steps by the same "
             "factor), give --gradient_checkpointing true, or train an adapter with --use_peft."
         ) from error
+    if any(isinstance(c, StopOnSignal) and c.stopped for c in trainer.callback_handler.callbacks):
+        print(
+            f"stopped by SIGTERM at step {trainer.state.global_step}, with a checkpoint: the same command continues",
+            file=sys.stderr,
+        )
+        raise SystemExit(128 + signal.SIGTERM)
 
 
 def _mend_resume(trainer) -> None:
@@ -248,7 +283,9 @@ def _mend_resume(trainer) -> None:
 def save(trainer, processor) -> None:
     """The trained model or adapter, with its processor, in the output folder: it loads by itself."""
     trainer.save_model(trainer.args.output_dir)
-    processor.save_pretrained(trainer.args.output_dir)
+    if processes.is_leader():
+        processor.save_pretrained(trainer.args.output_dir)
+    processes.wait()
 
 
 def strategy_accuracy(
@@ -264,22 +301,29 @@ def strategy_accuracy(
 ) -> dict[str, float | None]:
     """Share of greedy responses with the right strategy, per strategy, and their mean ("macro").
 
-    The judge's failures are left out and counted ("judge_failures", a number of responses).
+    The judge's failures are left out and counted ("judge_failures", a number of responses). Each process takes every
+    so manyeth batch; the last ones may be taken twice, for a model in pieces (FSDP, ZeRO-3) speaks in all of them or in
+    none.
     """
     model.eval()
     generator = Generator(model, processor, max_new_tokens=max_new_tokens)
     order = sorted(examples, key=lambda example: len(example.question))  # little padding
-    right, failures = defaultdict(list), 0
-    for start in tqdm(range(0, len(order), batch_size), desc="validation responses", leave=False):
-        batch = order[start : start + batch_size]
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    rounds = -(-len(batches) // processes.count())
+    found = {}
+    for number in tqdm(range(rounds), desc="validation responses", leave=False):
+        batch = batches[(number * processes.count() + processes.rank()) % len(batches)]
         pictures = [images.open_image(root / e.image, max_side=image_max_side) for e in batch]
         responses = generator([chat.messages(e) for e in batch], pictures)
         predictions = [Prediction(example_id=e.id, text=r.text) for e, r in zip(batch, responses, strict=True)]
         for example, verdict in zip(batch, judge.judge(batch, predictions), strict=True):
-            if verdict.failure is None:
-                right[example.strategy].append(verdict.criteria["strategy_right"] or 0.0)
-            else:
-                failures += 1
+            found[example.id] = (example.strategy, verdict.failure, verdict.criteria.get("strategy_right"))
+    right, failures = defaultdict(list), 0
+    for strategy, failure, value in dict(processes.gather(list(found.items()))).values():
+        if failure is None:
+            right[strategy].append(value or 0.0)
+        else:
+            failures += 1
     shares = {s: round(sum(right[s]) / len(right[s]), 4) for s in STRATEGIES if right[s]}
     macro = round(sum(shares.values()) / len(shares), 4) if shares else None
     return {"macro": macro, **shares, "judge_failures": failures}

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from clarifyvlm import processes
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges.cache import ReplyCache, default_folder, key_of
 from clarifyvlm.judges.endpoint import Endpoint, Question, Reply
@@ -74,7 +75,7 @@ class EndpointGenerator:
             max_retries=args.endpoint_max_retries,
             concurrency=concurrency,
             cache=kept,
-            usage=Usage(args.endpoint_max_calls, None, 0.0, 0.0),
+            usage=Usage(processes.part_of(args.endpoint_max_calls), None, 0.0, 0.0),
             role="endpoint",
             model_flag="--model_name_or_path",
         )

@@ -6,7 +6,8 @@
 One verdict per prediction, in the order of the predictions: a value per criterion, or a named failure of the judge,
 which is never a number. Predictions of other tools are judged too: {"example_id", "text"} is enough. A run that was
 stopped continues; what failed is asked again, what is judged is not. Above --judge_max_failure_share of failures the
-run stops with everything kept.
+run stops with everything kept. Started by `accelerate launch`, each process judges its share; --judge_max_calls and
+--judge_budget_usd are for all of them together.
 """
 
 import json
@@ -15,10 +16,11 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from clarifyvlm import images, jsonl
+from clarifyvlm import images, jsonl, processes
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.judges import SPEED_ONLY, Judge, JudgeArguments, make_judge, self_preference
+from clarifyvlm.judges.limits import total
 from clarifyvlm.records import Example, Prediction, Verdict
 from clarifyvlm.run_record import RunRecord
 
@@ -59,21 +61,27 @@ def main(argv: list[str] | None = None) -> int:
     judge = make_judge(judge_args, image_root=images.root_of(args.data_file, examples))
     settings = asdict(args) | asdict(judge_args)
     inputs = [args.data_file, args.predictions, *filter(None, [judge_args.judge_panel])]
-    with RunRecord.start(args.output_file, "judge", settings, inputs, overwrite=args.overwrite, ignore=IGNORED) as run:
+    with RunRecord.start(
+        args.output_file, "judge", settings, inputs, overwrite=args.overwrite, ignore=IGNORED, shared=True
+    ) as run:
         if run.complete:
             print(f"{args.output_file}: {len(predictions)} verdicts, complete already")
             return 0
-        _drop_failures(args.output_file)
-        with jsonl.Appender(args.output_file) as output:
+        if processes.is_leader():
+            _drop_failures(args.output_file)
+        with jsonl.shared_appender(args.output_file, [p.example_id for p in predictions]) as output:
             _judge(args, judge, examples, predictions, output)
-        verdicts = _in_order(args.output_file, predictions)
+        used = processes.gather([judge.usage] if judge.usage else [])
+        if not processes.is_leader():
+            return 0
+        verdicts = jsonl.read(args.output_file, Verdict)
         failures = Counter(v.failure for v in verdicts if v.failure)
         _stop_on_failures(args, failures, len(verdicts), FEW if failures.total() < len(verdicts) else 0)
         run.finish(
             verdicts=len(verdicts),
             judge_failures=sum(failures.values()),
             failures=dict(failures),
-            usage=asdict(judge.usage) if judge.usage else None,
+            usage=asdict(used[0] if len(used) == 1 else total(used)) if used else None,
         )
     print(f"{args.output_file}: {_summary(verdicts, failures)}")
     return 0
@@ -133,6 +141,7 @@ def _judge(args, judge: Judge, examples: list[Example], predictions: list[Predic
     from tqdm import tqdm
 
     left = [(e, p) for e, p in zip(examples, predictions, strict=True) if p.example_id not in output.done]
+    left = left[processes.rank() :: processes.count()]
     if not left:
         return
     judge.check()
@@ -152,7 +161,7 @@ def _judge(args, judge: Judge, examples: list[Example], predictions: list[Predic
         if verdict.failure:
             _stop_on_failures(args, failures, bar.n - already, MANY)
 
-    already = len(predictions) - len(left)
+    already = len(predictions) - len(left)  # by an earlier run, or by other processes
     with tqdm(total=len(predictions), initial=already, unit="ex", desc="judge") as bar:
         verdicts = judge.judge([e for e, _ in left], [p for _, p in left], keep)
     if any(verdict.failure == "budget" for verdict in verdicts):
@@ -173,15 +182,6 @@ def _stop_on_failures(args: ScriptArguments, failures: Counter, judged: int, few
             f"{args.judge_max_failure_share:g}. The verdicts so far are kept in {args.output_file}, with what the judge"
             " said; mend the judge and run the same command: it asks for the rest."
         )
-
-
-def _in_order(path: str, predictions: list[Prediction]) -> list[Verdict]:
-    """All verdicts in the order of the predictions; the file is written anew where answers came out of order."""
-    verdicts = {v.example_id: v for v in jsonl.read(path, Verdict, unique="example_id")}
-    ordered = [verdicts[p.example_id] for p in predictions]
-    if list(verdicts) != [v.example_id for v in ordered]:
-        jsonl.write_atomic(path, ordered)
-    return ordered
 
 
 def _summary(verdicts: list[Verdict], failures: Counter) -> str:

@@ -6,7 +6,8 @@
 Predictions come in the order of the data file, one line each, with the log-probability of the words. With --turns 2
 the simulated user replies when the model asks, and the model answers; with --turns 3 it may ask once more. A run that
 was stopped continues where it stopped, and its file is byte for byte that of an undisturbed run: examples are generated
-in chunks that depend on the data alone, and a chunk that was cut is generated again. Timing is in predictions.run.json.
+in chunks that depend on the data alone, and a chunk that was cut is generated again. Started by `accelerate launch`,
+each process (GPU) takes its share of the chunks, and the file is the same. Timing is in predictions.run.json.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from typing import Literal
 
 from endpoint_generator import SPEED_ONLY, EndpointArguments, EndpointGenerator
 
-from clarifyvlm import chat, images, jsonl, models
+from clarifyvlm import chat, images, jsonl, models, processes
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.records import Example, Prediction, Turn
@@ -73,15 +74,17 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError(f"{args.data_file} has no examples.")
     inputs = [args.model_name_or_path, args.data_file] if here else [args.data_file]
     ignore = ("batch_size", "device", *SPEED_ONLY)
+    settings = asdict(args) | asdict(endpoint)
     with RunRecord.start(
-        args.output_file, "predict", asdict(args) | asdict(endpoint), inputs, overwrite=args.overwrite, ignore=ignore
+        args.output_file, "predict", settings, inputs, overwrite=args.overwrite, ignore=ignore, shared=True
     ) as run:
         if run.complete:
             print(f"{args.output_file}: {len(examples)} predictions, complete already")
             return 0
         images.check_images(examples, Path(args.data_file).parent)
-        with jsonl.Appender(args.output_file) as output:
-            counts = _predict(args, endpoint, examples, output)
+        with jsonl.shared_appender(args.output_file, [example.id for example in examples]) as output:
+            _predict(args, endpoint, examples, output)
+        counts = _counts(args)
         run.finish(**counts, made_for=models.made_for(args.model_name_or_path) if here else None)
     print(
         f"{args.output_file}: {counts['predictions']} predictions, {counts['asked']} asked back, "
@@ -117,27 +120,32 @@ def _check(args: PredictArguments, endpoint: EndpointArguments) -> None:
 
 def _predict(
     args: PredictArguments, endpoint: EndpointArguments, examples: list[Example], output: jsonl.Appender
-) -> dict:
-    """Append the predictions that `output` lacks. Returns counts over the whole file."""
+) -> None:
+    """Append the predictions that `output` lacks; of several processes, each takes every so manyeth chunk of them."""
     from tqdm import tqdm
 
-    done = len(output.done)
-    if output.done != {example.id for example in examples[:done]}:
+    if unknown := output.done - {example.id for example in examples}:
         raise UserError(
-            f"{args.output_file} holds predictions that are not the first {done} of {args.data_file}. Give --overwrite "
-            "to start anew, or another --output_file."
+            f"{args.output_file} holds {len(unknown)} predictions about examples that are not among those asked for of "
+            f"{args.data_file} ({min(unknown)}, ...). Give --overwrite to start anew, or another --output_file."
         )
-    if done < len(examples):
-        generator = _generator(args, endpoint)
-        if done:
-            print(f"{args.output_file}: {done} predictions are there, continuing")
-        size = CHUNK_BATCHES * args.batch_size
-        first = done // size * size
-        with tqdm(total=len(examples), initial=first, unit="ex", desc="predict", mininterval=0.5) as bar:
-            for start in range(first, len(examples), size):
-                for prediction in _predict_chunk(args, generator, examples[start : start + size], start, bar):
-                    if prediction.example_id not in output.done:
-                        output.append(prediction)
+    size = CHUNK_BATCHES * args.batch_size
+    chunks = [(start, examples[start : start + size]) for start in range(0, len(examples), size)]
+    left = [(start, chunk) for start, chunk in chunks if any(example.id not in output.done for example in chunk)]
+    mine = left[processes.rank() :: processes.count()]
+    if left and output.done:
+        print(f"{args.output_file}: {len(output.done)} predictions are there, continuing")
+    if not mine:
+        return
+    generator = _generator(args, endpoint)
+    with tqdm(total=sum(len(c) for _, c in mine), unit="ex", desc="predict", mininterval=0.5) as bar:
+        for start, chunk in mine:
+            for prediction in _predict_chunk(args, generator, chunk, start, bar):
+                if prediction.example_id not in output.done:
+                    output.append(prediction)
+
+
+def _counts(args: PredictArguments) -> dict:
     rows = jsonl.read(args.output_file, Prediction)
     return {
         "predictions": len(rows),

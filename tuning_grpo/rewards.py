@@ -8,7 +8,7 @@ counted, and it is never a score.
 import time
 from collections import defaultdict
 
-from clarifyvlm import rewards
+from clarifyvlm import processes, rewards
 from clarifyvlm.judges import Judge
 from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
 
@@ -60,13 +60,15 @@ class JudgeRewards:
         self._terms = [rewards.terms(*item) for item in scored]
         self._completions = completions
 
-        failures = [v.failure for v in verdicts if v.failure is not None]
+        # A group may lie across processes, and all of them must agree on when to stop: count over the whole batch.
+        totals = [rewards.total(*item, self._weights) for item in scored]
+        lengths = [len(ids) for ids in completion_ids]
+        whole = processes.gather(list(zip(examples, verdicts, self._terms, totals, lengths, strict=True)))
+        failures = [verdict.failure for _, verdict, *_ in whole if verdict.failure is not None]
         self.last_failure = failures[-1] if failures else self.last_failure
-        self.failed_batches = self.failed_batches + 1 if len(failures) == len(verdicts) else 0
+        self.failed_batches = self.failed_batches + 1 if len(failures) == len(whole) else 0
         if log_metric is not None:
-            totals = [rewards.total(*item, self._weights) for item in scored]
-            lengths = [len(ids) for ids in completion_ids]
-            for metric, value in batch_metrics(examples, verdicts, self._terms, totals, lengths).items():
+            for metric, value in batch_metrics(*map(list, zip(*whole, strict=True))).items():
                 log_metric(metric, value)
             log_metric("judge_seconds", ended - began)
             log_metric("judge_calls", self._calls() - calls)

@@ -80,7 +80,7 @@ def main(argv=None) -> int:
     inputs += [path for path in (judge_args.judge_panel, options.reference_judge) if path and Path(path).is_file()]
     record = shared.record_of(options, weights, judge_args, training)
     with RunRecord.start(
-        training.output_dir, "tuning_grpo", record, inputs, training.overwrite, ignore=shared.SPEED_ONLY
+        training.output_dir, "tuning_grpo", record, inputs, training.overwrite, ignore=shared.SPEED_ONLY, shared=True
     ) as run:
         if run.complete:
             print(f"{training.output_dir} is complete: nothing to do")
@@ -111,7 +111,7 @@ def check_options(training) -> None:
     """The rules that hold between batch, group and save options; TRL finds some of them only while training."""
     if training.reward_weights is not None:
         raise UserError("--reward_weights: give the weights by name instead, as in --grounding_weight 0.3")
-    every = training.steps_per_generation * training.num_iterations
+    every = generation_steps(training)
     if training.save_strategy == "steps":
         if training.save_steps < 1 or training.save_steps % 1:
             raise UserError(f"--save_steps {training.save_steps}: must be a whole number of steps.")
@@ -122,6 +122,11 @@ def check_options(training) -> None:
                 f"{training.steps_per_generation} x --num_iterations {training.num_iterations} = {every}: a checkpoint "
                 "inside a generation batch that is still in use cannot be resumed exactly."
             )
+
+
+def generation_steps(training) -> int:
+    """Forward steps for which one generation batch is used."""
+    return training.steps_per_generation * training.num_iterations
 
 
 def check_is_sft(path: str, allow_base_model: bool) -> None:
@@ -225,9 +230,11 @@ def train(options: Options, weights: RewardWeights, training, judge: Judge, refe
     from clarifyvlm import training as shared
 
     shared.quiet()
+    accumulation = training.gradient_accumulation_steps
     trainer, scorer = build_trainer(options, weights, training, prompts, judge, reference)
     trainer.add_callback(stop_when_judge_fails(scorer, options.max_failed_batches))
-    shared.prepare_trainer(trainer, shown=("reward", "rewards/strategy/mean", "rewards/total/no_signal"))
+    shown = ("reward", "rewards/strategy/mean", "rewards/total/no_signal")
+    shared.prepare_trainer(trainer, shown, resumable=lambda step: step * accumulation % generation_steps(training) == 0)
     print(
         f"training {shared.count_trainable(trainer.model)} on {len(prompts)} prompts, "
         f"{training.generation_batch_size // training.num_generations} x {training.num_generations} responses a batch",

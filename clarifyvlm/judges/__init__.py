@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from clarifyvlm import config
+from clarifyvlm import config, processes
 from clarifyvlm.errors import UserError
 from clarifyvlm.families import family
 from clarifyvlm.records import Example, Prediction, Verdict
@@ -164,7 +164,12 @@ def _openai(args: JudgeArguments, image_root: Path | None, reverse_criteria: boo
         concurrency=args.judge_concurrency,
         max_tokens=args.judge_max_tokens,
         cache=None if args.no_judge_cache else ReplyCache(args.judge_cache_dir or default_folder()),
-        usage=Usage(args.judge_max_calls, args.judge_budget_usd, args.judge_input_price, args.judge_output_price),
+        usage=Usage(
+            processes.part_of(args.judge_max_calls),
+            processes.part_of(args.judge_budget_usd),
+            args.judge_input_price,
+            args.judge_output_price,
+        ),
     )
     return OpenAIJudge(
         endpoint,
