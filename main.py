@@ -3,6 +3,8 @@
 python main.py run [preset] [run_dir] [--overwrite]      the whole pipeline: hands over to run.sh
 python main.py ask --image picture.png --question "What color is the star?"
                                                          one picture, one question: the model answers, or asks back
+python main.py publish --model_name_or_path runs/tiny/grpo --report_dir runs/tiny/report --output_dir published
+                                                         a folder that others can load, with a model card
 """
 
 import os
@@ -11,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from clarifyvlm import chat, images, models
+from clarifyvlm import chat, images, models, publishing
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
 
@@ -34,7 +36,7 @@ class AskArguments:
 
 def main(argv: list[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
-    commands = {"run": run, "ask": ask}
+    commands = {"run": run, "ask": ask, "publish": publish}
     if argv and argv[0] in commands:
         return commands[argv[0]](argv[1:])
     if argv and argv[0] not in ("-h", "--help"):
@@ -75,6 +77,16 @@ def ask(argv: list[str]) -> int:
     conversation += [chat.text_turn("assistant", said.text), chat.text_turn("user", reply)]
     (said,) = speak([conversation], [picture])
     _show(said)
+    return 0
+
+
+def publish(argv: list[str]) -> int:
+    """A checkpoint -> a folder that others can load, with its model card; to the hub only with --push_to_hub."""
+    (args,) = parse_args(
+        [publishing.PublishArguments], argv, description="A folder that others can load, with a model card."
+    )
+    folder = publishing.publish(args)
+    print(f"{folder}: read {folder / 'README.md'} before you pass it on")
     return 0
 
 
