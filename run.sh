@@ -8,12 +8,14 @@
 #     ./run.sh tiny runs/tiny --overwrite   # anew, over what is there
 #     ./run.sh tiny runs/seed1 --seed 1     # another seed, in every stage
 #     GENERATE_ARGS="--num_workers 8" SFT_ARGS="--learning_rate 1.0e-4" ./run.sh tiny runs/other
+#     ACCELERATE_CONFIG=configs/accelerate/ddp.yaml ./run.sh qwen2.5-vl-3b   # all GPUs of this machine
 #
 # A preset is a configs/<preset>.yaml in each stage's folder; the model that a run starts from is model_name_or_path
 # in tuning_sft/configs/<preset>.yaml (models/tiny where that names none). Each command is printed before it runs and
 # works pasted alone after `source scripts/setup.sh`. A rerun skips what is complete and continues what is not.
 # Flags for one stage: GENERATE_ARGS, SFT_ARGS, GRPO_ARGS, PREDICT_ARGS, REPORT_ARGS, AUDIT_ARGS,
-# and JUDGE_ARGS for judge and audit: JUDGE_ARGS="--judge openai --judge_model ..."
+# and JUDGE_ARGS for judge and audit: JUDGE_ARGS="--judge openai --judge_model ..."; for the launcher of the stages that
+# run on several GPUs: ACCELERATE_ARGS="--num_processes 4"
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -43,12 +45,25 @@ done
 base=$(sed -n 's/^model_name_or_path: *\([^ #]*\).*/\1/p' "tuning_sft/configs/$preset.yaml")
 base=${base:-models/tiny}
 
+if [ -n "${ACCELERATE_CONFIG:-}" ] && [ ! -f "$ACCELERATE_CONFIG" ]; then
+    echo "run.sh: ACCELERATE_CONFIG: no file $ACCELERATE_CONFIG. There is:" configs/accelerate/*.yaml >&2
+    exit 2
+fi
+
 source scripts/setup.sh
 
 step() { # print a command as it could be pasted, then run it
     case $2 in
         inference/judge.py) set -- "$@" ${judge_flags[@]+"${judge_flags[@]}"} ;;
         *) set -- "$@" ${flags[@]+"${flags[@]}"} ;;
+    esac
+    case $2 in
+        tuning_*/train.py | inference/predict.py | inference/judge.py)
+            if [ -n "${ACCELERATE_CONFIG:-}" ]; then
+                shift
+                set -- accelerate launch --config_file "$ACCELERATE_CONFIG" ${ACCELERATE_ARGS:-} "$@"
+            fi
+            ;;
     esac
     echo >&2
     printf '%q ' '$' "$@" | sed 's/^\\\$ /$ /; s/ $//' >&2

@@ -30,6 +30,7 @@ def run_main(main: Callable[[], int | None]) -> None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for the life of the process)
     try:
         code = main()
+        processes.leave()
     except UserError as error:
         who = "" if processes.is_leader() else f" of process {processes.rank()}"
         print(f"error{who}: {error}", file=sys.stderr)

@@ -45,6 +45,14 @@ def wait() -> None:
         _joined().barrier()
 
 
+def leave() -> None:
+    """Take the group down, once all is done: a process that just ends may bring the others down with it."""
+    if count() > 1:
+        group = _joined()
+        group.barrier()
+        group.destroy_process_group()
+
+
 def from_leader(value=None):
     """The leader's `value` (picklable), in every process."""
     if count() == 1:

@@ -200,6 +200,16 @@ class StopOnSignal(TrainerCallback):
         signal.signal(signal.SIGTERM, self._before)
 
 
+class GradientsForAll(TrainerCallback):
+    """Zeros where FSDP has no gradient: the optimizer keeps no state for a parameter that is never used (the last norm
+    of a vision tower whose earlier layer is read), and a checkpoint without it cannot be resumed."""
+
+    def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
+        for parameter in model.parameters():
+            if parameter.requires_grad and parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+
+
 class LogFile(TrainerCallback):
     """Keeps every logged row in <output_dir>/log.jsonl. A resumed run starts from the checkpoint's rows."""
 
@@ -227,6 +237,9 @@ def prepare_trainer(trainer, shown: Sequence[str], resumable: Callable[[int], bo
     if trainer.args.use_cpu and trainer.args.bf16:
         # The fused attention's backward is five times slower in bf16 than the plain one (torch 2.13, CPU).
         torch.backends.cuda.enable_flash_sdp(False)
+    if trainer.is_fsdp_enabled:
+        _wrap_layers_that_are_there(trainer)
+        trainer.add_callback(GradientsForAll())
     trainer.create_model_card = lambda **_: None  # run.json says more, and its quick start would load no picture
     trainer.pop_callback(ProgressCallback)
     trainer.pop_callback(transformers.PrinterCallback)
@@ -235,6 +248,15 @@ def prepare_trainer(trainer, shown: Sequence[str], resumable: Callable[[int], bo
     trainer.add_callback(LogFile())
     trainer.add_callback(SealCheckpoints())
     trainer.add_callback(StopOnSignal(resumable))
+
+
+def _wrap_layers_that_are_there(trainer) -> None:
+    """FSDP's units: the layers that the model's class names, less those that this model lacks (a SigLIP vision tower
+    names its text half and its pooling head too, and accelerate stops at a name it cannot find)."""
+    plugin = trainer.accelerator.state.fsdp_plugin
+    if plugin.transformer_cls_names_to_wrap is None:
+        there = {type(module).__name__ for module in trainer.model.modules()}
+        plugin.transformer_cls_names_to_wrap = sorted(there.intersection(trainer.model._no_split_modules or ()))
 
 
 def train(trainer) -> None:

@@ -39,14 +39,13 @@ def sft(data: Path, output: Path, batch: int) -> list:
     return ["--data_dir", data, "--output_dir", output, "--per_device_train_batch_size", batch]
 
 
-def command(path: str, *arguments) -> list[str]:
-    launch = ["-m", "accelerate.commands.launch", "--config_file", ROOT / "configs" / "accelerate" / "ddp.yaml"]
-    launch += ["--num_processes", 2, "--main_process_port", 0]
+def command(path: str, *arguments, config: Path = ROOT / "configs" / "accelerate" / "ddp.yaml") -> list[str]:
+    launch = ["-m", "accelerate.commands.launch", "--config_file", config, "--num_processes", 2]
     return [sys.executable, *map(str, [*launch, ROOT / path, *arguments])]
 
 
-def launch(path: str, *arguments) -> subprocess.CompletedProcess:
-    return subprocess.run(command(path, *arguments), capture_output=True, text=True, cwd=ROOT, timeout=400)
+def launch(path: str, *arguments, **config) -> subprocess.CompletedProcess:
+    return subprocess.run(command(path, *arguments, **config), capture_output=True, text=True, cwd=ROOT, timeout=400)
 
 
 def workers(process: subprocess.Popen) -> dict[int, int]:
