@@ -235,7 +235,7 @@ def _limits(facts: Facts) -> str:
         lines.append("How often it is overconfident, asks without need or is wrong has not been measured.")
     else:
         lines += _failures(facts.results)
-    lines.append("Its intervals are those of one training run: another seed can give other values.")
+        lines.append("The intervals are those of one training run: another seed can give other values.")
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
