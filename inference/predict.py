@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
         if run.complete:
             print(f"{args.output_file}: {len(examples)} predictions, complete already")
             return 0
-        images.check_images(examples, Path(args.data_file).parent)
+        images.check_images(examples, Path(args.data_file).parent, max_side=args.image_max_side)
         with jsonl.shared_appender(args.output_file, [example.id for example in examples]) as output:
             _predict(args, endpoint, examples, output)
         counts = _counts(args)

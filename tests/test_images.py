@@ -84,3 +84,40 @@ def test_all_bad_pictures_are_listed_at_once(tmp_path):
         (line,) = [line for line in message.splitlines() if f"/{name}:" in line]
         assert words in line, line
     assert images.check_images(examples[-3:], tmp_path) == 2
+
+
+def kept(tmp_path) -> list:
+    return sorted((tmp_path / "cache").rglob("*.png"))
+
+
+def test_a_shrunk_picture_is_kept_and_is_the_same(tmp_path):
+    """A cache that changes what the model sees, keeps what need not be kept, or grows with each look."""
+    picture = Image.effect_noise((300, 200), 90).convert("RGB")
+    picture.save(tmp_path / "a.jpg")
+    first = images.open_image(tmp_path / "a.jpg", max_side=100)
+    assert len(kept(tmp_path)) == 1
+    again = images.open_image(tmp_path / "a.jpg", max_side=100)
+    assert again.tobytes() == first.tobytes() and again.size == (100, 67) and again.mode == "RGB"
+    images.open_image(tmp_path / "a.jpg", max_side=300)
+    assert len(kept(tmp_path)) == 1
+
+
+def test_a_changed_picture_is_not_its_old_self(tmp_path):
+    """A picture that was replaced, and whose first version goes on being shown."""
+    Image.new("RGB", (300, 200), "white").save(tmp_path / "a.png")
+    images.open_image(tmp_path / "a.png", max_side=100)
+    Image.new("RGB", (300, 210), "black").save(tmp_path / "a.png")
+    assert images.open_image(tmp_path / "a.png", max_side=100).getpixel((5, 5)) == (0, 0, 0)
+
+
+def test_a_torn_or_unwritable_cache_does_no_harm(tmp_path, monkeypatch):
+    """A cache file that a killed process left half, or a home without room, that stops a training."""
+    Image.effect_noise((300, 200), 90).convert("RGB").save(tmp_path / "a.png")
+    whole = images.open_image(tmp_path / "a.png", max_side=100).tobytes()
+    (file,) = kept(tmp_path)
+    for content in (file.read_bytes()[:500], b"no picture"):
+        file.write_bytes(content)
+        assert images.open_image(tmp_path / "a.png", max_side=100).tobytes() == whole
+    (tmp_path / "taken").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "taken"))
+    assert images.open_image(tmp_path / "a.png", max_side=100).tobytes() == whole

@@ -69,7 +69,7 @@ def main(argv=None) -> int:
     data_dir = Path(options.data_dir)
     prompts = balanced(jsonl.read(data_dir / "train.jsonl", Example), options.num_prompts, training.seed)
     validation = jsonl.read(data_dir / "validation.jsonl", Example)[: options.num_validation_examples]
-    images.check_images([*prompts, *validation], data_dir)
+    images.check_images([*prompts, *validation], data_dir, max_side=options.image_max_side)
     judge = make_judge(judge_args, data_dir)
     judge.check()
     reference = reference_of(options, judge_args, prompts)

@@ -47,7 +47,7 @@ def main(argv=None) -> int:
     data_dir = Path(options.data_dir)
     train_examples = jsonl.read(data_dir / "train.jsonl", Example)[: options.num_train_examples]
     validation = jsonl.read(data_dir / "validation.jsonl", Example)[: options.num_validation_examples]
-    images.check_images([*train_examples, *validation], data_dir)
+    images.check_images([*train_examples, *validation], data_dir, max_side=options.image_max_side)
 
     inputs = [data_dir / "train.jsonl", data_dir / "validation.jsonl", model_args.model_name_or_path]
     record = shared.record_of(options, training, model_args)
