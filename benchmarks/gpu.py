@@ -77,7 +77,7 @@ class Bench:
     language: int = 0  # parameters
     vision: int = 0
     patches: int = 0  # of a picture
-    prompt: int = 0  # tokens, mean
+    prompt: float = 0.0  # tokens, mean
 
     @property
     def model(self) -> Path:
@@ -311,15 +311,14 @@ def sft(bench: Bench) -> None:
 
     tuned = bench.attempt("SFT, ours", lambda: ours(bench, "tuning_sft", settings(bench, "sft", **same)))
     bare_ = bench.attempt("SFT, bare TRL", bare_trained)
-    rate, flops = lambda m: m.tokens / m.seconds, lambda m: 3 * bench.forward(m.tokens, batch)
-    bench.add(f"SFT, batch of {batch}, against bare TRL", "tokens/s", tuned, bare_, rate, flops)
+    columns = (lambda m: m.tokens / m.seconds, lambda m: 3 * bench.forward(m.tokens, batch))
+    bench.add(f"SFT, batch of {batch}, against bare TRL", "tokens/s", tuned, bare_, *columns)
 
 
 def grpo(bench: Bench) -> None:
     from trl import GRPOConfig, GRPOTrainer
 
     s = bench.sizes
-    sequences = s.prompts * s.completions
     same = {"per_device_train_batch_size": s.completions, "gradient_accumulation_steps": s.prompts, "beta": 0.0}
     same |= {"num_generations": s.completions, "max_completion_length": s.new_tokens, "temperature": 1.0}
     saying = {"generation_kwargs": {"suppress_tokens": gpu_models.UNSAID}}
@@ -344,7 +343,7 @@ def grpo(bench: Bench) -> None:
     bare_ = bench.attempt("GRPO, bare TRL", bare_trained)
     continuous = trained("GRPO, ours, continuous batching", use_transformers_continuous_batching=True)
     name = f"GRPO step, {s.prompts} x {s.completions} x {s.new_tokens} tokens"
-    columns = (lambda m: m.seconds, lambda m: 4 * bench.forward(m.tokens, sequences))
+    columns = (lambda m: m.seconds, lambda m: 4 * bench.forward(m.tokens, s.prompts * s.completions))
     bench.add(f"{name}, against bare TRL", "s", generated, bare_, *columns)
     bench.add(f"{name}, continuous batching, against generate", "s", continuous, generated, *columns)
     if importlib.util.find_spec("vllm") is None:
@@ -390,10 +389,10 @@ def predict(bench: Bench) -> None:
     ours_ = bench.attempt("predict, ours", generator)
     batched = bench.attempt("predict, plain generate", lambda: generate(s.predictions))
     single = bench.attempt("predict, one at a time", lambda: generate(1))
-    rate, flops = lambda m: 1 / m.seconds, lambda m: bench.forward(bench.prompt + s.new_tokens, 1)
-    name = f"predictions of {s.new_tokens} tokens, {s.predictions} at once, against"
+    columns = (lambda m: 1 / m.seconds, lambda m: bench.forward(bench.prompt + s.new_tokens, 1))
     for what, baseline in (("plain generate", batched), ("one at a time", single)):
-        bench.add(f"{name} {what}", "examples/s", ours_, baseline, rate, flops)
+        name = f"predictions of {s.new_tokens} tokens, {s.predictions} at once, against {what}"
+        bench.add(name, "examples/s", ours_, baseline, *columns)
 
 
 if __name__ == "__main__":

@@ -179,21 +179,24 @@ def test_a_merged_adapter_says_what_the_adapter_says(tiny_adapter_dir, tmp_path,
     card = publish(tiny_adapter_dir, tmp_path / "merged", "--merge")
     assert not models.is_adapter(tmp_path / "merged")
     assert torch.allclose(logits(tmp_path / "merged"), logits(tiny_adapter_dir), atol=1e-4)
-    effect = float(re.search(r"changes\s+them by up to ([\d.e+-]+)", card)[1])
-    assert effect > 100 * float(re.search(r"differ from the adapter's by ([\d.e+-]+)", card)[1])
-    publish(tiny_adapter_dir, tmp_path / "short", "--merge", dtype="bfloat16")
+    differs, effect = r"differ from the adapter's by ([\d.e+-]+)", r"changes them by up to ([\d.e+-]+)"
+    assert float(re.search(effect, card)[1]) > 100 * float(re.search(differs, card)[1])
+    short = publish(tiny_adapter_dir, tmp_path / "short", "--merge", dtype="bfloat16")
+    assert float(re.search(differs, short)[1]) > 10 * float(re.search(differs, card)[1])
     config = json.loads((tmp_path / "short/config.json").read_text())
     assert config["dtype"] == "bfloat16" and models.load(tmp_path / "short", device="cpu")
 
 
-def test_an_adapter_finds_its_base_from_where_it_is_published(tiny_adapter_dir, tmp_path, monkeypatch):
+def test_an_adapter_finds_its_base_from_where_it_is_published(tiny_adapter_dir, tiny_model_dir, tmp_path, monkeypatch):
     """An adapter that loads only from the folder where it was published, or tells where its base is."""
     monkeypatch.chdir(tmp_path)
     card = publish(tiny_adapter_dir, Path("deep/er/out"))
     monkeypatch.chdir("/")
     assert torch.equal(logits(tmp_path / "deep/er/out"), logits(tiny_adapter_dir))
-    named = json.loads((tmp_path / "deep/er/out/adapter_config.json").read_text())["base_model_name_or_path"]
-    assert not Path(named).is_absolute() and "library_name: peft" in card
+    out = tmp_path / "deep/er/out"
+    named = json.loads((out / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert not Path(named).is_absolute() and (out / named).resolve() == tiny_model_dir.resolve()
+    assert "library_name: peft" in card
 
 
 def test_the_snippet_of_the_card_works(asking_model_dir, tmp_path):
@@ -221,6 +224,7 @@ def test_what_cannot_be_published_is_refused_and_nothing_is_left(run_dir, tiny_a
     refused(run_dir / "sft", "owner/name", push_to_hub="name")
     refused(run_dir / "sft", "has no metrics.json", report_dir=run_dir / "data")
     refused(run_dir / "sft", "--dtype is for --merge", dtype="float32")
+    refused(run_dir / "sft", r"README\.md would tell the path", license=run_dir / "sft")
     record = json.loads((run_dir / "sft/run.json").read_text())
     write_json(run_dir / "sft/run.json", record | {"status": "running"})
     refused(run_dir / "sft", "has not finished")
