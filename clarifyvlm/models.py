@@ -16,6 +16,7 @@ from clarifyvlm.errors import UserError
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, ProcessorMixin
+    from transformers.utils.quantization_config import QuantizationConfigMixin
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -209,7 +210,14 @@ def _check_weights(path: Path, unfinished: str) -> None:
 
 
 def load(
-    path: str | Path, *, device: str | None = None, dtype: "str | torch.dtype | None" = None, trainable: bool = False
+    path: str | Path,
+    *,
+    device: str | None = None,
+    dtype: "str | torch.dtype | None" = None,
+    trainable: bool = False,
+    image_processor: str | None = None,
+    quantization: "QuantizationConfigMixin | None" = None,
+    attn_implementation: str | None = None,
 ) -> "tuple[PreTrainedModel, ProcessorMixin]":
     """(model, processor) of a checkpoint directory, an adapter directory or a hub name; in eval mode unless trainable.
 
@@ -217,6 +225,8 @@ def load(
     to be trained: optimizer steps vanish in float16; for a large one give bfloat16). A local path never asks the hub.
     An adapter is attached to its base (a PeftModel comes back) and every one of its weights must be in the file:
     a silently missing adapter would train or measure the base. With `trainable` its weights ask for gradients.
+    image_processor: settings of the image processor to change, as JSON; they are saved with it.
+    quantization: of the base's weights (bitsandbytes), for training an adapter on them.
     Raises UserError for all that `check_checkpoint` finds, and for no network, a text-only model, weights that do
     not fit, or a processor that needs torchvision.
     """
@@ -241,10 +251,13 @@ def load(
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     options = {"local_files_only": True} if Path(base).is_dir() else _ask_hub(base)
+    how = {"dtype": dtype, "attn_implementation": attn_implementation}
+    if quantization is not None:
+        how |= {"quantization_config": quantization, "device_map": {"": device}}
     try:
-        model, info = AutoModelForImageTextToText.from_pretrained(
-            base, dtype=dtype, output_loading_info=True, **options
-        )
+        model, info = AutoModelForImageTextToText.from_pretrained(base, output_loading_info=True, **how, **options)
+    except ImportError as error:  # bitsandbytes, flash-attn
+        raise UserError(f"cannot load {base}: {_first_line(error)}") from error
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise _load_error(base, error) from error
     faults = [f"{len(keys)} weights {what} ({', '.join(sorted(map(str, keys))[:3])}, ...)" for what, keys in (
@@ -256,10 +269,13 @@ def load(
     if dtype == "auto" and trainable and model.dtype == torch.float16:
         model.float()
     processor = _load_processor(path, base, options)
+    if image_processor:
+        processor.image_processor = _changed(processor.image_processor, image_processor)
     if is_adapter(path):
         model = _attach(model, Path(path), trainable)
         model.peft_config["default"].base_model_name_or_path = base
-    model.to(device)
+    if quantization is None:  # else it is there already
+        model.to(device)
     return (model.train() if trainable else model.eval()), processor
 
 
@@ -285,6 +301,25 @@ def _load_processor(path: str | Path, base: str, base_options: dict):
     if not (processor.chat_template or processor.tokenizer.chat_template):
         raise UserError(f"{source} has no chat template; give an instruction-tuned (chat) model.")
     return processor
+
+
+def _changed(image_processor, settings: str):
+    """A copy with other settings, those of a JSON mapping. UserError for one that it does not have."""
+    try:
+        changes = json.loads(settings)
+        assert isinstance(changes, dict)
+    except (ValueError, AssertionError):
+        raise UserError(
+            f"--image_processor {settings}: must be a mapping, as in {{do_image_splitting: false}}."
+        ) from None
+    known = image_processor.to_dict()
+    for name in changes:
+        if name not in known and not hasattr(image_processor, name):
+            raise UserError(
+                f"--image_processor: {type(image_processor).__name__} has no setting {name!r}; it has: "
+                f"{', '.join(sorted(n for n in known if not n.endswith('_type')))}."
+            )
+    return type(image_processor).from_dict(known | changes)
 
 
 def _attach(model, path: Path, trainable: bool):

@@ -4,6 +4,7 @@ Heavy to import (torch, trl): stage scripts import it after parsing.
 """
 
 import dataclasses
+import importlib.util
 import logging
 import signal
 import sys
@@ -19,7 +20,7 @@ import transformers
 from tqdm import tqdm
 from transformers import TrainerCallback
 from transformers.trainer_callback import ProgressCallback
-from trl import GRPOConfig, SFTConfig
+from trl import GRPOConfig, ModelConfig, SFTConfig, get_quantization_config
 
 from clarifyvlm import chat, checkpoints, images, jsonl, judges, models, processes
 from clarifyvlm.errors import UserError
@@ -137,9 +138,19 @@ class _Rows:
 def refuse_unsupported(model_args) -> None:
     """UserError for flags of TRL's ModelConfig that `models.load` has no use for: none is passed over in silence."""
     default = type(model_args)()
-    for flag in ("model_revision", "attn_implementation", "load_in_8bit", "load_in_4bit"):
-        if getattr(model_args, flag) != getattr(default, flag):
-            raise UserError(f"--{flag} is not supported here: download or quantize the model first, and give its path.")
+    if model_args.model_revision != default.model_revision:
+        raise UserError("--model_revision is not supported here: download that revision, and give its path.")
+    if (model_args.load_in_4bit or model_args.load_in_8bit) and not (
+        model_args.use_peft or models.is_adapter(model_args.model_name_or_path)
+    ):
+        raise UserError("--load_in_4bit, --load_in_8bit: quantized weights cannot be trained; add --use_peft.")
+
+
+def quantization(model_args: ModelConfig):
+    """What --load_in_4bit and --load_in_8bit ask bitsandbytes for, or None. UserError without the library."""
+    if (model_args.load_in_4bit or model_args.load_in_8bit) and not importlib.util.find_spec("bitsandbytes"):
+        raise UserError("--load_in_4bit, --load_in_8bit need bitsandbytes: pip install 'clarifyvlm[gpu]'.")
+    return get_quantization_config(model_args)
 
 
 def freeze_vision_tower(model) -> None:

@@ -38,8 +38,9 @@ class PredictArguments:
     data_file: str = field(metadata={"help": "examples.jsonl; pictures are found relative to it"})
     output_file: str = field(metadata={"help": "predictions.jsonl to write, or to continue"})
     num_examples: int | None = field(default=None, metadata={"help": "only the first N examples"})
-    backend: Literal["transformers", "openai"] = field(
-        default="transformers", metadata={"help": "openai: a model behind an OpenAI-compatible endpoint"}
+    backend: Literal["transformers", "vllm", "openai"] = field(
+        default="transformers",
+        metadata={"help": "vllm: faster on GPUs (an extra); openai: a model behind an OpenAI-compatible endpoint"},
     )
     # how the model speaks
     turns: int = field(default=1, metadata={"help": "2, 3: the simulated user replies when the model asks, and again"})
@@ -52,6 +53,9 @@ class PredictArguments:
     seed: int = field(default=0, metadata={"help": "draws the reading that the user has in mind, and the samples"})
     # pictures
     image_max_side: int | None = field(default=None, metadata={"help": "shrink longer pictures to this, in pixels"})
+    image_processor: str | None = field(
+        default=None, metadata={"help": "settings of the model's image processor to change, a JSON mapping"}
+    )
     blank_image: bool = field(default=False, metadata={"help": "show a grey picture instead: what words alone give"})
     blank_question: bool = field(default=False, metadata={"help": "ask only ?: what the picture alone gives"})
     # speed and memory
@@ -60,20 +64,21 @@ class PredictArguments:
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = field(
         default="auto", metadata={"help": "auto: float32 on a CPU, the checkpoint's own on a GPU"}
     )
+    vllm_args: str | None = field(default=None, metadata={"help": "engine arguments of vLLM, a JSON mapping"})
     overwrite: bool = field(default=False, metadata={"help": "delete the output file and start anew"})
 
 
 def main(argv: list[str] | None = None) -> int:
     args, endpoint = parse_args([PredictArguments, EndpointArguments], argv, description=__doc__, section="predict")
     _check(args, endpoint)
-    here = args.backend == "transformers"
+    here = args.backend != "openai"
     if here:
         models.check_checkpoint(args.model_name_or_path)
     examples = jsonl.read(args.data_file, Example, unique="id")[: args.num_examples]
     if not examples:
         raise UserError(f"{args.data_file} has no examples.")
     inputs = [args.model_name_or_path, args.data_file] if here else [args.data_file]
-    ignore = ("batch_size", "device", *SPEED_ONLY)
+    ignore = ("batch_size", "device", "vllm_args", *SPEED_ONLY)
     settings = asdict(args) | asdict(endpoint)
     with RunRecord.start(
         args.output_file, "predict", settings, inputs, overwrite=args.overwrite, ignore=ignore, shared=True
@@ -94,8 +99,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _check(args: PredictArguments, endpoint: EndpointArguments) -> None:
-    if args.backend == "transformers" and endpoint.endpoint_base_url:
+    if args.backend != "openai" and endpoint.endpoint_base_url:
         raise UserError("--endpoint_base_url: needs --backend openai.")
+    if args.backend != "vllm" and args.vllm_args:
+        raise UserError("--vllm_args: needs --backend vllm.")
     for name, least in {
         "turns": 1,
         "max_new_tokens": 1,
@@ -159,9 +166,16 @@ def _generator(args: PredictArguments, endpoint: EndpointArguments):
     how = {"max_new_tokens": args.max_new_tokens, "temperature": args.temperature, "top_p": args.top_p}
     if args.backend == "openai":
         return EndpointGenerator(args.model_name_or_path, endpoint, concurrency=args.batch_size, **how)
+    if args.backend == "vllm":
+        from clarifyvlm.vllm_engine import VllmGenerator
+
+        how |= {"dtype": args.dtype, "image_processor": args.image_processor, "engine_args": args.vllm_args}
+        return VllmGenerator(args.model_name_or_path, **how)
     from clarifyvlm.generation import Generator
 
-    model, processor = models.load(args.model_name_or_path, device=args.device, dtype=args.dtype)
+    model, processor = models.load(
+        args.model_name_or_path, device=args.device, dtype=args.dtype, image_processor=args.image_processor
+    )
     return Generator(models.merged(model), processor, **how)
 
 
@@ -228,7 +242,7 @@ def _say(
     """The model's next turn for each, in the given order; batched by length so that little is padding."""
     order = sorted(range(len(examples)), key=lambda i: (_length(conversations[i]) // LENGTH_BUCKET, i))
     responses = {}
-    size = args.batch_size if args.backend == "transformers" else max(1, len(order))  # an endpoint batches by itself
+    size = args.batch_size if args.backend == "transformers" else max(1, len(order))  # the others batch by themselves
     for first in range(0, len(order), size):
         batch = order[first : first + size]
         pictures = [_picture(args, examples[i]) for i in batch]

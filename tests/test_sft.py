@@ -137,10 +137,34 @@ def test_flags_that_would_do_harm_are_refused(data_dir, tiny_model_dir, tmp_path
     """Catches truncated image tokens, and flags of TRL's ModelConfig that would be passed over in silence."""
     with pytest.raises(UserError, match="max_length"):
         sft(tiny_model_dir, data_dir, tmp_path / "a", "--max_length", 64)
-    with pytest.raises(UserError, match="load_in_4bit"):
+    with pytest.raises(UserError, match="load_in_4bit.*add --use_peft"):
         sft(tiny_model_dir, data_dir, tmp_path / "a", "--load_in_4bit")
+    with pytest.raises(UserError, match="has no setting 'sizes'.*resample"):
+        sft(tiny_model_dir, data_dir, tmp_path / "b", "--image_processor", '{"sizes": 1}')
     with pytest.raises(UserError, match="no model directory"):
         sft(tmp_path / "none", data_dir, tmp_path / "a")
+
+
+@pytest.mark.slow
+def test_image_processor_settings_go_with_the_checkpoint(data_dir, tiny_model_dir, tmp_path):
+    """Catches a model that is trained on one picture size and asked on another."""
+    sft(tiny_model_dir, data_dir, tmp_path / "a", "--max_steps", 1, "--image_processor", '{"resample": 0}')
+    assert json.loads((tmp_path / "a" / "processor_config.json").read_text())["image_processor"]["resample"] == 0
+
+
+@pytest.mark.slow
+def test_qlora_learns_and_goes_on_in_grpo(data_dir, tiny_model_dir, tmp_path):
+    """Catches a base that is loaded whole although 4 bits were asked for, and an adapter on it that does not learn."""
+    pytest.importorskip("bitsandbytes", reason="it is part of the extra gpu")
+    four = ["--load_in_4bit", "--dtype", "bfloat16"]
+    sft(tiny_model_dir, data_dir, tmp_path / "sft", *four, "--use_peft", "--max_steps", 2, "--learning_rate", 0.01)
+    losses = [json.loads(line) for line in (tmp_path / "sft" / "log.jsonl").read_text().splitlines()]
+    assert losses[0]["loss"] > losses[1]["loss"]
+    grpo = script("tuning_grpo/train.py")
+    how = ["--num_prompts", 6, "--num_generations", 2, "--per_device_train_batch_size", 4, "--max_steps", 1, *four]
+    how += ["--max_completion_length", 8, "--save_steps", 1, "--num_validation_examples", 6]
+    files = ["--model_name_or_path", tmp_path / "sft", "--data_dir", data_dir, "--output_dir", tmp_path / "grpo"]
+    assert grpo.main([str(part) for part in [*files, *how]]) == 0
 
 
 @pytest.mark.parametrize("config", sorted((ROOT / "tuning_sft/configs").glob("*.yaml")), ids=lambda p: p.stem)

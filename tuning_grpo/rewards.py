@@ -70,6 +70,7 @@ class JudgeRewards:
         if log_metric is not None:
             for metric, value in batch_metrics(*map(list, zip(*whole, strict=True))).items():
                 log_metric(metric, value)
+            log_metric("empty_completions", sum(not text.strip() for text in texts) / len(texts))
             log_metric("judge_seconds", ended - began)
             log_metric("judge_calls", self._calls() - calls)
             if self._last is not None:

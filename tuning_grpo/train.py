@@ -35,6 +35,10 @@ class Options:
     num_prompts: int = field(default=600, metadata={"help": "Prompts to train on, the same number per strategy."})
     num_validation_examples: int = field(default=300, metadata={"help": "For the strategy accuracy at the end."})
     dtype: str | None = field(default=None, metadata={"help": "Of the weights; unset: float32 on a CPU."})
+    load_in_4bit: bool = field(default=False, metadata={"help": "Keep the base of an adapter in 4 bits (QLoRA)."})
+    attn_implementation: str | None = field(
+        default=None, metadata={"help": "As in transformers, e.g. flash_attention_2; unset: the model's own."}
+    )
     image_max_side: int | None = field(
         default=None, metadata={"help": "Shrink larger pictures, pixels. As in inference."}
     )
@@ -64,6 +68,10 @@ def main(argv=None) -> int:
     from clarifyvlm import training as shared
 
     check_options(training)
+    if training.use_vllm:
+        from clarifyvlm import vllm_engine
+
+        vllm_engine.check_version()
     models.check_checkpoint(options.model_name_or_path)
     check_is_sft(options.model_name_or_path, options.allow_base_model)
     data_dir = Path(options.data_dir)
@@ -183,13 +191,23 @@ def prompt_rows(examples: list[Example], data_dir: Path, image_max_side: int | N
 def build_trainer(options: Options, weights: RewardWeights, training, prompts, judge: Judge, reference=None):
     """The GRPOTrainer on a loaded checkpoint, and the JudgeRewards that it asks."""
     from rewards import JudgeRewards
-    from trl import GRPOTrainer
+    from trl import GRPOTrainer, ModelConfig
 
     from clarifyvlm import models
     from clarifyvlm import training as shared
 
+    if options.load_in_4bit and not models.is_adapter(options.model_name_or_path):
+        raise UserError(
+            "--load_in_4bit: quantized weights cannot be trained; give the adapter of an SFT with --use_peft."
+        )
+    how = ModelConfig(dtype=options.dtype, load_in_4bit=options.load_in_4bit)
     model, processor = models.load(
-        options.model_name_or_path, device=str(training.device), dtype=options.dtype, trainable=True
+        options.model_name_or_path,
+        device=str(training.device),
+        dtype=options.dtype,
+        trainable=True,
+        quantization=shared.quantization(how),
+        attn_implementation=options.attn_implementation,
     )
     scorer = JudgeRewards(
         judge,
@@ -199,6 +217,7 @@ def build_trainer(options: Options, weights: RewardWeights, training, prompts, j
         reference_every=options.reference_every,
     )
     training.reward_weights = scorer.weights
+    processor.tokenizer.padding_side = "left"  # TRL sees to it only where it loads the processor itself
     trainer = GRPOTrainer(
         model=model,  # an adapter is loaded trainable, so no peft_config: it goes on where SFT left it
         args=training,

@@ -8,7 +8,7 @@ model, or with --use_peft an adapter that names its base), log.jsonl and run.jso
 question asked back and the answer after the reply; the loss is on the responses only. Every option of TRL's
 SFTConfig and ModelConfig is a flag, above all --num_train_epochs, --max_steps, --per_device_train_batch_size,
 --gradient_accumulation_steps, --learning_rate, --save_steps, --bf16, --gradient_checkpointing, --seed, --overwrite,
---use_peft, --lora_r, --lora_alpha, --lora_target_modules, --dtype.
+--use_peft, --lora_r, --lora_alpha, --lora_target_modules, --load_in_4bit (QLoRA), --attn_implementation, --dtype.
 """
 
 from dataclasses import dataclass, field
@@ -28,6 +28,9 @@ class Options:
     num_validation_examples: int = field(default=300, metadata={"help": "For the validation loss and accuracy."})
     image_max_side: int | None = field(
         default=None, metadata={"help": "Shrink larger pictures, pixels. As in inference."}
+    )
+    image_processor: str | None = field(
+        default=None, metadata={"help": "Settings of the model's image processor to change, a JSON mapping."}
     )
     freeze_vision_tower: bool = field(default=False, metadata={"help": "Train all but the vision tower."})
     max_new_tokens: int = field(default=64, metadata={"help": "Longest response in the final validation."})
@@ -84,7 +87,13 @@ def train(options: Options, training, model_args, train_examples, validation) ->
     shared.quiet()
     shared.refuse_unsupported(model_args)
     model, processor = models.load(
-        model_args.model_name_or_path, device=str(training.device), dtype=model_args.dtype, trainable=True
+        model_args.model_name_or_path,
+        device=str(training.device),
+        dtype=model_args.dtype,
+        trainable=True,
+        image_processor=options.image_processor,
+        quantization=shared.quantization(model_args),
+        attn_implementation=model_args.attn_implementation,
     )
     if model_args.use_peft and model_args.lora_target_modules is None:
         model_args.lora_target_modules = "all-linear"
