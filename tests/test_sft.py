@@ -157,7 +157,10 @@ def test_qlora_learns_and_goes_on_in_grpo(data_dir, tmp_path):
     """Catches a base that is loaded whole although 4 bits were asked for, and an adapter on it that does not learn."""
     pytest.importorskip("bitsandbytes", reason="it is part of the extra gpu")
     four = ["--load_in_4bit", "--dtype", "bfloat16"]
-    base, how = ROOT / "models" / "tiny", ["--use_peft", "--max_steps", 2, "--learning_rate", 0.01]
+    base, how = (
+        ROOT / "models" / "tiny",
+        ["--use_peft", "--max_steps", 2, "--learning_rate", 0.01, "--logging_steps", 1],
+    )
     sft(base, data_dir, tmp_path / "sft", *four, *how)
     losses = [json.loads(line) for line in (tmp_path / "sft" / "log.jsonl").read_text().splitlines()]
     assert losses[0]["loss"] > losses[1]["loss"]
