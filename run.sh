@@ -10,9 +10,13 @@
 #     GENERATE_ARGS="--num_workers 8" SFT_ARGS="--learning_rate 1.0e-4" ./run.sh tiny runs/other
 #     ACCELERATE_CONFIG=configs/accelerate/ddp.yaml ./run.sh qwen2.5-vl-3b   # all GPUs of this machine
 #
+#     DATA_CONFIG=dataset_generation/configs/coco.yaml GENERATE_ARGS="--coco_annotations instances_train2017.json \
+#         --image_dir train2017" ./run.sh qwen2.5-vl-3b runs/photographs
+#
 # A preset is a configs/<preset>.yaml in each stage's folder; the model that a run starts from is model_name_or_path
-# in tuning_sft/configs/<preset>.yaml (models/tiny where that names none). Each command is printed before it runs and
-# works pasted alone after `source scripts/setup.sh`. A rerun skips what is complete and continues what is not.
+# in tuning_sft/configs/<preset>.yaml (models/tiny where that names none). A preset without a config for the data is a
+# model that takes any: the generated world of configs/scenes.yaml, or DATA_CONFIG. Each command is printed before it
+# runs and works pasted alone after `source scripts/setup.sh`. A rerun skips what is complete and continues what is not.
 # Flags for one stage: GENERATE_ARGS, SFT_ARGS, GRPO_ARGS, PREDICT_ARGS, REPORT_ARGS, AUDIT_ARGS,
 # and JUDGE_ARGS for judge and audit: JUDGE_ARGS="--judge openai --judge_model ..."; for the launcher of the stages that
 # run on several GPUs: ACCELERATE_ARGS="--num_processes 4"
@@ -35,13 +39,17 @@ while [ $# -gt 0 ]; do
     if [ $# -gt 0 ]; then shift; fi
 done
 
-for stage in dataset_generation tuning_sft tuning_grpo inference; do
+data_config=${DATA_CONFIG:-dataset_generation/configs/$preset.yaml}
+for stage in tuning_sft tuning_grpo inference; do
     if [ ! -f "$stage/configs/$preset.yaml" ]; then
         echo "run.sh: preset '$preset' has no $stage/configs/$preset.yaml. There is:" \
             "$(cd "$stage/configs" && for file in *.yaml; do printf '%s ' "${file%.yaml}"; done)" >&2
         exit 2
     fi
 done
+if [ -z "${DATA_CONFIG:-}" ] && [ ! -f "$data_config" ]; then
+    data_config=dataset_generation/configs/scenes.yaml
+fi
 base=$(sed -n 's/^model_name_or_path: *\([^ #]*\).*/\1/p' "tuning_sft/configs/$preset.yaml")
 base=${base:-models/tiny}
 
@@ -81,7 +89,7 @@ infer() { # name, model: its predictions and their verdicts
         --predictions "$out/predictions.jsonl" --output_file "$out/verdicts.jsonl" ${JUDGE_ARGS:-}
 }
 
-step python dataset_generation/generate.py --config "dataset_generation/configs/$preset.yaml" \
+step python dataset_generation/generate.py --config "$data_config" \
     --output_dir "$run/data" ${GENERATE_ARGS:-}
 
 step python inference/audit_judge.py --config "inference/configs/$preset.yaml" --data_file "$data" \

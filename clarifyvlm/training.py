@@ -62,6 +62,8 @@ class MachineDefaults:
     def __post_init__(self):
         self.use_cpu = self.use_cpu or models.default_device() == "cpu"  # transformers asks for it with bf16
         gpu = torch.cuda.is_available() and not self.use_cpu
+        if self.push_to_hub:
+            raise ValueError("--push_to_hub: `python main.py publish` uploads a checkpoint, with a model card.")
         if self.bf16 is None:
             self.bf16 = not self.fp16 and (torch.cuda.is_bf16_supported() if gpu else _cpu_is_fast_with_bf16())
         if self.gradient_checkpointing is None:

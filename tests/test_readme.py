@@ -65,8 +65,13 @@ def check(words):
                 assert (ROOT / value).is_file(), f"no {value}, in: {said}"
     elif program == "./run.sh":
         if arguments and not arguments[0].startswith("-"):
-            for stage in STAGES:
+            for stage in STAGES[1:]:  # a preset of a model takes any data
                 assert arguments[0] in presets(stage), f"no {stage}/configs/{arguments[0]}.yaml, in: {said}"
+    elif program == "sbatch":
+        (script,) = (word for word in arguments if word.endswith(".sbatch"))
+        assert (ROOT / script).is_file(), f"no {script}, in: {said}"
+        rest = arguments[arguments.index(script) + 1 :]
+        check(["python", *rest] if rest[0].endswith(".py") else ["./run.sh", *rest])
     elif program in ("source", "."):
         assert (ROOT / arguments[0]).is_file() or arguments[0] == ".venv/bin/activate", f"no {arguments[0]}, in: {said}"
     elif "/" in program:
