@@ -1,6 +1,6 @@
 """Tiny random models of several families, each with its own processor: what a real checkpoint of the family looks like.
 
-Those whose processors work without torchvision. Qwen-VL, SmolVLM, InternVL and Mistral 3 need it.
+The processors of those in NEED_TORCHVISION want it for videos; beside a CPU build of torch it does not import.
 """
 
 from collections.abc import Callable
@@ -148,4 +148,107 @@ def _llava_next():
     return LlavaNextForConditionalGeneration(config), processor
 
 
-FAMILIES: dict[str, Callable] = {"idefics3": _idefics3, "gemma3": _gemma3, "llava_next": _llava_next}
+def _qwen_vl(version: str):
+    """Qwen2_5_VL and Qwen3VL: pictures of any shape, positions in three dimensions."""
+    import transformers as library
+    from transformers import Qwen2VLImageProcessor
+
+    special = ["<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"]
+    tokenizer, vocabulary = _tokenizer(*special, image_token=special[0], video_token=special[1])
+    newer = version == "Qwen3VL"
+    sides = {"shortest_edge": 64 * 64, "longest_edge": 64 * 64}
+    videos = getattr(library, "Qwen3VLVideoProcessor" if newer else "Qwen2VLVideoProcessor")
+    patches = {"size": sides, "patch_size": 16} if newer else {"size": sides}
+    processor = getattr(library, f"{version}Processor")(
+        image_processor=Qwen2VLImageProcessor(**patches),
+        tokenizer=tokenizer,
+        video_processor=videos(),
+        chat_template=TEMPLATE.replace("IMAGE", "".join([special[2], special[0], special[3]])),
+    )
+    rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 3, 3]}
+    text = _text(vocabulary, rope_parameters=rope) | ({"head_dim": 16} if newer else {})
+    vision = {"depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": 64}
+    vision |= (
+        {"deepstack_visual_indexes": [1], "num_position_embeddings": 16} if newer else {"fullatt_block_indexes": [1]}
+    )
+    number = tokenizer.convert_tokens_to_ids
+    names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
+    config = getattr(library, f"{version}Config")(
+        text_config=text,
+        vision_config=vision,
+        tie_word_embeddings=not newer,  # one family with a head of its own
+        **{name: number(token) for name, token in zip(names, special, strict=True)},
+    )
+    return getattr(library, f"{version}ForConditionalGeneration")(config), processor
+
+
+def _internvl():
+    from transformers import GotOcr2ImageProcessor, InternVLConfig, InternVLForConditionalGeneration, InternVLProcessor
+    from transformers.models.internvl.video_processing_internvl import InternVLVideoProcessor
+
+    special = ["<IMG_CONTEXT>", "<img>", "</img>", "<video>"]
+    named = {"context_image_token": special[0], "start_image_token": special[1], "end_image_token": special[2]}
+    tokenizer, vocabulary = _tokenizer(*special, **named, video_token=special[3])
+    square = {"height": PICTURE, "width": PICTURE}
+    processor = InternVLProcessor(
+        image_processor=GotOcr2ImageProcessor(size=square, crop_to_patches=True, max_patches=2),
+        tokenizer=tokenizer,
+        video_processor=InternVLVideoProcessor(size=square),
+        image_seq_length=4,
+        chat_template=TEMPLATE.replace("IMAGE", special[0]),
+    )
+    vision = _vision() | {"image_size": [PICTURE, PICTURE], "patch_size": [PATCH, PATCH]}
+    config = InternVLConfig(
+        vision_config=vision,
+        text_config=_text(vocabulary, model_type="qwen2"),
+        image_token_id=tokenizer.convert_tokens_to_ids(special[0]),
+        image_seq_length=4,
+        tie_word_embeddings=True,
+    )
+    return InternVLForConditionalGeneration(config), processor
+
+
+def _smolvlm():
+    from transformers import SmolVLMConfig, SmolVLMForConditionalGeneration, SmolVLMImageProcessor, SmolVLMProcessor
+    from transformers.models.smolvlm.video_processing_smolvlm import SmolVLMVideoProcessor
+
+    special = ["<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>", "<video>"]
+    tokenizer, vocabulary = _tokenizer(*special, image_token="<image>")
+    sides = {"longest_edge": PICTURE}
+    processor = SmolVLMProcessor(
+        image_processor=SmolVLMImageProcessor(do_image_splitting=False, size=sides, max_image_size=sides),
+        tokenizer=tokenizer,
+        video_processor=SmolVLMVideoProcessor(size=sides, max_image_size=sides),
+        image_seq_len=4,
+        chat_template=TEMPLATE.replace("IMAGE", "<image>"),
+    )
+    config = SmolVLMConfig(
+        vision_config=_vision(),
+        text_config=_text(vocabulary, model_type="llama"),
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        scale_factor=2,
+        tie_word_embeddings=True,
+        pad_token_id=0,
+    )
+    return SmolVLMForConditionalGeneration(config), processor
+
+
+FAMILIES: dict[str, Callable] = {
+    "idefics3": _idefics3,
+    "gemma3": _gemma3,
+    "llava_next": _llava_next,
+    "qwen2_5_vl": lambda: _qwen_vl("Qwen2_5_VL"),
+    "qwen3_vl": lambda: _qwen_vl("Qwen3VL"),
+    "internvl": _internvl,
+    "smolvlm": _smolvlm,
+}
+NEED_TORCHVISION = ("qwen2_5_vl", "qwen3_vl", "internvl", "smolvlm")
+
+
+def skip_without_torchvision(family: str) -> None:
+    import importlib.util
+
+    import pytest
+
+    if family in NEED_TORCHVISION and not importlib.util.find_spec("torchvision"):
+        pytest.skip(f"the processor of {family} needs torchvision, which comes with the extra gpu")

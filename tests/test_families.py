@@ -5,7 +5,7 @@ import json
 import judge
 import predict
 import pytest
-from families import FAMILIES, build
+from families import FAMILIES, build, skip_without_torchvision
 from stages import ROOT, run, write_data
 
 from clarifyvlm import jsonl
@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module", params=FAMILIES)
 def trained(request, tmp_path_factory):
     """(base, SFT adapter, GRPO adapter, data folder) of a family, two steps each."""
+    skip_without_torchvision(request.param)
     folder = tmp_path_factory.mktemp(request.param)
     base, data = build(request.param, folder / "base"), write_data(folder / "data", 24, 6)
     for stage, model in (("sft", base), ("grpo", folder / "sft")):
