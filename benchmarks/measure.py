@@ -41,6 +41,8 @@ def row(
     baseline: float | None = None,
     at_least: float | None = None,
     at_most: float | None = None,
+    ratio_at_least: float | None = None,
+    ratio_at_most: float | None = None,
 ) -> Row:
     ratio = round(value / baseline, 3) if baseline else None
     bar, ok = None, None
@@ -48,6 +50,10 @@ def row(
         bar, ok = f">= {at_least:g}", value >= at_least
     if at_most is not None:
         bar, ok = f"<= {at_most:g}", value <= at_most
+    if ratio_at_least is not None:
+        bar, ok = f"ratio >= {ratio_at_least:g}", value / baseline >= ratio_at_least
+    if ratio_at_most is not None:
+        bar, ok = f"ratio <= {ratio_at_most:g}", value / baseline <= ratio_at_most
     return Row(measure, round(value, 3), unit, None if baseline is None else round(baseline, 3), ratio, bar, ok)
 
 

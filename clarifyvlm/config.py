@@ -15,6 +15,7 @@ import typing
 from collections.abc import Sequence
 from pathlib import Path
 
+from clarifyvlm import source_fields
 from clarifyvlm.errors import UserError
 
 SECTIONS = ("predict", "judge", "audit", "report")  # of the files that the scripts of inference/ share
@@ -29,9 +30,10 @@ def parse_args(
 ) -> list:
     """One instance per dataclass, filled from the defaults, `--config`, then `argv` (default: sys.argv[1:]).
 
-    A type given by name ("trl.SFTConfig") is imported only when it is needed, so that `--help` stays instant:
-    `--help` then shows the script's own flags, `--help_all` those of the named types too. With such a type among
-    them, trl.TrlParser does the parsing (so that TRL's and Trainer's options are all there); otherwise plain argparse.
+    A type given by name ("trl.SFTConfig") is imported only when it is needed, so that `--help` and most errors are
+    instant: `--help` then shows the script's own flags, `--help_all` those of the named types too. With such a type
+    among them, trl.TrlParser does the parsing (so that TRL's and Trainer's options are all there); otherwise plain
+    argparse.
 
     Where scripts share a file, `section` names the parts of it that are this script's (of SECTIONS; the others are
     passed over), and keys outside any section belong to every script.
@@ -46,13 +48,35 @@ def parse_args(
         own.epilog = f"All options of {', '.join(named)} are flags as well: --help_all shows them."
         own.print_help()
         raise SystemExit(0)
+    if "--help_all" in argv and named:
+        _trl_parser([_import(t) if isinstance(t, str) else t for t in dataclass_types], description).print_help()
+        raise SystemExit(0)
+    argv, config_path = _take_config(argv)
+    if named:
+        lighter = [source_fields.light(t) if isinstance(t, str) else t for t in dataclass_types]
+        if None not in lighter:  # most mistakes are seen here, before the seconds that importing TRL takes
+            underscored = [_underscored(token) for token in argv]
+            _parse(_own_parser(lighter, description), lighter, underscored, config_path, section)
     resolved = [_import(t) if isinstance(t, str) else t for t in dataclass_types]
     parser = _trl_parser(resolved, description) if named else _own_parser(resolved, description)
-    if "--help_all" in argv and named:
-        parser.print_help()
-        raise SystemExit(0)
+    namespace = _parse(parser, resolved, argv, config_path, section)
+    return [_build(cls, namespace) for cls in resolved]
 
-    argv, config_path = _take_config(argv)
+
+def _underscored(token: str) -> str:
+    """`--learning-rate=1` as `--learning_rate=1`: TRL's parser takes both."""
+    name, equals, value = token.partition("=")
+    return (name.replace("-", "_").replace("__", "--", 1) if name.startswith("--") else name) + equals + value
+
+
+def _parse(
+    parser: argparse.ArgumentParser,
+    resolved: Sequence[type],
+    argv: list[str],
+    config_path: str | None,
+    section: str | Sequence[str],
+) -> argparse.Namespace:
+    """The values of the config under those of `argv`. UserError where a name or a value is wrong."""
     actions = {}
     for action in parser._actions:  # the first of a name: `--no_x` comes after `--x`
         actions.setdefault(action.dest, action)
@@ -72,7 +96,7 @@ def parse_args(
         if not flag.startswith("--"):
             raise UserError(f"unexpected argument {flag!r}. Options are written --name value; see --help.")
         raise UserError(f"unknown flag {flag}.{_nearest(flag.lstrip('-').removeprefix('no_'), actions, '--')}")
-    return [_build(cls, namespace) for cls in resolved]
+    return namespace
 
 
 def read_yaml(path: str | Path, section: str | Sequence[str] = ()) -> dict:

@@ -6,6 +6,7 @@ Every estimate has its 95 % interval and n, the number of examples that it is ov
 measured. SCHEMA_VERSION rises when a key is renamed, removed or given another meaning; new keys leave it.
 """
 
+import argparse
 import json
 from pathlib import Path
 
@@ -330,6 +331,7 @@ class Metrics(Closed):
 
 
 def main() -> int:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     jsonl.write_text_atomic(FILE, json.dumps(Metrics.model_json_schema(), indent=2) + "\n")
     print(f"{FILE}: written")
     return 0

@@ -1,5 +1,7 @@
 """Options: config file under the command line, both checked alike."""
 
+import dataclasses
+import importlib
 import subprocess
 import sys
 import time
@@ -9,6 +11,7 @@ from typing import Literal
 
 import pytest
 
+from clarifyvlm import source_fields
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError
 
@@ -124,6 +127,36 @@ def test_trl_options_are_checked_like_ours(parse):
     ):
         with pytest.raises(UserError, match=word):
             parse(yaml + line + "\n", types=(Options, "trl.SFTConfig"))
+
+
+@pytest.mark.parametrize(
+    "name", ["clarifyvlm.training.SFTArguments", "clarifyvlm.training.GRPOArguments", "trl.ModelConfig"]
+)
+def test_fields_read_from_the_source_are_those_of_the_class(name):
+    """A version of TRL whose source is read wrongly: a flag that exists refused, or one that does not let through."""
+    module, _, class_name = name.rpartition(".")
+    real = {f.name for f in dataclasses.fields(getattr(importlib.import_module(module), class_name)) if f.init}
+    assert {f.name for f in dataclasses.fields(source_fields.light(name))} == real
+
+
+def test_typing_errors_are_told_before_torch_is_imported():
+    """Six seconds of waiting for "unknown flag"; or a flag in TRL's other spelling refused by the quick look."""
+    code = (
+        "import sys; sys.path.insert(0, 'tests')\n"
+        "from test_config import Options\nfrom clarifyvlm.config import parse_args\n"
+        "from clarifyvlm.errors import UserError\n"
+        "for wrong in (['--lerning_rate', '1'], ['--learning_rate', 'fast'], ['--max-steps', '2.5']):\n"
+        "    try: parse_args([Options, 'trl.SFTConfig'], ['--data_file', 'a', *wrong])\n"
+        "    except UserError as error: print(error)\n"
+        "assert not {'torch', 'trl', 'transformers'} & set(sys.modules)\n"
+        "flags = ['--learning-rate', '0.5', '--report-to', 'none', '--bf16', 'false', '--fsdp', 'full_shard']\n"
+        "argv = ['--data_file', 'a', '--output_dir', 'b', *flags]\n"
+        "print(parse_args([Options, 'trl.SFTConfig'], argv)[1].learning_rate)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    unknown, bad, whole, value = done.stdout.splitlines()
+    assert "Did you mean --learning_rate?" in unknown and "'fast'" in bad and "'2.5'" in whole and value == "0.5"
 
 
 def test_checks_of_a_dataclass_become_errors_of_the_user(parse):

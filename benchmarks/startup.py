@@ -1,0 +1,78 @@
+"""Start-up: how long every script takes to show its --help, and to tell of a wrong line in its config.
+
+    python benchmarks/startup.py            # a minute or two
+    python benchmarks/startup.py --quick    # one run of each, not five
+
+Each value is the median of --rounds runs of the whole command; the baseline is `python -c pass`.
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from clarifyvlm.config import parse_args
+from clarifyvlm.errors import run_main
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = ("dataset_generation", "tuning_sft", "tuning_grpo", "inference", "models/tiny")
+COMMANDS = {"main.py": ("ask", "publish"), "dataset_generation/review.py": ("page", "merge")}
+NO_CONFIG = ("models/tiny", "inference/schema.py")
+HELP_S, ERROR_S = 0.3, 1.5
+
+
+@dataclass
+class Arguments:
+    rounds: int = field(default=5, metadata={"help": "runs of each command"})
+    quick: bool = field(default=False, metadata={"help": "one run of each"})
+    output_dir: str = field(default="benchmarks/results", metadata={"help": "folder for startup.json"})
+
+
+def main(argv: list[str] | None = None) -> int:
+    (args,) = parse_args([Arguments], argv, description=__doc__)
+    from measure import report, row
+
+    rounds = 1 if args.quick else args.rounds
+    bare = seconds(["-c", "pass"], rounds, code=0)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "wrong.yaml"
+        config.write_text("no_such_key: 1\n")
+        for command in commands():
+            name = " ".join(command)
+            rows.append(row(f"{name} --help", seconds([*command, "--help"], rounds, code=0), "s", baseline=bare,
+                            at_most=HELP_S))  # fmt: skip
+            if not name.startswith(NO_CONFIG):
+                wrong = seconds([*command, "--config", str(config)], rounds, code=2, says="no_such_key")
+                rows.append(row(f"{name}: wrong key in the config", wrong, "s", baseline=bare, at_most=ERROR_S))
+    report("startup", rows, args.output_dir)
+    return 0
+
+
+def commands() -> list[list[str]]:
+    """Every script that a user can start, with each of its commands."""
+    found = ["main.py"]
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).glob("*.py")):
+            if '__name__ == "__main__"' in path.read_text(encoding="utf-8"):
+                found.append(f"{folder}/{path.name}")
+    return [[script, *command] for script in found for command in [[c] for c in COMMANDS.get(script, ())] or [[]]]
+
+
+def seconds(command: list[str], rounds: int, *, code: int, says: str = "") -> float:
+    """Median time of a Python command. RuntimeError unless it ends with `code` and prints `says` to stderr."""
+    taken = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
+        taken.append(time.perf_counter() - began)
+        if done.returncode != code or says not in done.stderr:
+            raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return median(taken)
+
+
+if __name__ == "__main__":
+    run_main(main)
