@@ -1,0 +1,178 @@
+"""Training: what this repository adds to a step of TRL's own trainers. The embedded model, CPU.
+
+    python benchmarks/training.py            # half an hour
+    python benchmarks/training.py --quick    # two minutes; too short to say much
+
+Ours is tuning_sft/train.py and tuning_grpo/train.py as run.sh calls them; the baseline is a bare SFTTrainer, and a bare
+GRPOTrainer with a constant reward, on the same rows with the same TrainingArguments. What is compared is the Trainer's
+own train_runtime, the median over --rounds runs in turn, each in a process of its own. GRPO's learning rate is 0 in
+both, so that both generate the same responses.
+"""
+
+import json
+import multiprocessing
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from clarifyvlm.config import parse_args
+from clarifyvlm.errors import run_main
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass
+class Arguments:
+    rounds: int = field(default=3, metadata={"help": "of both, in turn"})
+    sft_steps: int = field(default=150, metadata={"help": "optimiser steps of SFT, 32 responses each"})
+    grpo_steps: int = field(default=20, metadata={"help": "of GRPO, 8 prompts x 8 completions each"})
+    quick: bool = field(default=False, metadata={"help": "one round, few steps"})
+    output_dir: str = field(default="benchmarks/results", metadata={"help": "folder for training.json"})
+
+
+def main(argv: list[str] | None = None) -> int:
+    (args,) = parse_args([Arguments], argv, description=__doc__)
+    from measure import report, row, run
+
+    rounds, sft_steps, grpo_steps = (1, 20, 4) if args.quick else (args.rounds, args.sft_steps, args.grpo_steps)
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        config = ROOT / "dataset_generation" / "configs" / "tiny.yaml"
+        sizes = ["--num_train", 6000, "--num_validation", 16, "--num_test", 0, "--num_test_ood", 0, "--audit", "off"]
+        generate = [sys.executable, ROOT / "dataset_generation" / "generate.py", "--config", config, *sizes]
+        run([*generate, "--output_dir", folder / "data"])
+        sft = [both(f"sft-{i}", ours_sft, bare_sft, folder, sft_steps, ROOT / "models" / "tiny") for i in range(rounds)]
+        tuned = folder / "sft-0"
+        grpo = [both(f"grpo-{i}", ours_grpo, bare_grpo, folder, grpo_steps, tuned) for i in range(rounds)]
+    rows = []
+    for name, found, steps, most in (("SFT", sft, sft_steps, 1.03), ("GRPO", grpo, grpo_steps, 1.05)):
+        ours, bare = [pair[0] for pair in found], [pair[1] for pair in found]
+        rows += [
+            row(f"{name} step", median(ours) / steps, "s", baseline=median(bare) / steps, ratio_at_most=most),
+            row(f"{name}: slowest over fastest of ours", max(ours) / steps, "s", baseline=min(ours) / steps),
+            row(f"{name}: slowest over fastest of the bare", max(bare) / steps, "s", baseline=min(bare) / steps),
+        ]
+    report("training", rows, args.output_dir)
+    return 0
+
+
+def both(name: str, ours, bare, folder: Path, steps: int, model: Path) -> tuple[float, float]:
+    """Seconds of training of ours and of the bare trainer."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as pool:
+        return tuple(
+            pool.submit(function, folder / "data", folder / f"{name}{suffix}", steps, model).result()
+            for function, suffix in ((ours, ""), (bare, "-bare"))
+        )
+
+
+def flags(stage: str, data: Path, output: Path, steps: int, model: Path) -> list[str]:
+    options = {
+        "config": ROOT / stage / "configs" / "tiny.yaml",
+        "data_dir": data,
+        "output_dir": output,
+        "model_name_or_path": model,
+        "max_steps": steps,
+        "num_validation_examples": 16,
+    }
+    options |= {"num_prompts": 480, "learning_rate": 0.0, "save_steps": 10} if stage == "tuning_grpo" else {}
+    return [token for name, value in options.items() for token in (f"--{name}", str(value))]
+
+
+def ours_sft(data: Path, output: Path, steps: int, model: Path) -> float:
+    return ours("tuning_sft", data, output, steps, model)
+
+
+def ours_grpo(data: Path, output: Path, steps: int, model: Path) -> float:
+    return ours("tuning_grpo", data, output, steps, model)
+
+
+def ours(stage: str, data: Path, output: Path, steps: int, model: Path) -> float:
+    sys.path.insert(0, str(ROOT / stage))
+    import train
+
+    train.main(flags(stage, data, output, steps, model))
+    log = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
+    return next(line["train_runtime"] for line in log if "train_runtime" in line)
+
+
+def bare_sft(data: Path, output: Path, steps: int, model: Path) -> float:
+    sys.path.insert(0, str(ROOT / "tuning_sft"))
+    import train
+    from trl import SFTTrainer
+
+    types = [train.Options, "clarifyvlm.training.SFTArguments", "trl.ModelConfig"]
+    _, training, _ = parse_args(types, flags("tuning_sft", data, output, steps, model))
+    from clarifyvlm.chat import reference_messages
+
+    rows = []
+    for example in examples(data):
+        for prompt, completion in reference_messages(example):
+            rows.append({"prompt": prompt, "completion": completion, "image": str(data / example.image)})
+    trainer = SFTTrainer(
+        model=plain_model(model), args=training, train_dataset=dataset(rows), processing_class=processor(model)
+    )
+    return trainer.train().metrics["train_runtime"]
+
+
+def bare_grpo(data: Path, output: Path, steps: int, model: Path) -> float:
+    sys.path.insert(0, str(ROOT / "tuning_grpo"))
+    import train
+    from trl import GRPOTrainer
+
+    from clarifyvlm import chat
+    from clarifyvlm.judges import JudgeArguments
+    from clarifyvlm.rewards import RewardWeights
+
+    types = [train.Options, RewardWeights, JudgeArguments, "clarifyvlm.training.GRPOArguments"]
+    *_, training = parse_args(types, flags("tuning_grpo", data, output, steps, model))
+    prompts = train.balanced(examples(data), 480, training.seed)
+    rows = [{"prompt": chat.messages(example), "image": str(data / example.image)} for example in prompts]
+
+    def constant(completions, **_) -> list[float]:
+        return [1.0] * len(completions)
+
+    trainer = GRPOTrainer(
+        model=plain_model(model),
+        args=training,
+        reward_funcs=constant,
+        train_dataset=dataset(rows),
+        processing_class=processor(model),
+    )
+    return trainer.train().metrics["train_runtime"]
+
+
+def examples(data: Path) -> list:
+    from clarifyvlm import jsonl
+    from clarifyvlm.records import Example
+
+    return jsonl.read(data / "train.jsonl", Example)
+
+
+def dataset(rows: list[dict]):
+    """As most scripts have it: pictures by path, decoded by `datasets` when a batch asks for them."""
+    import datasets
+
+    return datasets.Dataset.from_list(rows).cast_column("image", datasets.Image())
+
+
+def plain_model(path: Path):
+    import torch
+    from transformers import AutoModelForImageTextToText
+
+    return AutoModelForImageTextToText.from_pretrained(path, dtype=torch.float32)
+
+
+def processor(path: Path):
+    from transformers import AutoProcessor
+
+    found = AutoProcessor.from_pretrained(path)
+    found.tokenizer.padding_side = "left"
+    return found
+
+
+if __name__ == "__main__":
+    run_main(main)
