@@ -129,7 +129,8 @@ def bare_grpo(data: Path, output: Path, steps: int, model: Path) -> float:
 
     types = [train.Options, RewardWeights, JudgeArguments, "clarifyvlm.training.GRPOArguments"]
     *_, training = parse_args(types, flags("tuning_grpo", data, output, steps, model))
-    prompts = train.balanced(examples(data), 480, training.seed)
+    found = examples(data)
+    prompts = [found[i] for i in train.balanced([e.strategy for e in found], 480, training.seed)]
     rows = [{"prompt": chat.messages(example), "image": str(data / example.image)} for example in prompts]
 
     def constant(completions, **_) -> list[float]:

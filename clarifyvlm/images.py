@@ -104,14 +104,14 @@ def root_of(data_file: str | Path, examples: "Sequence[Example]") -> Path | None
     return root if examples and (root / examples[0].image).is_file() else None
 
 
-def check_images(examples: "Iterable[Example]", root: str | Path, *, max_side: int | None = None) -> int:
-    """Decode every picture of `examples` (paths relative to `root`) once, and shrink it. Returns how many there are.
+def check_images(names: Iterable[str], root: str | Path, *, max_side: int | None = None) -> int:
+    """Decode every picture (paths relative to `root`) once, and shrink it. Returns how many there are.
 
     Raises one UserError that lists all bad ones: to be called before a model loads. Of several processes the leader
     looks.
     """
     root, faults = Path(root), []
-    names = dict.fromkeys(example.image for example in examples)
+    names = dict.fromkeys(names)
     for name in names if processes.is_leader() else ():
         try:
             open_image(root / name, max_side=max_side)

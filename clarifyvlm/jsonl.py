@@ -5,10 +5,11 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -40,8 +41,41 @@ def read(
     (the first few of them), and for a missing file the command that makes it (`made_by`, or known from its name).
     With `mend`, bytes that are no UTF-8 and halves of surrogate pairs are no faults: they become U+FFFD.
     """
-    path, rows, faults, seen = Path(path), [], [], {}
+    return [row for _, row in _rows(Path(path), model, unique, made_by, mend)]
+
+
+class Indexed(Sequence[R]):
+    """The rows of a file as `read` has them, each read from the file when it is asked for: a data set of any size is
+    trained on in the same memory. `notes[i]` is `note(row i)`, what the caller wants to know of every row beforehand;
+    `first` keeps only so many rows.
+
+    Raises UserError for invalid rows, like `read`, when it is made.
+    """
+
+    def __init__(self, path: str | Path, model: type[R], note: Callable[[R], Any], first: int | None = None):
+        self.path, self.model, self.notes = Path(path), model, []
+        self._starts = array("Q")  # bytes
+        for start, row in _rows(self.path, model):
+            self._starts.append(start)
+            self.notes.append(note(row))
+        self._starts, self.notes = self._starts[:first], self.notes[:first]
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __getitem__(self, index: int) -> R:
+        with self.path.open("rb") as file:
+            file.seek(self._starts[index])
+            return self.model.model_validate_json(file.readline())
+
+
+def _rows(
+    path: Path, model: type[R], unique: str | None = None, made_by: str | None = None, mend: bool = False
+) -> Iterator[tuple[int, R]]:
+    """(where its line begins, row) of every row; raises the UserError of `read` after the last."""
+    faults, seen, end = [], {}, 0
     for number, line in enumerate(_lines(path, made_by), start=1):
+        start, end = end, end + len(line)
         if not line.strip():
             continue
         try:
@@ -54,11 +88,10 @@ def read(
             if value in seen:
                 faults.append(f"{path}:{number}: {unique}: {value!r} is already on line {seen[value]}")
             seen[value] = number
-        rows.append(row)
+        yield start, row
     if faults:
         more = f"\n  ... and {len(faults) - MAX_SHOWN} more" if len(faults) > MAX_SHOWN else ""
         raise UserError("invalid records\n  " + "\n  ".join(faults[:MAX_SHOWN]) + more)
-    return rows
 
 
 def _lines(path: Path, made_by: str | None = None) -> Iterator[bytes]:

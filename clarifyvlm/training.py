@@ -116,23 +116,25 @@ def quiet() -> None:
     logging.getLogger("trl").setLevel(logging.ERROR)
 
 
-def lazy_dataset(rows: Sequence[tuple[Example, int]], make_row: Callable[[Example, int], dict]) -> datasets.Dataset:
-    """A Dataset of (example, turn) rows. A row is made by `make_row` when a batch asks for it, so that pictures
-    are decoded late, in the loader's workers, and columns may hold any Python object.
+def lazy_dataset(
+    examples: Sequence[Example], rows: Sequence[tuple[int, int]], make_row: Callable[[Example, int], dict]
+) -> datasets.Dataset:
+    """A Dataset of rows (index of an example, turn). A row is made by `make_row` when a batch asks for it, so that
+    pictures are decoded late, in the loader's workers, and columns may hold any Python object.
 
     Rows that stand several times in one batch (GRPO repeats a prompt for its group) are made once.
     """
-    table = {"example": [example.model_dump_json() for example, _ in rows], "turn": [turn for _, turn in rows]}
-    return datasets.Dataset.from_dict(table).with_transform(_Rows(make_row))
+    table = {"index": [index for index, _ in rows], "turn": [turn for _, turn in rows]}
+    return datasets.Dataset.from_dict(table).with_transform(_Rows(examples, make_row))
 
 
 class _Rows:
-    def __init__(self, make_row):
-        self.make_row = make_row
+    def __init__(self, examples, make_row):
+        self.examples, self.make_row = examples, make_row
 
     def __call__(self, batch: dict[str, list]) -> dict[str, list]:
-        keys = list(zip(batch["example"], batch["turn"], strict=True))
-        made = {key: self.make_row(Example.model_validate_json(key[0]), key[1]) for key in dict.fromkeys(keys)}
+        keys = list(zip(batch["index"], batch["turn"], strict=True))
+        made = {(index, turn): self.make_row(self.examples[index], turn) for index, turn in dict.fromkeys(keys)}
         rows = [made[key] for key in keys]
         return {name: [row[name] for row in rows] for name in rows[0]}
 

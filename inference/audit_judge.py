@@ -98,7 +98,7 @@ def audit(args: ScriptArguments, judge_args: JudgeArguments, examples: list[Exam
     judge = make(judge_args)
     judge.check()
     if judge.sees_image:
-        images.check_images([r.example for r in responses], Path(args.data_file).parent)
+        images.check_images([r.example.image for r in responses], Path(args.data_file).parent)
     planned = variants(items, judge_args, judge.sees_image, repeats=args.repeats, seed=args.seed)
     tried = [(e, c) for c in CANARIES for e in examples[: args.num_canary_examples]]
     _announce(members, len(responses), len(tried), len(items) + sum(v.judgements for v in planned.values()))

@@ -146,7 +146,7 @@ def _judge(args, judge: Judge, examples: list[Example], predictions: list[Predic
         return
     judge.check()
     if judge.sees_image:
-        images.check_images([e for e, _ in left], Path(args.data_file).parent)
+        images.check_images([e.image for e, _ in left], Path(args.data_file).parent)
     failures: Counter[str] = Counter()
 
     def keep(_: int, verdict: Verdict) -> None:

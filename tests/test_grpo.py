@@ -76,7 +76,9 @@ def build(model: Path, data: Path, output: Path, judge, *more):
     module = script("tuning_grpo/train.py")
     types = [module.Options, rewards.RewardWeights, "clarifyvlm.training.GRPOArguments"]
     options, reward_weights, training = parse_args(types, arguments(model, data, output, *more))
-    prompts = module.balanced(jsonl.read(data / "train.jsonl", Example), options.num_prompts, training.seed)
+    examples = jsonl.read(data / "train.jsonl", Example)
+    drawn = module.balanced([e.strategy for e in examples], options.num_prompts, training.seed)
+    prompts = [examples[i] for i in drawn]
     trainer, scorer = module.build_trainer(options, reward_weights, training, prompts, judge)
     return trainer, scorer, prompts
 
@@ -251,11 +253,13 @@ def test_a_bare_base_is_refused(tiny_model_dir, data_dir, tmp_path):
 def test_prompts_are_balanced(data_dir):
     """Catches a selection that trains on what is frequent: every strategy as often, in rounds, by the seed alone."""
     balanced = script("tuning_grpo/train.py").balanced
-    examples = jsonl.read(data_dir / "train.jsonl", Example)
-    prompts = balanced(examples[:8] * 3 + examples, 30, seed=0)
+    found = [e.strategy for e in jsonl.read(data_dir / "train.jsonl", Example)]
+    strategies = found[:8] * 3 + found
+    drawn = balanced(strategies, 30, seed=0)
+    assert len(set(drawn)) == 30
     for start in range(0, 30, 6):
-        assert {e.strategy for e in prompts[start : start + 6]} == set(STRATEGIES)
-    assert prompts == balanced(examples[:8] * 3 + examples, 30, seed=0) != balanced(examples[:8] * 3 + examples, 30, 1)
+        assert {strategies[i] for i in drawn[start : start + 6]} == set(STRATEGIES)
+    assert drawn == balanced(strategies, 30, seed=0) != balanced(strategies, 30, 1)
 
 
 @pytest.mark.parametrize("config", sorted((ROOT / "tuning_grpo/configs").glob("*.yaml")), ids=lambda p: p.stem)

@@ -77,13 +77,13 @@ def test_all_bad_pictures_are_listed_at_once(tmp_path):
     names = [*expected, "whole.png", "whole.jpg", "whole.png"]
     examples = [Example.model_validate(star_example(i, name, "0")) for i, name in enumerate(names)]
     with pytest.raises(UserError) as error:
-        images.check_images(examples, tmp_path)
+        images.check_images([e.image for e in examples], tmp_path)
     message = str(error.value)
     assert message.startswith(f"{len(expected)} of {len(expected) + 2} pictures")
     for name, words in expected.items():
         (line,) = [line for line in message.splitlines() if f"/{name}:" in line]
         assert words in line, line
-    assert images.check_images(examples[-3:], tmp_path) == 2
+    assert images.check_images([e.image for e in examples[-3:]], tmp_path) == 2
 
 
 def kept(tmp_path) -> list:

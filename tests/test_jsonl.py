@@ -66,6 +66,20 @@ def test_round_trip_keeps_order_unicode_and_extra_fields(tmp_path):
     assert "星" in (tmp_path / "p.jsonl").read_text(encoding="utf-8")
 
 
+def test_indexed_rows_are_those_of_the_list(tmp_path):
+    """A row read from the wrong place in the file: after an empty line, after letters of several bytes, at the end."""
+    path = tmp_path / "p.jsonl"
+    rows = [Prediction(example_id=f"e{i}", text="星" * i) for i in range(4)]
+    path.write_text("\n" + "\n\n".join(jsonl.dumps(row) for row in rows), encoding="utf-8")
+    indexed = jsonl.Indexed(path, Prediction, lambda row: len(row.text))
+    assert list(indexed) == rows and indexed.notes == [0, 1, 2, 3] and indexed[-1] == rows[-1]
+    first = jsonl.Indexed(path, Prediction, lambda row: row.example_id, first=2)
+    assert (len(first), first.notes) == (2, ["e0", "e1"])
+    path.write_text(lines({"a": 1}))
+    with pytest.raises(UserError, match=r"p\.jsonl:1: example_id"):
+        jsonl.Indexed(path, Prediction, len)
+
+
 def test_failed_write_leaves_the_old_file(tmp_path):
     """A half-written file in the place of a whole one; a temporary file left behind."""
     path = tmp_path / "a.jsonl"

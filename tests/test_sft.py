@@ -49,10 +49,11 @@ def batches(data_dir, tiny_model_dir, tmp_path_factory):
 
     examples = jsonl.read(data_dir / "train.jsonl", Example)[:12]
     model, processor = models.load(tiny_model_dir, device="cpu", trainable=True)
+    module = script("tuning_sft/train.py")
     trainer = SFTTrainer(
         model=model,
         args=shared.SFTArguments(output_dir=str(tmp_path_factory.mktemp("batches"))),
-        train_dataset=script("tuning_sft/train.py").rows(examples, data_dir),
+        train_dataset=module.rows(examples, [module.turns_of(e) for e in examples], data_dir),
         processing_class=processor,
     )
     turns = [(e, t) for e in examples for t in range(2 if e.dialogue else 1)]

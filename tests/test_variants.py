@@ -82,7 +82,7 @@ def test_another_user_replies(config, asking_model_dir, test_file, tmp_path, mon
     assert variants.main(command) == 0
     data = tmp_path / "runs" / "v" / "user_unsure" / "examples.jsonl"
     examples = jsonl.read(data, Example)
-    assert check_images(examples, data.parent) == len(examples) == 5
+    assert check_images([e.image for e in examples], data.parent) == len(examples) == 5
     assert not Path(examples[0].image).is_absolute() and not (data.parent / "images").exists()
     predictions, verdicts = rows(data.parent / asking_model_dir.name)
     asked = [p for p in predictions if len(p.turns) == 3]

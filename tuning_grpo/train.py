@@ -15,6 +15,7 @@ import json
 import random
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -75,9 +76,10 @@ def main(argv=None) -> int:
     models.check_checkpoint(options.model_name_or_path)
     check_is_sft(options.model_name_or_path, options.allow_base_model)
     data_dir = Path(options.data_dir)
-    prompts = balanced(jsonl.read(data_dir / "train.jsonl", Example), options.num_prompts, training.seed)
+    train_examples = jsonl.Indexed(data_dir / "train.jsonl", Example, lambda example: example.strategy)
+    prompts = [train_examples[i] for i in balanced(train_examples.notes, options.num_prompts, training.seed)]
     validation = jsonl.read(data_dir / "validation.jsonl", Example)[: options.num_validation_examples]
-    images.check_images([*prompts, *validation], data_dir, max_side=options.image_max_side)
+    images.check_images([e.image for e in [*prompts, *validation]], data_dir, max_side=options.image_max_side)
     judge = make_judge(judge_args, data_dir)
     judge.check()
     reference = reference_of(options, judge_args, prompts)
@@ -153,15 +155,16 @@ def check_is_sft(path: str, allow_base_model: bool) -> None:
         )
 
 
-def balanced(examples: list[Example], num_prompts: int, seed: int) -> list[Example]:
-    """`num_prompts` examples, the same number of each strategy, in rounds that hold every strategy once.
+def balanced(strategies: Sequence[str], num_prompts: int, seed: int) -> list[int]:
+    """Which `num_prompts` examples to take, given the strategy of each that there is: the same number of each strategy,
+    in rounds that hold every strategy once.
 
-    Strategies are taken from those in the data; raises UserError where one has too few examples.
+    Raises UserError where a strategy in the data has too few examples.
     """
     rng = random.Random(f"{seed}:prompts")
     by_strategy = defaultdict(list)
-    for example in examples:
-        by_strategy[example.strategy].append(example)
+    for index, strategy in enumerate(strategies):
+        by_strategy[strategy].append(index)
     present = [s for s in STRATEGIES if s in by_strategy]
     each = num_prompts // len(present) if present else 0
     if each == 0:
@@ -185,7 +188,7 @@ def prompt_rows(examples: list[Example], data_dir: Path, image_max_side: int | N
         picture = images.open_image(data_dir / example.image, max_side=image_max_side)
         return {"prompt": chat.messages(example), "image": picture, "example": example}
 
-    return lazy_dataset([(example, 0) for example in examples], make_row)
+    return lazy_dataset(examples, [(i, 0) for i in range(len(examples))], make_row)
 
 
 def build_trainer(options: Options, weights: RewardWeights, training, prompts, judge: Judge, reference=None):

@@ -11,6 +11,7 @@ SFTConfig and ModelConfig is a flag, above all --num_train_epochs, --max_steps, 
 --use_peft, --lora_r, --lora_alpha, --lora_target_modules, --load_in_4bit (QLoRA), --attn_implementation, --dtype.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,9 +49,12 @@ def main(argv=None) -> int:
         raise UserError("--max_length and --packing cut or mix the image tokens of a VLM: leave them unset.")
     models.check_checkpoint(model_args.model_name_or_path)
     data_dir = Path(options.data_dir)
-    train_examples = jsonl.read(data_dir / "train.jsonl", Example)[: options.num_train_examples]
+    train_examples = jsonl.Indexed(
+        data_dir / "train.jsonl", Example, lambda e: (e.image, turns_of(e)), options.num_train_examples
+    )
     validation = jsonl.read(data_dir / "validation.jsonl", Example)[: options.num_validation_examples]
-    images.check_images([*train_examples, *validation], data_dir, max_side=options.image_max_side)
+    names = [name for name, _ in train_examples.notes] + [e.image for e in validation]
+    images.check_images(names, data_dir, max_side=options.image_max_side)
 
     inputs = [data_dir / "train.jsonl", data_dir / "validation.jsonl", model_args.model_name_or_path]
     record = shared.record_of(options, training, model_args)
@@ -64,7 +68,11 @@ def main(argv=None) -> int:
     return 0
 
 
-def rows(examples: list[Example], data_dir: Path, image_max_side: int | None = None):
+def turns_of(example: Example) -> int:
+    return 2 if example.dialogue else 1
+
+
+def rows(examples: Sequence[Example], turns: Sequence[int], data_dir: Path, image_max_side: int | None = None):
     """Prompt/completion rows, one per assistant turn: TRL then puts the loss on completions only."""
     from clarifyvlm.training import lazy_dataset
 
@@ -73,8 +81,7 @@ def rows(examples: list[Example], data_dir: Path, image_max_side: int | None = N
         picture = images.open_image(data_dir / example.image, max_side=image_max_side)
         return {"prompt": prompt, "completion": completion, "image": picture}
 
-    turns = [(example, turn) for example in examples for turn in range(2 if example.dialogue else 1)]
-    return lazy_dataset(turns, make_row)
+    return lazy_dataset(examples, [(i, turn) for i, count in enumerate(turns) for turn in range(count)], make_row)
 
 
 def train(options: Options, training, model_args, train_examples, validation) -> dict:
@@ -103,8 +110,8 @@ def train(options: Options, training, model_args, train_examples, validation) ->
     trainer = SFTTrainer(
         model=model,
         args=training,
-        train_dataset=rows(train_examples, data_dir, options.image_max_side),
-        eval_dataset=rows(validation, data_dir, options.image_max_side),
+        train_dataset=rows(train_examples, [n for _, n in train_examples.notes], data_dir, options.image_max_side),
+        eval_dataset=rows(validation, [turns_of(e) for e in validation], data_dir, options.image_max_side),
         processing_class=processor,
         peft_config=None if continues_adapter else get_peft_config(model_args),
     )
