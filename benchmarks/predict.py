@@ -1,8 +1,8 @@
 """Predictions: inference/predict.py against what a script of one's own would do, same model, examples and words.
 
-    python benchmarks/predict.py                                       # the embedded base, 600 examples, CPU: minutes
-    python benchmarks/predict.py --model_name_or_path runs/tiny/grpo   # a tuned one, whose responses are longer
-    python benchmarks/predict.py --quick                               # 96 examples
+    python benchmarks/predict.py                                             # the embedded base, CPU: minutes
+    python benchmarks/predict.py --models runs/tiny/grpo models/tiny         # a tuned one too: its responses are longer
+    python benchmarks/predict.py --quick                                     # 96 examples
 
 The first baseline asks one example at a time, the second in batches in the order of the data; both call the model's own
 `generate` and keep nothing but the words. All three run --rounds times in turn, in one process; each time holds the
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass
 class Arguments:
-    model_name_or_path: str = field(default="models/tiny", metadata={"help": "checkpoint"})
+    models: list[str] = field(default_factory=lambda: ["models/tiny"], metadata={"help": "checkpoints"})
     num_examples: int = field(default=600, metadata={"help": "examples"})
     batch_size: int = field(default=64, metadata={"help": "of predict.py and of the second baseline"})
     max_new_tokens: int = field(default=64, metadata={"help": "longest response"})
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     from measure import report, row, run
 
     count, rounds = (96, 1) if args.quick else (args.num_examples, args.rounds)
-    ours, single, batched = [], [], []
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         config = ROOT / "dataset_generation" / "configs" / "tiny.yaml"
@@ -46,23 +46,24 @@ def main(argv: list[str] | None = None) -> int:
         generate = [sys.executable, ROOT / "dataset_generation" / "generate.py", "--config", config, *sizes]
         run([*generate, "--output_dir", folder])
         data = folder / "test.jsonl"
-        plain(args, data, size=32, count=32)  # so that neither pays for the imports and the first use of each kernel
-        for number in range(rounds):
-            words, seconds = timed(predicted, args, data, folder / f"predictions-{number}.jsonl")
-            ours.append(seconds)
-            words_batched, seconds = timed(plain, args, data, size=args.batch_size)
-            batched.append(seconds)
-            words_single, seconds = timed(plain, args, data, size=1)
-            single.append(seconds)
-    speed = count / median(ours)
-    name = f"{count} examples, {Path(args.model_name_or_path).name}"
-    rows = [
-        row(f"{name}: against one at a time", speed, "ex/s", baseline=count / median(single), ratio_at_least=8),
-        row(f"{name}: against plain batches", speed, "ex/s", baseline=count / median(batched), ratio_at_least=1.3),
-        row("spread of predict.py, slowest over fastest round", max(ours), "s", baseline=min(ours)),
-        row("responses with the words of the plain batches", same(words, words_batched), "examples", at_least=count),
-        row("responses with the words of one at a time", same(words, words_single), "examples", at_least=count),
-    ]  # fmt: skip
+        plain(args, args.models[0], data, size=32, count=32)  # so that none pays for the imports
+        for model in args.models:
+            ours, single, batched = [], [], []
+            for number in range(rounds):
+                words, seconds = timed(predicted, args, model, data, folder / f"{number}.jsonl")
+                ours.append(seconds)
+                words_batched, seconds = timed(plain, args, model, data, size=args.batch_size)
+                batched.append(seconds)
+                words_single, seconds = timed(plain, args, model, data, size=1)
+                single.append(seconds)
+            speed = count / median(ours)
+            rows += [
+                row(f"{model}: against single ones", speed, "ex/s", baseline=count / median(single), ratio_at_least=8),
+                row(f"{model}: against batches", speed, "ex/s", baseline=count / median(batched), ratio_at_least=1.3),
+                row(f"{model}: slowest and fastest round", max(ours), "s", baseline=min(ours)),
+                row(f"{model}: the words of batches", same(words, words_batched), "examples", at_least=count),
+                row(f"{model}: the words of one at a time", same(words, words_single), "examples", at_least=count),
+            ]  # fmt: skip
     report("predict", rows, args.output_dir)
     return 0
 
@@ -78,7 +79,7 @@ def same(a: list[str], b: list[str]) -> int:
     return sum(x == y for x, y in zip(a, b, strict=True))
 
 
-def predicted(args: Arguments, data: Path, output: Path) -> list[str]:
+def predicted(args: Arguments, model: str, data: Path, output: Path) -> list[str]:
     """The words of predict.py."""
     sys.path.insert(0, str(ROOT / "inference"))
     import predict
@@ -87,18 +88,18 @@ def predicted(args: Arguments, data: Path, output: Path) -> list[str]:
     from clarifyvlm.records import Prediction
 
     options = {
-        "model_name_or_path": args.model_name_or_path,
+        "model_name_or_path": model,
         "data_file": data,
         "output_file": output,
         "batch_size": args.batch_size,
         "max_new_tokens": args.max_new_tokens,
         "device": "cpu",
     }
-    predict.main([token for name, value in options.items() for token in (f"--{name}", str(value))])
+    predict.main(["--overwrite", *(token for name, value in options.items() for token in (f"--{name}", str(value)))])
     return [prediction.text for prediction in jsonl.read(output, Prediction)]
 
 
-def plain(args: Arguments, data: Path, *, size: int, count: int | None = None) -> list[str]:
+def plain(args: Arguments, path: str, data: Path, *, size: int, count: int | None = None) -> list[str]:
     """The words of a plain loop over batches of `size` in the order of the data."""
     import json
 
@@ -108,8 +109,8 @@ def plain(args: Arguments, data: Path, *, size: int, count: int | None = None) -
 
     from clarifyvlm.chat import user_turn
 
-    model = AutoModelForImageTextToText.from_pretrained(args.model_name_or_path, dtype=torch.float32).eval()
-    processor = AutoProcessor.from_pretrained(args.model_name_or_path)
+    model = AutoModelForImageTextToText.from_pretrained(path, dtype=torch.float32).eval()
+    processor = AutoProcessor.from_pretrained(path)
     processor.tokenizer.padding_side = "left"
     examples = [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines()][:count]
     words = []

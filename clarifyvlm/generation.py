@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import LogitsProcessor, LogitsProcessorList
 
+from clarifyvlm.decoding import Decoder
 from clarifyvlm.errors import UserError
 
 if TYPE_CHECKING:
@@ -75,11 +75,10 @@ class Generator:
         inputs = encode(self.processor, conversations, images).to(self.model.device)
         if "pixel_values" in inputs:
             inputs["pixel_values"] = inputs["pixel_values"].to(self.model.dtype)
-        recorder = _Recorder()
-        sequences = self.model.generate(**inputs, **self.options, logits_processor=LogitsProcessorList([recorder]))
-        recorder.take(sequences[:, -1])
+        decoder = Decoder()
+        sequences = self.model.generate(**inputs, **self.options, custom_generate=decoder)
         completions = sequences[:, inputs["input_ids"].shape[1] :].tolist()  # B x T
-        logprobs = torch.stack(recorder.taken, dim=1).tolist()  # B x T
+        logprobs = torch.stack(decoder.logprobs, dim=1).tolist()  # B x T
         return [self._response(*pair) for pair in zip(completions, logprobs, strict=True)]
 
     def _response(self, tokens: list[int], logprobs: list[float]) -> Generated:
@@ -107,24 +106,6 @@ def encode(processor, conversations: Sequence[list[dict]], images: "Sequence[Ima
         # The template holds all special tokens: the tokenizer would add a second BOS.
         processor_kwargs={"padding": True, "padding_side": "left", "add_special_tokens": False},
     )
-
-
-class _Recorder(LogitsProcessor):
-    """Notes the log-probability of every token taken. One step's distribution is held at a time: `output_scores`
-    would hold all of them (batch x steps x vocabulary, gigabytes for a large model)."""
-
-    def __init__(self):
-        self.taken: list[torch.Tensor] = []  # per step: (B,)
-        self._last: torch.Tensor | None = None
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        self.take(input_ids[:, -1])
-        self._last = scores.float().log_softmax(dim=-1)
-        return scores
-
-    def take(self, tokens: torch.Tensor) -> None:
-        if self._last is not None:
-            self.taken.append(self._last.gather(1, tokens[:, None])[:, 0])
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -236,6 +236,19 @@ def _write(path: Path, content: dict) -> None:
     write_text_atomic(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
+_HELD: set[int] = set()  # handles of the locks of this process
+
+
+def _let_go() -> None:
+    """In a forked worker: a lock that it held along would outlive a killed run, and keep the next one out."""
+    for handle in _HELD:
+        os.close(handle)
+    _HELD.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
 def _lock(path: Path, output: Path) -> int:
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -251,6 +264,7 @@ def _lock(path: Path, output: Path) -> int:
             if os.fstat(handle).st_ino == os.stat(path).st_ino:
                 os.truncate(handle, 0)
                 os.write(handle, str(os.getpid()).encode())
+                _HELD.add(handle)
                 return handle
         except FileNotFoundError:
             pass
@@ -259,6 +273,7 @@ def _lock(path: Path, output: Path) -> int:
 
 def _unlock(handle: int, path: Path) -> None:
     path.unlink(missing_ok=True)
+    _HELD.discard(handle)
     os.close(handle)
 
 

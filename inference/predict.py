@@ -7,11 +7,13 @@ Predictions come in the order of the data file, one line each, with the log-prob
 the simulated user replies when the model asks, and the model answers; with --turns 3 it may ask once more. A run that
 was stopped continues where it stopped, and its file is byte for byte that of an undisturbed run: examples are generated
 in chunks that depend on the data alone, and a chunk that was cut is generated again. Started by `accelerate launch`,
-each process (GPU) takes its share of the chunks, and the file is the same. Timing is in predictions.run.json.
+each process (GPU) takes its share of the chunks, and the file is the same; a small model on a CPU speaks in one worker
+per core. Timing is in predictions.run.json.
 """
 
 import hashlib
 import random
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,7 +27,9 @@ from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.records import Example, Prediction, Turn
 from clarifyvlm.run_record import RunRecord
 
-CHUNK_BATCHES = 8  # a chunk is this many batches: sorted by length inside, written in order when it is done
+CHUNK_BATCHES = 8  # a chunk is at most so many batches: sorted by length inside, written in order when it is done
+CHUNKS = 8  # and few enough that there are so many chunks to share out
+SMALL = 50_000_000  # parameters up to which a model on the CPU speaks in several workers
 LENGTH_BUCKET = 16  # characters of question that count as one length
 
 
@@ -86,7 +90,7 @@ def main(argv: list[str] | None = None) -> int:
         if run.complete:
             print(f"{args.output_file}: {len(examples)} predictions, complete already")
             return 0
-        images.check_images(examples, Path(args.data_file).parent, max_side=args.image_max_side)
+        images.check_images([e.image for e in examples], Path(args.data_file).parent, max_side=args.image_max_side)
         with jsonl.shared_appender(args.output_file, [example.id for example in examples]) as output:
             _predict(args, endpoint, examples, output)
         counts = _counts(args)
@@ -136,7 +140,8 @@ def _predict(
             f"{args.output_file} holds {len(unknown)} predictions about examples that are not among those asked for of "
             f"{args.data_file} ({min(unknown)}, ...). Give --overwrite to start anew, or another --output_file."
         )
-    size = CHUNK_BATCHES * args.batch_size
+    batches = -(-len(examples) // args.batch_size)
+    size = args.batch_size * min(CHUNK_BATCHES, max(1, batches // CHUNKS))
     chunks = [(start, examples[start : start + size]) for start in range(0, len(examples), size)]
     left = [(start, chunk) for start, chunk in chunks if any(example.id not in output.done for example in chunk)]
     mine = left[processes.rank() :: processes.count()]
@@ -146,10 +151,58 @@ def _predict(
         return
     generator = _generator(args, endpoint)
     with tqdm(total=sum(len(c) for _, c in mine), unit="ex", desc="predict", mininterval=0.5) as bar:
-        for start, chunk in mine:
-            for prediction in _predict_chunk(args, generator, chunk, start, bar):
+        if len(chunks) > 1 and (workers := _workers(args, generator)):
+            made = _in_workers(args, generator, mine, workers, bar)
+        else:
+            made = (_predict_chunk(args, generator, chunk, start, bar) for start, chunk in mine)
+        for predictions in made:
+            for prediction in predictions:
                 if prediction.example_id not in output.done:
                     output.append(prediction)
+
+
+def _workers(args: PredictArguments, generator) -> int:
+    """How many workers of one thread each: one per thread of torch where a small model speaks on the CPU, else none.
+    Such a model's steps are too short to be shared by threads."""
+    if args.backend != "transformers" or processes.count() > 1 or sys.platform != "linux":
+        return 0
+    import torch
+
+    small = generator.model.device.type == "cpu" and generator.model.num_parameters() <= SMALL
+    return torch.get_num_threads() if small and torch.get_num_threads() > 1 else 0
+
+
+class _Chunks:
+    """Chunk -> its predictions, for a DataLoader; a UserError is handed over, to be raised as it is."""
+
+    def __init__(self, args: PredictArguments, generator, chunks: list[tuple[int, list[Example]]]):
+        self.args, self.generator, self.chunks = args, generator, chunks
+
+    def __len__(self) -> int:
+        return len(self.chunks)
+
+    def __getitem__(self, index: int) -> list[Prediction] | UserError:
+        start, chunk = self.chunks[index]
+        try:
+            return _predict_chunk(self.args, self.generator, chunk, start)
+        except UserError as error:
+            return error
+
+
+def _in_workers(args: PredictArguments, generator, chunks: list, workers: int, bar) -> Iterator[list[Prediction]]:
+    """The predictions of each chunk, in order. torch's DataLoader forks the workers: they share the loaded model."""
+    from torch.utils.data import DataLoader
+
+    how = {"num_workers": min(workers, len(chunks)), "prefetch_factor": 1, "multiprocessing_context": "fork"}
+    for predictions in DataLoader(_Chunks(args, generator, chunks), batch_size=None, collate_fn=_as_it_is, **how):
+        if isinstance(predictions, UserError):
+            raise predictions
+        bar.update(len(predictions))
+        yield predictions
+
+
+def _as_it_is(predictions):
+    return predictions
 
 
 def _counts(args: PredictArguments) -> dict:
@@ -179,7 +232,7 @@ def _generator(args: PredictArguments, endpoint: EndpointArguments):
     return Generator(models.merged(model), processor, **how)
 
 
-def _predict_chunk(args: PredictArguments, generator, chunk: list[Example], start: int, bar) -> list[Prediction]:
+def _predict_chunk(args: PredictArguments, generator, chunk: list[Example], start: int, bar=None) -> list[Prediction]:
     """Predictions for a chunk, in its order. Depends on the chunk and the settings alone, never on earlier chunks."""
     label = models.model_label(args.model_name_or_path)
     conversations = [chat.user_turn("?" if args.blank_question else example.question) for example in chunk]

@@ -8,7 +8,7 @@ from families import FAMILIES, build, skip_without_torchvision
 from safetensors.torch import load_file, save_file
 from stages import ROOT, run, script, write_data
 
-from clarifyvlm import chat, images, jsonl, models
+from clarifyvlm import chat, decoding, images, jsonl, models
 from clarifyvlm.errors import UserError
 from clarifyvlm.generation import encode
 from clarifyvlm.records import Example
@@ -47,7 +47,8 @@ def test_sft_learns_the_response_only_and_sees_the_prompt_of_inference(base, dat
 
     examples = jsonl.read(data / "train.jsonl", Example)[:6]
     model, processor = models.load(base, device="cpu", trainable=True)
-    rows = script("tuning_sft/train.py").rows(examples, data)
+    module = script("tuning_sft/train.py")
+    rows = module.rows(examples, [module.turns_of(e) for e in examples], data)
     args = shared.SFTArguments(output_dir=str(tmp_path))
     trainer = SFTTrainer(model=model, args=args, train_dataset=rows, processing_class=processor)
     turns = [(e, turn) for e in examples for turn in range(2 if e.dialogue else 1)]
@@ -61,6 +62,39 @@ def test_sft_learns_the_response_only_and_sees_the_prompt_of_inference(base, dat
         asked = encode(processor, [prompt], pictures([example], data))["input_ids"][0]
         read = batch["input_ids"][i][(batch["attention_mask"][i] == 1) & (labels == -100)]
         assert read.tolist() == asked.tolist()
+
+
+def test_rows_that_leave_the_batch_change_nothing(base, data, monkeypatch):
+    """A finished row taken out of the cache but not out of positions or masks: the others go on with wrong ones."""
+    import torch
+
+    examples = (jsonl.read(data / "train.jsonl", Example) * 2)[:16]
+    model, processor = models.load(base, device="cpu")
+    end = list(range(0, len(processor.tokenizer), 6))  # of random tokens every sixth ends its row
+    sizes, keep = [], decoding._keep
+    monkeypatch.setattr(decoding, "_keep", lambda m, k, kept, size: sizes.append(len(kept)) or keep(m, k, kept, size))
+    torch.manual_seed(0)
+    decoder = decoding.Decoder()
+    how = {"do_sample": True, "temperature": 5.0, "top_k": 0, "max_new_tokens": 24, "eos_token_id": end}
+    how["suppress_tokens"] = sorted({model.config.image_token_id, *processor.tokenizer.all_special_ids})
+    prompts = [chat.user_turn(e.question + " Really?" * (i % 5)) for i, e in enumerate(examples)]
+    inputs = encode(processor, prompts, pictures(examples, data))
+    with torch.inference_mode():
+        said = model.generate(**inputs, **how, pad_token_id=0, custom_generate=decoder)
+    assert len(sizes) > 1
+    for row, example in enumerate(examples):
+        new = said[row, inputs["input_ids"].shape[1] :]
+        length = next((i for i, token in enumerate(new.tolist()) if token in end), len(new) - 1) + 1
+        alone = encode(processor, [prompts[row]], pictures([example], data))
+        new = new[None, :length]
+        more = {"input_ids": new, "attention_mask": torch.ones_like(new)}
+        more |= {name: torch.zeros_like(new) for name in ("token_type_ids", "mm_token_type_ids") if name in alone}
+        alone |= {name: torch.cat([alone[name], value], dim=1) for name, value in more.items()}
+        with torch.inference_mode():
+            logits = model(**alone).logits[0, -length - 1 : -1].float()
+        expected = logits.log_softmax(-1).gather(1, new[0][:, None])[:, 0]
+        noted = torch.stack([step[row] for step in decoder.logprobs])
+        assert torch.allclose(noted[:length], expected, atol=1e-3) and not noted[length:].any()
 
 
 def test_grpo_asks_as_inference_does(base, data, tmp_path):

@@ -199,6 +199,29 @@ def test_kill_9_then_rerun_is_byte_identical(run, tmp_path, asking_model_dir):
     assert record(output)["resumed"] == 1 and not list(output.parent.glob(".*"))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+def test_workers_say_the_same_and_their_errors_are_plain(run, asking_model_dir, monkeypatch):
+    """Chunks that come out of order or twice, a worker that is never asked, a UserError with a worker's traceback."""
+    flags = ("--batch_size", "2", "--turns", "2")
+    monkeypatch.setattr("torch.get_num_threads", lambda: 1)
+    alone = jsonl.read(run(asking_model_dir, *flags, out="alone"), Prediction)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
+    made, mine = predict._predict_chunk, os.getpid()
+
+    def in_a_worker(args, generator, chunk, start, bar=None):
+        assert os.getpid() != mine
+        if args.seed == 9:
+            raise UserError("the picture is gone")
+        return made(args, generator, chunk, start, bar)
+
+    monkeypatch.setattr(predict, "_predict_chunk", in_a_worker)
+    shared = jsonl.read(run(asking_model_dir, *flags, out="shared"), Prediction)
+    assert [(row.example_id, row.text) for row in shared] == [(row.example_id, row.text) for row in alone]
+    assert all(a.logprob == pytest.approx(b.logprob, abs=1e-3) for a, b in zip(shared, alone, strict=True))
+    with pytest.raises(UserError, match="^the picture is gone$"):
+        run(asking_model_dir, *flags, "--seed", "9", out="error")
+
+
 def test_complete_file_is_left_alone_and_other_settings_are_refused(run, asking_model_dir, capsys):
     """A finished file generated again, or continued under other settings."""
     output = run(asking_model_dir, "--num_examples", "4")
@@ -216,6 +239,7 @@ def test_memory_that_runs_out_halves_the_batch(run, asking_model_dir, monkeypatc
     import torch
     from transformers import LlavaForConditionalGeneration
 
+    monkeypatch.setattr("torch.get_num_threads", lambda: 1)  # no workers: what they note is lost with them
     whole = run(asking_model_dir).read_bytes()
     generate = LlavaForConditionalGeneration.generate
     sizes, room = [], 3

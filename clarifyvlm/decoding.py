@@ -1,0 +1,91 @@
+"""The decoding loop behind `generate`: like the library's own, but finished rows leave the batch, and every token's
+log-probability is noted.
+
+The library goes on with all rows until the longest response ends. Responses of one batch differ much in length (a name,
+a list of four readings), so that most of that work is on padding. Imports torch: see generation.py.
+"""
+
+import torch
+from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
+from transformers.integrations import is_deepspeed_zero3_enabled, is_fsdp_managed_module
+
+from clarifyvlm import processes
+
+LEAVE = 1 / 8  # rows leave once so large a part of the batch has finished: taking them out copies the cache
+
+
+class Decoder:
+    """For one call of `model.generate(..., custom_generate=Decoder())`, greedy or sampling, decoder-only models.
+
+    Returns token ids (B, prompt + T) as `generate` does, a finished row padded. `logprobs` then holds T tensors (B,):
+    the log-probability of each token under the model's own distribution (temperature 1), 0 in the padding. One step's
+    distribution is held at a time: `output_scores` would hold all of them, gigabytes for a large vocabulary.
+
+    Source of the loop: transformers' GenerationMixin._sample, whose steps it takes in the same order.
+    """
+
+    def __init__(self):
+        self.logprobs: list[torch.Tensor] = []
+
+    def __call__(
+        self, model, input_ids, logits_processor=None, stopping_criteria=None, generation_config=None, **model_kwargs
+    ) -> torch.Tensor:
+        pad = generation_config._pad_token_tensor.to(input_ids.device)
+        prompts, count = input_ids, len(input_ids)
+        rows = torch.arange(count, device=input_ids.device)  # of the whole batch, that are still in it
+        alive = torch.ones(count, dtype=torch.bool, device=input_ids.device)  # of `rows`
+        # A model in pieces speaks in all processes or in none: rows stay, and steps go on until all have finished.
+        synced = processes.count() > 1 and (is_deepspeed_zero3_enabled() or is_fsdp_managed_module(model))
+        columns = []
+        outputs = model._prefill(input_ids, generation_config, model_kwargs)
+        with model._optimize_model_for_decode():
+            while True:
+                model_kwargs = model._update_model_kwargs_for_generation(outputs, model_kwargs)
+                if alive.any():
+                    logits = outputs.logits[:, -1].to(copy=True, dtype=torch.float32, device=input_ids.device)
+                    tokens = _choose(logits_processor(input_ids, logits), generation_config.do_sample)
+                    tokens = torch.where(alive, tokens, pad)
+                    taken = logits.log_softmax(dim=-1).gather(1, tokens[:, None])[:, 0] * alive
+                    columns.append(pad.repeat(count).index_copy(0, rows, tokens))
+                    self.logprobs.append(taken.new_zeros(count).index_copy(0, rows, taken))
+                    input_ids = torch.cat([input_ids, tokens[:, None]], dim=-1)
+                    alive = alive & ~stopping_criteria(input_ids, None)
+                if not model._has_unfinished_sequences(not alive.any(), synced, device=input_ids.device):
+                    break
+                del outputs  # the first one's logits are those of every token of the prompts
+                if not synced and alive.sum() <= len(alive) * (1 - LEAVE) and _rows_can_leave(model_kwargs):
+                    kept = alive.nonzero()[:, 0]
+                    _keep(model, model_kwargs, kept, len(alive))
+                    rows, input_ids, alive = rows[kept], input_ids[kept], alive[kept]
+                step = 1 if model_kwargs["use_cache"] else None
+                inputs = model.prepare_inputs_for_generation(input_ids, next_sequence_length=step, **model_kwargs)
+                outputs = model(**inputs, return_dict=True)
+        return torch.cat([prompts, torch.stack(columns, dim=1)], dim=-1)
+
+
+def _choose(scores: torch.Tensor, sample: bool) -> torch.Tensor:
+    """Next tokens (B,) from scores (B, vocabulary)."""
+    return torch.multinomial(scores.softmax(dim=-1), 1)[:, 0] if sample else scores.argmax(dim=-1)
+
+
+def _rows_can_leave(model_kwargs: dict) -> bool:
+    """Whether the cache is of the plain kind, one row of keys and values per row of the batch."""
+    cache = model_kwargs.get("past_key_values")
+    plain = (DynamicLayer, DynamicSlidingWindowLayer)
+    return type(cache) is DynamicCache and all(type(layer) in plain for layer in cache.layers)
+
+
+def _keep(model, model_kwargs: dict, kept: torch.Tensor, size: int) -> None:
+    """Take only the rows `kept` of a batch of `size` along: in the cache, in the inputs of the next step, and in what
+    some models keep beside both (Qwen-VL: its rope_deltas)."""
+    for name, value in model_kwargs.items():
+        if name == "past_key_values":
+            value.batch_select_indices(kept)
+        elif isinstance(value, torch.Tensor) and value.ndim:
+            batch = value.ndim - 2 if name == "position_ids" else 0  # (B, L), or (axes, B, L)
+            if value.shape[batch] == size:
+                model_kwargs[name] = value.index_select(batch, kept)
+    for module in model.modules():
+        for name, value in vars(module).items():
+            if isinstance(value, torch.Tensor) and value.ndim and len(value) == size:
+                setattr(module, name, value[kept])
