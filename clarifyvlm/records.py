@@ -16,7 +16,7 @@ Split = Literal["train", "validation", "test", "test_ood"]
 
 
 class Record(BaseModel):
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
 
 class Object(Record):

@@ -5,7 +5,7 @@ import asyncio
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clarifyvlm import processes
@@ -17,29 +17,9 @@ from clarifyvlm.judges.openai_api import encoded
 
 if TYPE_CHECKING:
     from PIL import Image
+    from predict import EndpointArguments
 
 STOPPED = {"length": "length"}  # finish reasons that are not "stop"
-
-
-@dataclass
-class EndpointArguments:
-    """How to reach the model of --backend openai; --batch_size calls are in flight at once."""
-
-    endpoint_base_url: str | None = field(
-        default=None, metadata={"help": "endpoint of --backend openai, e.g. http://localhost:8000/v1"}
-    )
-    endpoint_api_key_env: str = field(default="OPENAI_API_KEY", metadata={"help": "environment variable with its key"})
-    endpoint_timeout_s: float = field(
-        default=120.0, metadata={"help": "deadline of one call with its retries, seconds"}
-    )
-    endpoint_max_retries: int = field(default=3, metadata={"help": "retries on 408/409/429/5xx and lost connections"})
-    endpoint_max_calls: int | None = field(default=None, metadata={"help": "stop, with everything kept, at so many"})
-    endpoint_cache_dir: str | None = field(
-        default=None, metadata={"help": "folder of the replies kept (temperature 0); unset: ~/.cache/clarifyvlm"}
-    )
-
-
-SPEED_ONLY = tuple(f"endpoint_{name}" for name in ("api_key_env", "timeout_s", "max_retries", "max_calls", "cache_dir"))
 
 
 @dataclass
@@ -59,7 +39,7 @@ class EndpointGenerator:
     def __init__(
         self,
         model: str,
-        args: EndpointArguments,
+        args: "EndpointArguments",
         *,
         concurrency: int,
         max_new_tokens: int,

@@ -19,14 +19,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from endpoint_generator import SPEED_ONLY, EndpointArguments, EndpointGenerator
-
 from clarifyvlm import chat, images, jsonl, models, processes
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.records import Example, Prediction, Turn
 from clarifyvlm.run_record import RunRecord
 
+# Options that change speed, memory or cost, not what is said: a rerun may change them.
+SPEED_ONLY = (
+    *("batch_size", "device", "vllm_args"),
+    *(f"endpoint_{name}" for name in ("api_key_env", "timeout_s", "max_retries", "max_calls", "cache_dir")),
+)
 CHUNK_BATCHES = 8  # a chunk is at most so many batches: sorted by length inside, written in order when it is done
 CHUNKS = 8  # and few enough that there are so many chunks to share out
 SMALL = 50_000_000  # parameters up to which a model on the CPU speaks in several workers
@@ -72,6 +75,24 @@ class PredictArguments:
     overwrite: bool = field(default=False, metadata={"help": "delete the output file and start anew"})
 
 
+@dataclass
+class EndpointArguments:
+    """How to reach the model of --backend openai; --batch_size calls are in flight at once."""
+
+    endpoint_base_url: str | None = field(
+        default=None, metadata={"help": "endpoint of --backend openai, e.g. http://localhost:8000/v1"}
+    )
+    endpoint_api_key_env: str = field(default="OPENAI_API_KEY", metadata={"help": "environment variable with its key"})
+    endpoint_timeout_s: float = field(
+        default=120.0, metadata={"help": "deadline of one call with its retries, seconds"}
+    )
+    endpoint_max_retries: int = field(default=3, metadata={"help": "retries on 408/409/429/5xx and lost connections"})
+    endpoint_max_calls: int | None = field(default=None, metadata={"help": "stop, with everything kept, at so many"})
+    endpoint_cache_dir: str | None = field(
+        default=None, metadata={"help": "folder of the replies kept (temperature 0); unset: ~/.cache/clarifyvlm"}
+    )
+
+
 def main(argv: list[str] | None = None) -> int:
     args, endpoint = parse_args([PredictArguments, EndpointArguments], argv, description=__doc__, section="predict")
     _check(args, endpoint)
@@ -82,7 +103,7 @@ def main(argv: list[str] | None = None) -> int:
     if not examples:
         raise UserError(f"{args.data_file} has no examples.")
     inputs = [args.model_name_or_path, args.data_file] if here else [args.data_file]
-    ignore = ("batch_size", "device", "vllm_args", *SPEED_ONLY)
+    ignore = SPEED_ONLY
     settings = asdict(args) | asdict(endpoint)
     with RunRecord.start(
         args.output_file, "predict", settings, inputs, overwrite=args.overwrite, ignore=ignore, shared=True
@@ -218,6 +239,8 @@ def _counts(args: PredictArguments) -> dict:
 def _generator(args: PredictArguments, endpoint: EndpointArguments):
     how = {"max_new_tokens": args.max_new_tokens, "temperature": args.temperature, "top_p": args.top_p}
     if args.backend == "openai":
+        from endpoint_generator import EndpointGenerator
+
         return EndpointGenerator(args.model_name_or_path, endpoint, concurrency=args.batch_size, **how)
     if args.backend == "vllm":
         from clarifyvlm.vllm_engine import VllmGenerator
