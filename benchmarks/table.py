@@ -1,0 +1,54 @@
+"""Write what was measured, benchmarks/results/*.json, as the table of the README.
+
+    python benchmarks/table.py
+
+Shows every row that has a bar; of start-up, the slowest script.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ("predict", "training", "memory", "pipeline", "startup", "generation", "judge", "report", "photographs")
+BEGIN, END = "<!-- benchmarks/table.py: begin -->", "<!-- benchmarks/table.py: end -->"
+
+
+def main() -> int:
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    readme.write_text(f"{before}{BEGIN}\n{table()}{END}{after}", encoding="utf-8")
+    print(f"{readme}: written")
+    return 0
+
+
+def table() -> str:
+    lines = ["| | measured | baseline | ratio | bar | met |", "|---|---|---|---|---|---|"]
+    for name in RESULTS:
+        content = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+        rows = [row for row in content["rows"] if row["bar"]]
+        if name == "startup":
+            rows = [
+                max((r for r in rows if what in r["measure"]), key=lambda r: r["value"]) for what in ("--help", "key")
+            ]
+        machine, date = content["machine"], content["date"][:10]
+        lines.append(f"| **`{name}.py`**, {machine['cpu']}, {machine['cores']} cores, {date} | | | | | |")
+        lines += [line(row) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def line(row: dict) -> str:
+    baseline = "" if row["baseline"] is None else number(row["baseline"])
+    ratio = f"{row['ratio']:.2f}" if row["bar"].startswith("ratio") else ""
+    met = "yes" if row["ok"] else "**no**"
+    return f"| {row['measure']} | {number(row['value'])} {row['unit']} | {baseline} | {ratio} | {row['bar']} | {met} |"
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
