@@ -55,7 +55,7 @@ class Decoder:
                 del outputs  # the first one's logits are those of every token of the prompts
                 if not synced and alive.sum() <= len(alive) * (1 - LEAVE) and _rows_can_leave(model_kwargs):
                     kept = alive.nonzero()[:, 0]
-                    _keep(model, model_kwargs, kept, len(alive))
+                    _keep(model_kwargs, kept, len(alive))
                     rows, input_ids, alive = rows[kept], input_ids[kept], alive[kept]
                 step = 1 if model_kwargs["use_cache"] else None
                 inputs = model.prepare_inputs_for_generation(input_ids, next_sequence_length=step, **model_kwargs)
@@ -75,9 +75,8 @@ def _rows_can_leave(model_kwargs: dict) -> bool:
     return type(cache) is DynamicCache and all(type(layer) in plain for layer in cache.layers)
 
 
-def _keep(model, model_kwargs: dict, kept: torch.Tensor, size: int) -> None:
-    """Take only the rows `kept` of a batch of `size` along: in the cache, in the inputs of the next step, and in what
-    some models keep beside both (Qwen-VL: its rope_deltas)."""
+def _keep(model_kwargs: dict, kept: torch.Tensor, size: int) -> None:
+    """Take only the rows `kept` of a batch of `size` along, in the cache and in the inputs of the next step."""
     for name, value in model_kwargs.items():
         if name == "past_key_values":
             value.batch_select_indices(kept)
@@ -85,7 +84,3 @@ def _keep(model, model_kwargs: dict, kept: torch.Tensor, size: int) -> None:
             batch = value.ndim - 2 if name == "position_ids" else 0  # (B, L), or (axes, B, L)
             if value.shape[batch] == size:
                 model_kwargs[name] = value.index_select(batch, kept)
-    for module in model.modules():
-        for name, value in vars(module).items():
-            if isinstance(value, torch.Tensor) and value.ndim and len(value) == size:
-                setattr(module, name, value[kept])

@@ -72,7 +72,7 @@ def test_rows_that_leave_the_batch_change_nothing(base, data, monkeypatch):
     model, processor = models.load(base, device="cpu")
     end = list(range(0, len(processor.tokenizer), 6))  # of random tokens every sixth ends its row
     sizes, keep = [], decoding._keep
-    monkeypatch.setattr(decoding, "_keep", lambda m, k, kept, size: sizes.append(len(kept)) or keep(m, k, kept, size))
+    monkeypatch.setattr(decoding, "_keep", lambda k, kept, size: sizes.append(len(kept)) or keep(k, kept, size))
     torch.manual_seed(0)
     decoder = decoding.Decoder()
     how = {"do_sample": True, "temperature": 5.0, "top_k": 0, "max_new_tokens": 24, "eos_token_id": end}
