@@ -1,7 +1,7 @@
 """Training: what this repository adds to a step of TRL's own trainers. The embedded model, CPU.
 
     python benchmarks/training.py            # a quarter of an hour
-    python benchmarks/training.py --quick    # two minutes; too short to say much
+    python benchmarks/training.py --quick    # a minute; too short to say much
 
 Ours is tuning_sft/train.py and tuning_grpo/train.py as run.sh calls them; the baseline is a bare SFTTrainer, and a bare
 GRPOTrainer with a constant reward, on the same rows with the same TrainingArguments. What is compared is the Trainer's
@@ -37,11 +37,12 @@ def main(argv: list[str] | None = None) -> int:
     (args,) = parse_args([Arguments], argv, description=__doc__)
     from measure import report, row, run
 
-    rounds, sft_steps, grpo_steps = (1, 20, 4) if args.quick else (args.rounds, args.sft_steps, args.grpo_steps)
+    rounds, sft_steps, grpo_steps = (1, 6, 2) if args.quick else (args.rounds, args.sft_steps, args.grpo_steps)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         config = ROOT / "dataset_generation" / "configs" / "tiny.yaml"
-        sizes = ["--num_train", 6000, "--num_validation", 16, "--num_test", 0, "--num_test_ood", 0, "--audit", "off"]
+        sizes = ["--num_train", 1200 if args.quick else 6000, "--num_validation", 16, "--num_test", 0]
+        sizes += ["--num_test_ood", 0, "--audit", "off"]
         generate = [sys.executable, ROOT / "dataset_generation" / "generate.py", "--config", config, *sizes]
         run([*generate, "--output_dir", folder / "data"])
         sft = [both(f"sft-{i}", ours_sft, bare_sft, folder, sft_steps, ROOT / "models" / "tiny") for i in range(rounds)]
