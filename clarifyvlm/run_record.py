@@ -4,7 +4,6 @@ keeps two runs out of one folder."""
 import datetime
 import fcntl
 import hashlib
-import importlib.metadata
 import json
 import os
 import platform
@@ -294,6 +293,8 @@ def commit() -> str | None:
 
 def versions() -> dict[str, str]:
     """Of clarifyvlm, Python and the packages that shape results, where they are installed."""
+    import importlib.metadata
+
     found = {"clarifyvlm": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:

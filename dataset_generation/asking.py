@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges.cache import ReplyCache, default_folder, key_of
 from clarifyvlm.judges.endpoint import TEMPERATURE, Endpoint, Question
-from clarifyvlm.judges.limits import Usage
+from clarifyvlm.judges.usage import Usage
 
 VERSION = "1"  # of the prompts: enters every key of the cache
 PASSING = ("timeout", "connection", "rate_limited", "http_5xx")  # faults of the endpoint, and not of what was asked

@@ -25,7 +25,7 @@ from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.families import family
 from clarifyvlm.judges import SPEED_ONLY, JudgeArguments, make_judge, panel_members, rubric, self_preference
-from clarifyvlm.judges.limits import total
+from clarifyvlm.judges.usage import total
 from clarifyvlm.records import Example, Prediction, Verdict
 from clarifyvlm.run_record import RunRecord
 

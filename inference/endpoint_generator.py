@@ -12,8 +12,8 @@ from clarifyvlm import processes
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges.cache import ReplyCache, default_folder, key_of
 from clarifyvlm.judges.endpoint import Endpoint, Question, Reply
-from clarifyvlm.judges.limits import Usage
 from clarifyvlm.judges.openai_api import encoded
+from clarifyvlm.judges.usage import Usage
 
 if TYPE_CHECKING:
     from PIL import Image

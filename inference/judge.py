@@ -20,7 +20,7 @@ from clarifyvlm import images, jsonl, processes
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.judges import SPEED_ONLY, Judge, JudgeArguments, make_judge, self_preference
-from clarifyvlm.judges.limits import total
+from clarifyvlm.judges.usage import total
 from clarifyvlm.records import Example, Prediction, Verdict
 from clarifyvlm.run_record import RunRecord
 

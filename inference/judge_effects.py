@@ -17,7 +17,7 @@ from agreement import AUDITED, said, same
 from corruptions import Labelled, padded, reworded
 
 from clarifyvlm.judges import Judge, JudgeArguments
-from clarifyvlm.judges.limits import Usage, total
+from clarifyvlm.judges.usage import Usage, total
 from clarifyvlm.records import Example, Prediction, Verdict
 from clarifyvlm.rewards import RewardWeights
 from clarifyvlm.rewards import total as reward

@@ -19,7 +19,7 @@ from clarifyvlm.families import family
 from clarifyvlm.records import Example, Prediction, Verdict
 
 if TYPE_CHECKING:
-    from clarifyvlm.judges.limits import Usage
+    from clarifyvlm.judges.usage import Usage
 
 
 class Judge(Protocol):
@@ -148,8 +148,8 @@ def self_preference(args: JudgeArguments, policy: str) -> str | None:
 def _openai(args: JudgeArguments, image_root: Path | None, reverse_criteria: bool) -> Judge:
     from clarifyvlm.judges.cache import ReplyCache, default_folder
     from clarifyvlm.judges.endpoint import Endpoint
-    from clarifyvlm.judges.limits import Usage
     from clarifyvlm.judges.openai_api import OpenAIJudge
+    from clarifyvlm.judges.usage import Usage
 
     if not args.judge_model:
         raise UserError("--judge openai needs --judge_model, the name of a model at the endpoint.")

@@ -25,7 +25,8 @@ from dataclasses import dataclass
 
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges.cache import ReplyCache
-from clarifyvlm.judges.limits import AdaptiveLimit, Usage
+from clarifyvlm.judges.limits import AdaptiveLimit
+from clarifyvlm.judges.usage import Usage
 
 FATAL = (401, 403, 404)  # no other call would fare better: stop at once
 RETRIED = (408, 409, 429)  # and every 5xx
