@@ -12,6 +12,8 @@ Strategy = Literal["answer", "infer", "enumerate", "clarify", "correct", "abstai
 AmbiguityType = Literal[
     "none", "referential", "attribute", "vague", "spatial", "lexical", "premise", "unanswerable", "unknown"
 ]
+UserKind = Literal["helpful", "terse", "changes_mind", "unsure", "wrong", "off_topic"]  # clarifyvlm.user.KINDS
+INFORMED: tuple[UserKind, ...] = ("helpful", "terse", "changes_mind")  # their reply says which reading they mean
 Split = Literal["train", "validation", "test", "test_ood"]
 
 
@@ -170,6 +172,7 @@ class Verdict(Record):
     criteria: dict[str, float | None] = {}
     answer_right_after_reply: float | None = None  # of the dialogue's last response, for the reading in mind
     used_after_reply: Strategy | Literal["none"] | None = None  # what that response does
+    grounded_after_reply: float | None = None  # whether what it claims holds
     evidence: dict[str, str] = {}
     raw: str | None = None
     failure: str | None = None  # named: "timeout", "unparsable", ...; then criteria is empty

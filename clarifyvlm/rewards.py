@@ -6,64 +6,86 @@
 response earns exactly 1 whatever its strategy, and a constant policy (always answer, always ask, ...) at
 most the share of examples on which it happens to be right. The right strategy with every fault still earns more
 than a wrong one: otherwise a model that lists with slips would learn not to list. Terms are pure functions of
-(Example, Verdict, text) and never see another response. `tuning_grpo/rewards.py` hands them to TRL.
+(Example, Verdict, Prediction) and never see another response. `tuning_grpo/rewards.py` hands them to TRL.
 """
 
 from dataclasses import dataclass, field
 
-from clarifyvlm.records import Example, Verdict
+from clarifyvlm.records import INFORMED, Example, Prediction, Verdict
 
 NO_STRATEGY = -0.3  # an empty or garbled response must not be a safe way out of a wrong one, which earns 0
 FREE_WORDS = 8  # a response may be twice as long as the reference and these many words more ...
 LONG_WORDS = 24  # ... and is worth the whole length penalty this many words later
 
 
-def strategy(example: Example, verdict: Verdict, text: str) -> float:
+def strategy(example: Example, verdict: Verdict, prediction: Prediction) -> float:
     """1 for the right strategy, 0 for another one, NO_STRATEGY for a response that follows none."""
     if verdict.used_strategy == "none":
         return NO_STRATEGY
     return float(verdict.criteria["strategy_right"] or 0.0)
 
 
-def grounding(example: Example, verdict: Verdict, text: str) -> float:
+def grounding(example: Example, verdict: Verdict, prediction: Prediction) -> float:
     """-1 where a claim contradicts the facts (AQuA's factual distortion)."""
     return -1.0 if verdict.criteria["grounded"] == 0 else 0.0
 
 
-def overconfidence(example: Example, verdict: Verdict, text: str) -> float:
+def overconfidence(example: Example, verdict: Verdict, prediction: Prediction) -> float:
     """-1 where one reading is asserted as if there were no other."""
     return -float(verdict.criteria["overconfident"] or 0.0)
 
 
-def over_asking(example: Example, verdict: Verdict, text: str) -> float:
+def over_asking(example: Example, verdict: Verdict, prediction: Prediction) -> float:
     """-1 where the response asks though there is one reading."""
     return -float(verdict.criteria["over_asked"] or 0.0)
 
 
-def question_value(example: Example, verdict: Verdict, text: str) -> float:
+def question_value(example: Example, verdict: Verdict, prediction: Prediction) -> float:
     """-(share of the readings that a rightly asked question leaves together). A wrongly asked one has no value."""
     return _shortfall(verdict, "question_value") if example.strategy == "clarify" else 0.0
 
 
-def completeness(example: Example, verdict: Verdict, text: str) -> float:
+def completeness(example: Example, verdict: Verdict, prediction: Prediction) -> float:
     """-(share of the readings that a rightly made list leaves out)."""
     return _shortfall(verdict, "complete") if example.strategy == "enumerate" else 0.0
 
 
-def answer(example: Example, verdict: Verdict, text: str) -> float:
+def answer(example: Example, verdict: Verdict, prediction: Prediction) -> float:
     """-1 where the strategy is right and the answer that it gives is wrong."""
     return _shortfall(verdict, "answer_right")
 
 
-def length(example: Example, verdict: Verdict, text: str) -> float:
+def resolution(example: Example, verdict: Verdict, prediction: Prediction) -> float:
+    """-1 where a dialogue ends badly. The user said which reading they mean: the last response is wrong for it. They
+    could not or did not: it asserts one reading all the same, asks again, or is not grounded; it should list or
+    abstain. 0 where nobody replied, or nobody knows the answer."""
+    if verdict.used_after_reply is None:
+        return 0.0
+    if (prediction.user_kind or "helpful") in INFORMED:
+        return (1.0 if verdict.answer_right_after_reply is None else verdict.answer_right_after_reply) - 1.0
+    fair = verdict.used_after_reply in ("enumerate", "abstain", "correct") and verdict.grounded_after_reply != 0
+    return 0.0 if fair else -1.0
+
+
+def length(example: Example, verdict: Verdict, prediction: Prediction) -> float:
     """0 up to twice the reference's words plus FREE_WORDS, then down to -1 within LONG_WORDS more."""
-    excess = len(text.split()) - 2 * len(example.reference.split()) - FREE_WORDS
+    excess = len(prediction.text.split()) - 2 * len(example.reference.split()) - FREE_WORDS
     return -min(1.0, max(0.0, excess / LONG_WORDS))
 
 
 TERMS = {
     f.__name__: f
-    for f in (strategy, grounding, overconfidence, over_asking, question_value, completeness, answer, length)
+    for f in (
+        strategy,
+        grounding,
+        overconfidence,
+        over_asking,
+        question_value,
+        completeness,
+        answer,
+        resolution,
+        length,
+    )
 }
 
 
@@ -78,6 +100,7 @@ class RewardWeights:
     question_value_weight: float = field(default=0.4, metadata={"help": "Readings a question fails to separate."})
     completeness_weight: float = field(default=0.25, metadata={"help": "Readings that a list leaves out."})
     answer_weight: float = field(default=0.3, metadata={"help": "Right strategy, wrong answer."})
+    resolution_weight: float = field(default=0.6, metadata={"help": "A dialogue that ends with a wrong answer."})
     length_weight: float = field(default=0.2, metadata={"help": "Much longer than the reference."})
 
     def of(self, term: str) -> float:
@@ -85,16 +108,18 @@ class RewardWeights:
         return getattr(self, f"{term}_weight")
 
 
-def terms(example: Example, verdict: Verdict, text: str) -> dict[str, float] | None:
+def terms(example: Example, verdict: Verdict, prediction: Prediction) -> dict[str, float] | None:
     """Every term by name, unweighted; None where the judge failed: that is no fault of the response."""
     if verdict.failure is not None:
         return None
-    return {name: term(example, verdict, text) for name, term in TERMS.items()}
+    return {name: term(example, verdict, prediction) for name, term in TERMS.items()}
 
 
-def total(example: Example, verdict: Verdict, text: str, weights: RewardWeights | None = None) -> float | None:
+def total(
+    example: Example, verdict: Verdict, prediction: Prediction, weights: RewardWeights | None = None
+) -> float | None:
     """The reward of one response: the weighted sum of its terms, at most 1; None where the judge failed."""
-    values = terms(example, verdict, text)
+    values = terms(example, verdict, prediction)
     weights = weights or RewardWeights()
     return None if values is None else sum(weights.of(name) * value for name, value in values.items())
 

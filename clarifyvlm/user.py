@@ -20,6 +20,7 @@ from clarifyvlm.scenes import COLORS, NAMES, PATTERNS, SIZES
 KINDS = {
     "helpful": "says what was asked for, and no more",
     "terse": "says the same in as few words as will do",
+    "changes_mind": "names another reading first, and then the one they mean",
     "unsure": "does not know",
     "wrong": "describes something that is none of the readings",
     "off_topic": "talks of something else",
@@ -52,6 +53,8 @@ def reply(example: Example, text: str, reading: int, kind: str = "helpful", turn
     if kind == "terse":
         return _short(helpful)
     rng = random.Random(f"{kind}:{example.id}:{reading}")
+    if kind == "changes_mind":
+        return _changes_mind(example, text, reading, helpful, rng) if turn == 1 else helpful
     if kind == "wrong" and example.facts.annotated:
         said = _wrong(Case(example), text, rng)
         if len(said) >= turn:
@@ -65,6 +68,16 @@ def _short(said: str) -> str:
     words = re.sub(r"^(I mean |Its |The one |the one )+", "", said)
     words = re.sub(r"^((at|in|on) )?the ", "", words.removesuffix(" one.").removesuffix("."), flags=re.IGNORECASE)
     return f"{words[:1].upper()}{words[1:]}."
+
+
+def _changes_mind(example: Example, text: str, reading: int, helpful: str, rng: random.Random) -> str:
+    """ "The one at the top left. No, the one in the center." """
+    others = [_helpful(example, text, i) for i in range(len(example.ambiguity.readings)) if i != reading]
+    others = [other for other in others if other not in (None, helpful)]
+    if not others:
+        return helpful
+    meant = helpful if helpful.startswith("I ") else helpful[:1].lower() + helpful[1:]
+    return f"{rng.choice(others)} No, {meant}"
 
 
 def _wrong(case: Case, text: str, rng: random.Random) -> list[str]:

@@ -244,9 +244,9 @@ def _length_columns(examples: Sequence[Example], model: "Judged") -> dict[str, n
     length, reward, right = np.full((3, len(examples)), np.nan)
     for i in np.flatnonzero(model.judged(examples)):
         example, verdict = examples[i], model.verdicts[examples[i].id]
-        text = model.predictions[example.id].text
+        said = model.predictions[example.id]
         is_right = calibration.right(verdict)
-        length[i], reward[i] = len(text.split()), rewards.total(example, verdict, text)
+        length[i], reward[i] = len(said.text.split()), rewards.total(example, verdict, said)
         right[i] = np.nan if is_right is None else is_right
     x, y = (_centred_ranks(values) for values in (length, reward))
     columns = {"words": length, "reward": reward, "x": x, "y": y, "xx": x * x, "yy": y * y, "xy": x * y}

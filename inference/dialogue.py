@@ -26,7 +26,7 @@ import intervals
 import metrics
 import numpy as np
 
-from clarifyvlm.records import Example, Prediction, Verdict
+from clarifyvlm.records import INFORMED, Example, Prediction, Verdict
 from clarifyvlm.strategies import STRATEGIES
 from clarifyvlm.user import KINDS
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from results import Judged
 
 PREFIX = "user_"  # of the variants that are runs with another user
-INFORMED = ("helpful", "terse")  # users whose reply says which reading is meant
 REPLIES = ("direct", "one_reply", "two_replies")
 SHARES = (*REPLIES, *(f"served.{key}" for key in REPLIES))
 COLUMNS = (*SHARES, "questions", "tokens", "served")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from clarifyvlm import rewards
-from clarifyvlm.records import Example, Verdict
+from clarifyvlm.records import Example, Prediction, Verdict
 from clarifyvlm.strategies import AMBIGUITY_TYPES, STRATEGIES
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Metric:
     of: str  # the examples that it is a mean over
     definition: str
     better: Literal["higher", "lower", "neither"]
-    value: Callable[[Example, Verdict, str], float | None]
+    value: Callable[[Example, Verdict, Prediction], float | None]
     is_share: bool = True  # 0..1, shown as per cent
     examples: dict[str, str] = field(default_factory=dict)  # filters of the page's gallery that show what counts here
 
@@ -32,32 +32,32 @@ def _one_reading(example: Example) -> bool:
 
 
 def _criterion(name: str, applies: Callable[[Example], bool] = lambda example: True):
-    return lambda example, verdict, text: verdict.criteria[name] if applies(example) else None
+    return lambda example, verdict, prediction: verdict.criteria[name] if applies(example) else None
 
 
-def _answer_right(example: Example, verdict: Verdict, text: str) -> float | None:
+def _answer_right(example: Example, verdict: Verdict, prediction: Prediction) -> float | None:
     """A response that gives no answer (it asked, it abstained) is not right: otherwise silence would pay."""
     return (verdict.criteria["answer_right"] or 0.0) if _one_reading(example) and example.has_answer else None
 
 
-def _asked(example: Example, verdict: Verdict, text: str) -> float:
+def _asked(example: Example, verdict: Verdict, prediction: Prediction) -> float:
     return float(verdict.used_strategy == "clarify")
 
 
-def _after_reply(example: Example, verdict: Verdict, text: str) -> float | None:
+def _after_reply(example: Example, verdict: Verdict, prediction: Prediction) -> float | None:
     return verdict.answer_right_after_reply if example.strategy == "clarify" else None
 
 
-def _question_value(example: Example, verdict: Verdict, text: str) -> float | None:
+def _question_value(example: Example, verdict: Verdict, prediction: Prediction) -> float | None:
     return verdict.criteria["question_value"] if example.strategy == "clarify" else None
 
 
-def _complete(example: Example, verdict: Verdict, text: str) -> float | None:
+def _complete(example: Example, verdict: Verdict, prediction: Prediction) -> float | None:
     listed = example.strategy == "enumerate" and verdict.used_strategy == "enumerate"
     return verdict.criteria["complete"] if listed else None
 
 
-def served_at_once(example: Example, verdict: Verdict, text: str = "") -> float | None:
+def served_at_once(example: Example, verdict: Verdict, prediction: Prediction | None = None) -> float | None:
     """1 if the first response alone leaves the user with what is right; None where nobody knows the answer."""
     criteria = verdict.criteria
     if example.strategy in ("correct", "abstain"):
@@ -68,8 +68,8 @@ def served_at_once(example: Example, verdict: Verdict, text: str = "") -> float 
     return float(whole and criteria["answer_right"] == 1)
 
 
-def _served(example: Example, verdict: Verdict, text: str) -> float | None:
-    at_once = served_at_once(example, verdict, text)
+def _served(example: Example, verdict: Verdict, prediction: Prediction) -> float | None:
+    at_once = served_at_once(example, verdict)
     return None if at_once is None else max(at_once, verdict.answer_right_after_reply or 0.0)
 
 
@@ -167,7 +167,7 @@ METRICS = {
         "all examples",
         "The total that GRPO maximises, computed by the same function with its default weights; at most 1.",
         "higher",
-        lambda example, verdict, text: rewards.total(example, verdict, text),
+        rewards.total,
         is_share=False,
     ),
 }
@@ -203,7 +203,7 @@ def better(key: str) -> str:
 
 
 def columns(
-    examples: Sequence[Example], texts: dict[str, str], verdicts: dict[str, Verdict]
+    examples: Sequence[Example], predictions: dict[str, Prediction], verdicts: dict[str, Verdict]
 ) -> "dict[str, np.ndarray]":
     """Every metric and stratum of one model as a column (E,) of numbers; NaN where it says nothing.
 
@@ -219,7 +219,7 @@ def columns(
         if verdict is None or verdict.failure is not None:
             continue
         for row, name in enumerate(names):
-            value = METRICS[name].value(example, verdict, texts[example.id])
+            value = METRICS[name].value(example, verdict, predictions[example.id])
             if value is not None:
                 table[row, i] = value
     result = dict(zip(names, table, strict=True))

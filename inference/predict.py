@@ -22,7 +22,7 @@ from typing import Literal
 from clarifyvlm import chat, images, jsonl, models, processes
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
-from clarifyvlm.records import Example, Prediction, Turn
+from clarifyvlm.records import Example, Prediction, Turn, UserKind
 from clarifyvlm.run_record import RunRecord
 
 # Options that change speed, memory or cost, not what is said: a rerun may change them.
@@ -51,9 +51,7 @@ class PredictArguments:
     )
     # how the model speaks
     turns: int = field(default=1, metadata={"help": "2, 3: the simulated user replies when the model asks, and again"})
-    user_kind: Literal["helpful", "terse", "unsure", "wrong", "off_topic"] = field(
-        default="helpful", metadata={"help": "how the user replies: clarifyvlm/user.py"}
-    )
+    user_kind: UserKind = field(default="helpful", metadata={"help": "how the user replies: clarifyvlm/user.py"})
     max_new_tokens: int = field(default=128, metadata={"help": "longest response, in tokens"})
     temperature: float = field(default=0.0, metadata={"help": "0: always the likeliest token"})
     top_p: float = field(default=1.0, metadata={"help": "with a temperature: sample from this share of probability"})

@@ -99,8 +99,7 @@ def measure(
     clusters = intervals.Clusters([e.image_sha256 for e in examples])
     pool, columns, kept = _Pool(), {}, {}
     for model in models:
-        texts = {i: p.text for i, p in model.predictions.items()}
-        columns[model.name] = metrics.columns(examples, texts, model.verdicts)
+        columns[model.name] = metrics.columns(examples, model.predictions, model.verdicts)
         kept[model.name] = model.judged(examples)
         pool.add(model.name, columns[model.name], kept[model.name])
     pairs = []

@@ -25,9 +25,10 @@ from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.records import Example, Verdict
 from clarifyvlm.run_record import RunRecord
+from clarifyvlm.user import KINDS
 
 BLANK = ("blank_image", "blank_question")  # flags of predict.py
-USERS = {f"user_{kind}": kind for kind in ("terse", "unsure", "wrong", "off_topic")}  # its --user_kind
+USERS = {f"user_{kind}": kind for kind in KINDS if kind != "helpful"}  # its --user_kind
 VARIANTS = (*transforms.TRANSFORMS, *BLANK, *USERS)
 
 

@@ -171,7 +171,7 @@ def test_advantages_are_those_of_the_total(stepped):
     advantages = script("tuning_grpo/rewards.py").advantages
     (examples, predictions), batch = judge.batches[-1], scored[-1]
     verdicts = [judge.verdict(e, p) for e, p in zip(examples, predictions, strict=True)]
-    totals = [rewards.total(e, v, p.text) for e, v, p in zip(examples, verdicts, predictions, strict=True)]
+    totals = [rewards.total(e, v, p) for e, v, p in zip(examples, verdicts, predictions, strict=True)]
     ours = [a for i in range(0, 24, 4) for a in advantages(totals[i : i + 4])]
     assert batch["advantages"].tolist() == pytest.approx(ours, abs=1e-3) and max(ours) > 0.5
     assert trainer.args.reward_weights == [rewards.RewardWeights().of(name) for name in rewards.TERMS]

@@ -91,7 +91,7 @@ def test_fault(server, files, tmp_path, example, fault):
     verdicts = {v.example_id: v for v in jsonl.read(output, Verdict, unique="example_id")}
     assert {i for i, v in verdicts.items() if v.failure == name} == {"e3", "e7"} and len(verdicts) == 10
     for n, verdict in ((n, verdicts[f"e{n}"]) for n in range(10)):
-        reward = rewards.total(example, verdict, f"This is number {n}.")
+        reward = rewards.total(example, verdict, Prediction(example_id=f"e{n}", text=f"This is number {n}."))
         assert (reward is None and verdict.criteria == {}) if n in (3, 7) else reward == pytest.approx(1.0)
     assert json.loads((tmp_path / "verdicts.run.json").read_text())["status"] == "running"
 

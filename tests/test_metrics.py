@@ -295,7 +295,7 @@ def test_served():
         return SimpleNamespace(used_strategy=used, criteria=known, answer_right_after_reply=after)
 
     def served(*args):
-        return [metrics.METRICS[name].value(*args, "") for name in ("served_at_once", "served")]
+        return [metrics.METRICS[name].value(*args, None) for name in ("served_at_once", "served")]
 
     assert served(example("answer"), verdict("answer", answer_right=1.0)) == [1.0, 1.0]
     assert served(example("answer"), verdict("clarify", after=1.0, answer_right=0.0)) == [0.0, 1.0]

@@ -5,7 +5,7 @@ from stages import STRATEGIES, example, script
 
 from clarifyvlm import rewards
 from clarifyvlm.judges.scene import SceneJudge
-from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
+from clarifyvlm.records import CRITERIA, Example, Prediction, Turn, Verdict
 
 EXAMPLES = [Example.model_validate(example(i)) for i in range(24)]  # four of each strategy
 
@@ -20,12 +20,16 @@ POLICIES = {
 }
 
 
+def said(item: Example, text: str) -> Prediction:
+    return Prediction(example_id=item.id, text=text)
+
+
 def judged(item: Example, text: str) -> Verdict:
-    return SceneJudge().judge([item], [Prediction(example_id=item.id, text=text)])[0]
+    return SceneJudge().judge([item], [said(item, text)])[0]
 
 
 def total(item: Example, text: str) -> float:
-    return rewards.total(item, judged(item, text), text)
+    return rewards.total(item, judged(item, text), said(item, text))
 
 
 def of(strategy: str) -> Example:
@@ -64,7 +68,7 @@ def test_faults_cost():
     assert total(clarify_item, clarify_item.reference) > total(clarify_item, POLICIES["answer"])
     assert total(answer_item, "It is red.") > total(answer_item, "It is red. " + "It really is red indeed. " * 12)
     missing = verdict("enumerate", strategy_right=1, grounded=1, complete=0.5, answer_right=1)
-    assert rewards.total(enumerate_item, missing, both) == pytest.approx(
+    assert rewards.total(enumerate_item, missing, said(enumerate_item, both)) == pytest.approx(
         1 - 0.5 * rewards.RewardWeights().completeness_weight
     )
 
@@ -78,8 +82,50 @@ def test_right_strategy_with_every_fault_beats_a_wrong_one():
                 faulty.criteria[criterion] = 0.0
         wrong = {text: judged(item, text) for text in POLICIES.values()}
         wrong = {text: v for text, v in wrong.items() if not v.criteria["strategy_right"]}
-        best = max(rewards.total(item, v, text) for text, v in wrong.items())
-        assert rewards.total(item, faulty, item.reference) > best
+        best = max(rewards.total(item, v, said(item, text)) for text, v in wrong.items())
+        assert rewards.total(item, faulty, said(item, item.reference)) > best
+
+
+def dialogue(item: Example, *texts: str, kind: str = "helpful", reading: int = 1) -> Prediction:
+    turns = [Turn(role="user" if i % 2 else "assistant", text=text) for i, text in enumerate(texts)]
+    return Prediction(example_id=item.id, turns=turns, reading=reading, user_kind=kind)
+
+
+def worth(prediction: Prediction) -> float:
+    item = of("clarify")
+    return rewards.total(item, SceneJudge().judge([item], [prediction])[0], prediction)
+
+
+def test_a_reply_that_is_ignored_is_not_paid_for():
+    """Catches dialogues that earn by asking well, whatever is said after the reply."""
+    item = of("clarify")
+    ask, where = item.reference, "The one at the top right."
+    right, wrong = (item.ambiguity.readings[i].answer for i in (1, 0))
+    assert worth(dialogue(item, ask, where, f"It is {right}.")) == pytest.approx(1.0) == worth(said(item, ask))
+    ignored = worth(dialogue(item, ask, where, f"It is {wrong}."))
+    assert ignored == pytest.approx(1.0 - rewards.RewardWeights().resolution_weight)
+    assert ignored == worth(dialogue(item, ask, where, ask)) == worth(dialogue(item, ask, where, "grmpf"))
+    # a question whose reply cannot help, and then a guess: no better than not to ask
+    useless = "What color is the star you mean?"
+    assert worth(dialogue(item, useless, "That is what I am asking.", f"It is {wrong}.")) <= 0.0
+
+
+@pytest.mark.parametrize("kind", ["unsure", "off_topic", "wrong"])
+def test_who_was_told_nothing_must_not_guess(kind):
+    """Catches a reward under which the lucky guess after "I don't know" pays as an answer does."""
+    item = of("clarify")
+    right = item.ambiguity.readings[1].answer
+    parts = [f"the one at the {r.expression.split(' at the ')[1]} is {r.answer}" for r in item.ambiguity.readings]
+    every = f"There are four stars: {', '.join(parts[:-1])} and {parts[-1]}."
+    best = worth(dialogue(item, item.reference, "I don't know.", every, kind=kind))
+    assert best == pytest.approx(1.0)
+    cannot = "Without knowing which star, I cannot tell."
+    assert worth(dialogue(item, item.reference, "I don't know.", cannot, kind=kind)) == pytest.approx(1.0)
+    for then in (f"It is {right}.", f"The star at the top right is {right}.", item.reference, "grmpf", every + " "):
+        earned = worth(dialogue(item, item.reference, "I don't know.", then, kind=kind))
+        assert (earned == best) == (then == every + " "), then
+    false = every.replace(item.ambiguity.readings[0].answer, "purple")
+    assert worth(dialogue(item, item.reference, "I don't know.", false, kind=kind)) < best
 
 
 def test_silence_is_no_way_out():
@@ -93,20 +139,21 @@ def test_silence_is_no_way_out():
 def test_judge_failure_is_none_not_zero():
     """Catches a judge's failure scored as the lowest score (DESIGN, what must never happen, 4)."""
     failed = verdict(failure="timeout")
-    assert rewards.terms(of("answer"), failed, "It is red.") is None
-    assert rewards.total(of("answer"), failed, "It is red.") is None
+    assert rewards.terms(of("answer"), failed, said(of("answer"), "It is red.")) is None
+    assert rewards.total(of("answer"), failed, said(of("answer"), "It is red.")) is None
 
 
 def test_total_is_the_weighted_sum_of_its_terms():
     """Catches a total that hides something beside the logged terms, or a weight that no term reads."""
-    item, text = of("answer"), "It is blue. " + "Very much so. " * 20
+    item = of("answer")
+    words = said(item, "It is blue. " + "Very much so. " * 20)
     found = verdict("answer", strategy_right=1, grounded=0, answer_right=0, over_asked=1, overconfident=1)
-    values = rewards.terms(item, found, text)
+    values = rewards.terms(item, found, words)
     weights = rewards.RewardWeights()
-    assert rewards.total(item, found, text) == pytest.approx(sum(weights.of(n) * v for n, v in values.items()))
+    assert rewards.total(item, found, words) == pytest.approx(sum(weights.of(n) * v for n, v in values.items()))
     for name in ("strategy", "grounding", "overconfidence", "over_asking", "answer", "length"):
         heavier = rewards.RewardWeights(**{f"{name}_weight": weights.of(name) + 1})
-        assert rewards.total(item, found, text, heavier) != rewards.total(item, found, text), name
+        assert rewards.total(item, found, words, heavier) != rewards.total(item, found, words), name
 
 
 class CountingJudge:

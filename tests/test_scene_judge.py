@@ -84,7 +84,7 @@ def test_references_earn_the_full_reward(generated):
         predictions.append(Prediction(example_id=e.id, text=e.reference, turns=turns, reading=reading))
     faults = []
     for e, p, v in zip(generated, predictions, scene_judge.judge(generated, predictions), strict=True):
-        fine = v.used_strategy == e.strategy and v.criteria["grounded"] == 1 and rewards.total(e, v, p.text) == 1
+        fine = v.used_strategy == e.strategy and v.criteria["grounded"] == 1 and rewards.total(e, v, p) == 1
         if not fine or (e.dialogue and v.answer_right_after_reply != 1):
             faults.append((e.question, p.text, v.used_strategy, v.criteria, v.evidence, v.answer_right_after_reply))
     assert not faults, f"{len(faults)} of {len(generated)}: {faults[:3]}"

@@ -114,6 +114,18 @@ def test_wrong_users_describe_none_of_the_readings(scenes, text):
             assert value not in told
 
 
+def test_users_who_change_their_mind_end_with_what_they_mean(scenes):
+    """A reply that ends with another reading than the one in mind, or names only that one."""
+    example = scenes["ask-color"]
+    told = replies(example, "Which star do you mean?")
+    for reading, said in enumerate(told):
+        first, no, last = user.reply(example, "Which star do you mean?", reading, "changes_mind").partition(" No, ")
+        assert no and first in told and first != said and last.lower() == said.lower()
+        assert user.reply(example, "Which star do you mean?", reading, "changes_mind", 2) == said
+    useless = user.reply(example, "What color is it?", 0, "changes_mind")
+    assert useless == "That is what I am asking."
+
+
 @pytest.mark.parametrize("kind", ["unsure", "off_topic"])
 def test_users_who_do_not_help_tell_nothing(scenes, kind):
     """A word of the reading in a reply that should not tell it; the same words again to a second question."""

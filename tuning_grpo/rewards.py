@@ -42,35 +42,34 @@ class JudgeRewards:
         self._terms: list[dict[str, float] | None] = []
 
     def _function(self, name: str):
-        def reward(completions, example, completion_ids, log_metric=None, log_extra=None, **_) -> list[float | None]:
+        def reward(completions, example, prediction=None, log_metric=None, log_extra=None, **_) -> list[float | None]:
             if completions is not self._completions:
-                self._score(completions, example, completion_ids, log_metric, log_extra)
+                texts = [completion[0]["content"] for completion in completions]
+                said = [Prediction(example_id=e.id, text=text) for e, text in zip(example, texts, strict=True)]
+                self._score(example, prediction or said, log_metric, log_extra)
+                self._completions = completions
             return [None if terms is None else terms[name] for terms in self._terms]
 
         reward.__name__ = name  # TRL logs rewards/<name>/mean and /std
         return reward
 
-    def _score(self, completions, examples: list[Example], completion_ids, log_metric, log_extra) -> None:
-        texts = [completion[0]["content"] for completion in completions]
-        predictions = [Prediction(example_id=e.id, text=text) for e, text in zip(examples, texts, strict=True)]
+    def _score(self, examples: list[Example], predictions: list[Prediction], log_metric, log_extra) -> None:
         began, calls = time.perf_counter(), self._calls()
         verdicts = self.judge.judge(examples, predictions, deadline_s=self.deadline_s)
         ended = time.perf_counter()
-        scored = list(zip(examples, verdicts, texts, strict=True))
+        scored = list(zip(examples, verdicts, predictions, strict=True))
         self._terms = [rewards.terms(*item) for item in scored]
-        self._completions = completions
 
         # A group may lie across processes, and all of them must agree on when to stop: count over the whole batch.
         totals = [rewards.total(*item, self._weights) for item in scored]
-        lengths = [len(ids) for ids in completion_ids]
-        whole = processes.gather(list(zip(examples, verdicts, self._terms, totals, lengths, strict=True)))
+        whole = processes.gather(list(zip(examples, verdicts, predictions, self._terms, totals, strict=True)))
         failures = [verdict.failure for _, verdict, *_ in whole if verdict.failure is not None]
         self.last_failure = failures[-1] if failures else self.last_failure
         self.failed_batches = self.failed_batches + 1 if len(failures) == len(whole) else 0
         if log_metric is not None:
             for metric, value in batch_metrics(*map(list, zip(*whole, strict=True))).items():
                 log_metric(metric, value)
-            log_metric("empty_completions", sum(not text.strip() for text in texts) / len(texts))
+            log_metric("empty_completions", sum(not p.text.strip() for p in predictions) / len(predictions))
             log_metric("judge_seconds", ended - began)
             log_metric("judge_calls", self._calls() - calls)
             if self._last is not None:
@@ -90,13 +89,14 @@ class JudgeRewards:
         return self.judge.usage.calls if self.judge.usage else 0
 
 
-def batch_metrics(examples, verdicts, terms, totals, lengths) -> dict[str, float]:
+def batch_metrics(examples, verdicts, predictions, terms, totals) -> dict[str, float]:
     """What TRL does not log, over one batch (lists with one entry per completion).
 
     rewards/<term>/no_signal and rewards/total/no_signal: share of groups in which every completion got the same;
-    reward_length_correlation (Pearson, over scored completions; absent where it is undefined);
+    reward_length_correlation (Pearson, of the total and the words of the first response; absent where it is undefined);
     strategy_right/<right strategy>, ask_rate/<right strategy>: share of its completions; ask_rate/all;
-    criteria/<criterion>: mean over the completions that it applies to; judge_failures: share.
+    criteria/<criterion>: mean over the completions that it applies to; judge_failures: share;
+    resolved/<user kind>: share of the dialogues with such a user that end well.
     """
     groups = defaultdict(list)
     for index, example in enumerate(examples):
@@ -106,7 +106,8 @@ def batch_metrics(examples, verdicts, terms, totals, lengths) -> dict[str, float
     for name, values in columns.items():
         spread = [{round(values[i], 6) for i in group if values[i] is not None} for group in groups.values()]
         metrics[f"rewards/{name}/no_signal"] = sum(len(values) < 2 for values in spread) / len(spread)
-    correlation = pearson([(t, n) for t, n in zip(totals, lengths, strict=True) if t is not None])
+    words = [len(prediction.text.split()) for prediction in predictions]
+    correlation = pearson([(t, n) for t, n in zip(totals, words, strict=True) if t is not None])
     if correlation is not None:
         metrics["reward_length_correlation"] = correlation
     scored = [v for v in verdicts if v.failure is None]
@@ -123,20 +124,30 @@ def batch_metrics(examples, verdicts, terms, totals, lengths) -> dict[str, float
     for strategy, found in by_strategy.items():
         metrics[f"strategy_right/{strategy}"] = sum(v.criteria["strategy_right"] or 0 for v in found) / len(found)
         metrics[f"ask_rate/{strategy}"] = sum(v.used_strategy == "clarify" for v in found) / len(found)
+    for kind, found in _by_user(predictions, terms).items():
+        metrics[f"resolved/{kind}"] = sum(t["resolution"] == 0 for t in found) / len(found)
     metrics["judge_failures"] = sum(v.failure is not None for v in verdicts) / len(verdicts)
     return metrics
 
 
+def _by_user(predictions, terms) -> dict[str, list[dict[str, float]]]:
+    found = defaultdict(list)
+    for prediction, values in zip(predictions, terms, strict=True):
+        if prediction.user_kind is not None and values is not None:
+            found[prediction.user_kind].append(values)
+    return found
+
+
 def distance(scored, reference: list[Verdict], weights: rewards.RewardWeights) -> dict[str, float]:
-    """How far a judge is from the reference on the same completions; `scored` has (example, verdict, text) of each.
+    """How far a judge is from the reference on the same completions; `scored` has their (example, verdict, prediction).
 
     reference/reward_gap: mean of the judge's total minus the reference's: what the policy is paid and does not earn;
     reference/disagreement/used_strategy and /<criterion>: share of completions on which they differ.
     """
-    both = [(e, v, r, t) for (e, v, t), r in zip(scored, reference, strict=True) if not v.failure and not r.failure]
+    both = [(e, v, r, p) for (e, v, p), r in zip(scored, reference, strict=True) if not v.failure and not r.failure]
     if not both:
         return {}
-    gaps = [rewards.total(e, v, t, weights) - rewards.total(e, r, t, weights) for e, v, r, t in both]
+    gaps = [rewards.total(e, v, p, weights) - rewards.total(e, r, p, weights) for e, v, r, p in both]
     differ = {"used_strategy": [v.used_strategy != r.used_strategy for _, v, r, _ in both]}
     differ |= {name: [v.criteria[name] != r.criteria[name] for _, v, r, _ in both] for name in CRITERIA}
     found = {f"reference/disagreement/{name}": sum(values) / len(both) for name, values in differ.items()}

@@ -18,7 +18,7 @@ from clarifyvlm.judges import rubric
 from clarifyvlm.judges.cache import key_of
 from clarifyvlm.judges.endpoint import TEMPERATURE, Endpoint, Question, Reply, image_url
 from clarifyvlm.judges.gate import gate
-from clarifyvlm.records import Example, Prediction, Verdict
+from clarifyvlm.records import INFORMED, Example, Prediction, Verdict
 
 LONGEST_SIDE = 1024  # pixels of a picture that is sent
 LOSSLESS_SIDE = 512  # up to here as PNG, above as JPEG
@@ -113,13 +113,13 @@ class OpenAIJudge:
             nothing = rubric.NOTHING | {"strategy_evidence": f"gate: {rule}"}
             return self._scored(example, prediction, Reply(nothing))
         reply = await self._findings(asked, example, prediction.text)
-        replied = did = None
+        then: dict = {}
         if reply.found is not None and (after := _after_reply(example, prediction)):
-            replied, did, second = await self._after_reply(asked, *after)
+            then, second = await self._after_reply(asked, *after)
             reply = Reply(reply.found, second.failure, f"{reply.raw}\n{second.raw or ''}")
         if reply.failure is not None:
             return self._failed(prediction, reply)
-        return self._scored(example, prediction, reply, replied, did)
+        return self._scored(example, prediction, reply, then)
 
     def _failed(self, prediction: Prediction, reply: Reply) -> Verdict:
         return Verdict(
@@ -130,9 +130,7 @@ class OpenAIJudge:
             raw=reply.raw,
         )
 
-    def _scored(
-        self, example, prediction, reply: Reply, replied: float | None = None, did: str | None = None
-    ) -> Verdict:
+    def _scored(self, example, prediction, reply: Reply, then: dict | None = None) -> Verdict:
         criteria, evidence = rubric.criteria(example, reply.found, self.sees_image)
         return Verdict(
             example_id=prediction.example_id,
@@ -140,24 +138,25 @@ class OpenAIJudge:
             judge=self.name,
             used_strategy=reply.found["used_strategy"],
             criteria=criteria,
-            answer_right_after_reply=replied,
-            used_after_reply=did,
+            **(then or {}),
             evidence=evidence,
             raw=reply.raw,
         )
 
-    async def _after_reply(self, asked: dict, example: Example, text: str) -> tuple[float | None, str | None, Reply]:
-        """Whether the answer after the user's reply is right (the reading is known by then), and what it does."""
+    async def _after_reply(self, asked: dict, example: Example, text: str) -> tuple[dict, Reply]:
+        """What the Verdict says of the response after the user's reply."""
         if rule := gate(example, text):
-            return 0.0, "none", Reply(raw=f"gate: {rule}")
+            said = Reply(raw=f"gate: {rule}")
+            return {"answer_right_after_reply": 0.0, "used_after_reply": "none", "grounded_after_reply": 0.0}, said
         reply = await self._findings(asked, example, text)
         if reply.failure:
-            return None, None, reply
-        return (
-            rubric.criteria(example, reply.found, self.sees_image)[0]["answer_right"],
-            reply.found["used_strategy"],
-            reply,
-        )
+            return {}, reply
+        criteria, _ = rubric.criteria(example, reply.found, self.sees_image)
+        return {
+            "answer_right_after_reply": criteria["answer_right"],
+            "used_after_reply": reply.found["used_strategy"],
+            "grounded_after_reply": criteria["grounded"],
+        }, reply
 
     async def _findings(self, asked: dict, example: Example, text: str) -> Reply:
         """The findings of all calls about one response; where one failed, its failure."""
@@ -215,7 +214,7 @@ def _png(side: int) -> bytes:
 
 
 def _after_reply(example: Example, prediction: Prediction) -> tuple[Example, str] | None:
-    """The example as it stands after the user's reply (one reading is left), and the last response."""
+    """The example after the user's reply, which leaves one reading if they said which; and the last response."""
     turns, readings = prediction.turns, example.ambiguity.readings
     if (
         len(turns) < 3
@@ -224,6 +223,8 @@ def _after_reply(example: Example, prediction: Prediction) -> tuple[Example, str
         or not 0 <= prediction.reading < len(readings)
     ):
         return None
+    if (prediction.user_kind or "helpful") not in INFORMED:
+        return example, turns[-1].text
     reading = readings[prediction.reading]
     if reading.answer is None:
         return None

@@ -86,11 +86,12 @@ class SceneJudge:
         case = self._case(example)
         finding = Finding(case, prediction.text)
         criteria, evidence = finding.criteria()
-        replied = did = None
+        replied = did = holds = None
         last = prediction.turns[-1]
         if len(prediction.turns) >= 3 and last.role == "assistant" and prediction.reading is not None:
             final = Finding(case, last.text)
             replied, did = final.answers_reading(prediction.reading), final.used
+            holds = final.criteria()[0]["grounded"]
         return Verdict(
             example_id=prediction.example_id,
             model=prediction.model,
@@ -99,5 +100,6 @@ class SceneJudge:
             criteria=criteria,
             answer_right_after_reply=replied,
             used_after_reply=did,
+            grounded_after_reply=holds,
             evidence=evidence,
         )
