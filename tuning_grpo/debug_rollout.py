@@ -1,4 +1,4 @@
-"""Print one GRPO group: prompt, completions, every criterion and reward term, advantages.
+"""Print one GRPO group: prompt, completions (with --turns 2, dialogues), every criterion, reward term and advantage.
 
     python tuning_grpo/debug_rollout.py --model_name_or_path runs/tiny/sft --data_file runs/tiny/data/train.jsonl
 
@@ -11,10 +11,10 @@ from typing import Literal
 
 from rewards import advantages
 
-from clarifyvlm import chat, config, images, jsonl, rewards
+from clarifyvlm import chat, config, images, jsonl, rewards, user
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.judges import JudgeArguments, make_judge
-from clarifyvlm.records import CRITERIA, Example, Prediction, Strategy
+from clarifyvlm.records import CRITERIA, Example, Prediction, Strategy, Turn, UserKind
 
 
 @dataclass
@@ -24,6 +24,9 @@ class Options:
     example_id: str | None = field(default=None, metadata={"help": "Which example."})
     strategy: Strategy = field(default="clarify", metadata={"help": "Else the first one of this strategy."})
     num_generations: int = field(default=8, metadata={"help": "Completions in the group."})
+    turns: int = field(default=1, metadata={"help": "2, 3: the simulated user replies where the model asks."})
+    user_kind: UserKind = field(default="helpful", metadata={"help": "Who replies."})
+    reading: int = field(default=0, metadata={"help": "The reading that the user has in mind, from 0."})
     temperature: float = field(default=1.0, metadata={"help": "As in training."})
     max_completion_length: int = field(default=64, metadata={"help": "Tokens."})
     seed: int = field(default=0, metadata={"help": "Of the sampling."})
@@ -47,12 +50,33 @@ def main(argv=None) -> int:
     generator = Generator(
         model, processor, max_new_tokens=options.max_completion_length, temperature=options.temperature
     )
-    n = options.num_generations
-    group = generator([chat.messages(example)] * n, [picture] * n, seed=options.seed)
-    predictions = [Prediction(example_id=example.id, text=response.text) for response in group]
-    verdicts = judge.judge([example] * n, predictions)
-    print_group(example, [r.text for r in group], verdicts, weights)
+    group = talk(generator, example, picture, options)
+    print_group(example, group, judge.judge([example] * len(group), group), weights)
     return 0
+
+
+def talk(generator, example: Example, picture, options: Options) -> list[Prediction]:
+    """The group: each response, and where it asks, the user's reply and the next response."""
+    dialogues: list[list[Turn]] = [[] for _ in range(options.num_generations)]
+    speaking = dialogues
+    for turn in range(1, options.turns + 1):
+        conversations = [chat.messages(example, turns) for turns in speaking]
+        responses = generator(conversations, [picture] * len(speaking), seed=options.seed + turn - 1)
+        for turns, response in zip(speaking, responses, strict=True):
+            turns.append(Turn(role="assistant", text=response.text))
+        if turn == options.turns or not example.ambiguity.readings:
+            break
+        replied = []
+        for turns in speaking:
+            said = user.reply(example, turns[-1].text, options.reading, options.user_kind, turn)
+            if said is not None:
+                turns.append(Turn(role="user", text=said))
+                replied.append(turns)
+        if not replied:
+            break
+        speaking = replied
+    who = {"reading": options.reading, "user_kind": options.user_kind}
+    return [Prediction(example_id=example.id, turns=turns, **(who if len(turns) > 1 else {})) for turns in dialogues]
 
 
 def find(examples: list[Example], options: Options) -> Example:
@@ -63,22 +87,26 @@ def find(examples: list[Example], options: Options) -> Example:
     raise UserError(f"{options.data_file}: no example with {sought}")
 
 
-def print_group(example: Example, texts: list[str], verdicts, weights: rewards.RewardWeights) -> None:
+def print_group(example: Example, group: list[Prediction], verdicts, weights: rewards.RewardWeights) -> None:
     """The group as text: what was asked, then each completion with its verdict, terms, total and advantage."""
     print(f"example    {example.id}   picture {example.image}")
     print(f"question   {example.question}")
     print(f"readings   {'; '.join(f'{r.expression} -> {r.answer}' for r in example.ambiguity.readings) or 'none'}")
     print(f"right      {example.strategy}   e.g. {example.reference}")
-    totals = [rewards.total(example, v, t, weights) for v, t in zip(verdicts, texts, strict=True)]
-    for index, (text, verdict, total, advantage) in enumerate(
-        zip(texts, verdicts, totals, advantages(totals), strict=True), start=1
+    totals = [rewards.total(example, v, p, weights) for v, p in zip(verdicts, group, strict=True)]
+    for index, (prediction, verdict, total, advantage) in enumerate(
+        zip(group, verdicts, totals, advantages(totals), strict=True), start=1
     ):
-        print(f"\n{index}. {text!r}")
-        terms = rewards.terms(example, verdict, text)
+        print(
+            f"\n{index}. "
+            + "\n   ".join(f"{turn.role + ': ' if n else ''}{turn.text!r}" for n, turn in enumerate(prediction.turns))
+        )
+        terms = rewards.terms(example, verdict, prediction)
         if terms is None:
             print(f"   the judge failed: {verdict.failure}; no reward, advantage 0")
             continue
-        print(f"   strategy used  {verdict.used_strategy}")
+        then = f", then {verdict.used_after_reply}" if verdict.used_after_reply else ""
+        print(f"   strategy used  {verdict.used_strategy}{then}")
         print("   criteria       " + "  ".join(f"{c} {_number(verdict.criteria[c])}" for c in CRITERIA))
         earned = {name: weights.of(name) * value for name, value in terms.items()}
         print("   terms          " + "  ".join(f"{name} {_number(value)}" for name, value in earned.items()))

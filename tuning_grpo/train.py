@@ -12,12 +12,14 @@ GRPOConfig is a flag, above all --num_generations, --per_device_train_batch_size
 """
 
 import json
+import os
 import random
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from clarifyvlm import chat, config, images, jsonl
 from clarifyvlm.errors import UserError, run_main
@@ -33,6 +35,19 @@ class Options:
     model_name_or_path: str = field(metadata={"help": "SFT checkpoint: a whole model or an adapter."})
     data_dir: str = field(metadata={"help": "Folder with train.jsonl, validation.jsonl and their pictures."})
     allow_base_model: bool = field(default=False, metadata={"help": "Start from a model that had no SFT."})
+    turns: int = field(
+        default=1, metadata={"help": "2, 3: where the model asks, the simulated user replies, and it speaks again."}
+    )
+    user_kinds: list[str] = field(
+        default_factory=lambda: ["helpful"],
+        metadata={"help": "Who replies, kind=weight: helpful, terse, changes_mind, unsure, wrong, off_topic."},
+    )
+    intent: Literal["prompt", "completion"] = field(
+        default="prompt",
+        metadata={
+            "help": "Draw the reading that the user has in mind for each prompt (its group shares it) or response."
+        },
+    )
     num_prompts: int = field(default=600, metadata={"help": "Prompts to train on, the same number per strategy."})
     num_validation_examples: int = field(default=300, metadata={"help": "For the strategy accuracy at the end."})
     dtype: str | None = field(default=None, metadata={"help": "Of the weights; unset: float32 on a CPU."})
@@ -69,6 +84,7 @@ def main(argv=None) -> int:
     from clarifyvlm import training as shared
 
     check_options(training)
+    check_dialogues(options)
     if training.use_vllm:
         from clarifyvlm import vllm_engine
 
@@ -134,6 +150,14 @@ def check_options(training) -> None:
             )
 
 
+def check_dialogues(options: Options) -> None:
+    from rollouts import parse_kinds
+
+    if not 1 <= options.turns <= 3:
+        raise UserError(f"--turns {options.turns}: the simulated user replies twice at most; give 1, 2 or 3.")
+    parse_kinds(options.user_kinds)
+
+
 def generation_steps(training) -> int:
     """Forward steps for which one generation batch is used."""
     return training.steps_per_generation * training.num_iterations
@@ -186,7 +210,8 @@ def prompt_rows(examples: list[Example], data_dir: Path, image_max_side: int | N
 
     def make_row(example: Example, turn: int) -> dict:
         picture = images.open_image(data_dir / example.image, max_side=image_max_side)
-        return {"prompt": chat.messages(example), "image": picture, "example": example}
+        first, *rest = chat.messages(example)
+        return {"prompt": [first | {"example_id": example.id}, *rest], "image": picture, "example": example}
 
     return lazy_dataset(examples, [(i, 0) for i in range(len(examples))], make_row)
 
@@ -221,12 +246,20 @@ def build_trainer(options: Options, weights: RewardWeights, training, prompts, j
     )
     training.reward_weights = scorer.weights
     processor.tokenizer.padding_side = "left"  # TRL sees to it only where it loads the processor itself
+    rollouts = None
+    if options.turns > 1:
+        from rollouts import Rollouts, parse_kinds
+
+        os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"  # of `rollout_func`
+        how = {"turns": options.turns, "intent": options.intent, "kinds": parse_kinds(options.user_kinds)}
+        rollouts = Rollouts(prompts, seed=training.seed, **how)
     trainer = GRPOTrainer(
         model=model,  # an adapter is loaded trainable, so no peft_config: it goes on where SFT left it
         args=training,
         reward_funcs=scorer.functions,
         train_dataset=prompt_rows(prompts, Path(options.data_dir), options.image_max_side),
         processing_class=processor,
+        rollout_func=rollouts,
     )
     if options.freeze_vision_tower:
         shared.freeze_vision_tower(trainer.model)
