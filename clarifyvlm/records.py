@@ -73,12 +73,14 @@ class Turn(Record):
 
 
 class Dialogue(Record):
-    """A clarifying dialogue for one drawn reading: question, reply, final answer. `reading` indexes readings."""
+    """A clarifying dialogue for one drawn reading: question, reply, final answer. `reading` indexes readings. Where the
+    reply does not tell it (a user who is unsure), the final answer asserts nothing."""
 
     reading: int
     question: str
     reply: str
     answer: str
+    user_kind: UserKind = "helpful"
 
 
 class Example(Record):

@@ -8,7 +8,9 @@ Other kinds of users (KINDS) say less, or nothing that helps: what a model does 
 
 import random
 import re
+from collections.abc import Sequence
 
+from clarifyvlm.errors import UserError
 from clarifyvlm.judges.scene_asks import fits_reading
 from clarifyvlm.judges.scene_facts import Case
 from clarifyvlm.judges.scene_finding import Finding
@@ -38,6 +40,24 @@ PROPERTIES = {
     "count": "number",
 }
 WORD_ORDER = ("size", "pattern", "color")  # "the large striped red one"
+
+
+def parse_kinds(tokens: Sequence[str], flag: str) -> dict[str, float]:
+    """["helpful=0.6", "terse=0.4"], ["helpful"] -> weight per kind of user. UserError, with the `flag`, for others."""
+    weights = {}
+    for token in tokens:
+        kind, _, weight = token.partition("=")
+        if kind not in KINDS:
+            raise UserError(f"{flag} {token}: no user is {kind!r}; there are {', '.join(KINDS)}.")
+        try:
+            weights[kind] = float(weight or 1)
+        except ValueError:
+            weights[kind] = -1.0
+        if not 0 <= weights[kind] < float("inf"):
+            raise UserError(f"{flag} {token}: is not kind=weight, as in terse=0.2.")
+    if not sum(weights.values()):
+        raise UserError(f"{flag}: at least one weight must be above 0.")
+    return weights
 
 
 def reply(example: Example, text: str, reading: int, kind: str = "helpful", turn: int = 1) -> str | None:

@@ -274,7 +274,7 @@ class Authoring:
         plan, dialogue = item.plan, None
         if isinstance(said, Dialogue):
             dialogue = plan.dialogue.model_copy(
-                update={"question": said.response, "reply": said.reply, "answer": said.answer}
+                update={"question": said.response, "reply": said.reply, "answer": said.answer, "user_kind": "helpful"}
             )
         words = [plan.id, self.args.author_model, unit.question, *said.model_dump().values()]
         provenance = plan.provenance | {

@@ -51,6 +51,12 @@ class Options:
         default_factory=lambda: ["color=1", "shape=1"],
         metadata={"help": "kind=weight ...: what is asked; met as nearly as minimal pairs allow"},
     )
+    dialogue_users: list[str] = field(
+        default_factory=lambda: ["helpful"],
+        metadata={
+            "help": "kind=weight ...: who replies in dialogues: helpful, terse, unsure, ... (clarifyvlm/user.py)"
+        },
+    )
     place_share: float = field(
         default=0.03,
         metadata={"help": "share of the one-reading questions that name a place (the object at the top left)"},

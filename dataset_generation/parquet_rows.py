@@ -28,7 +28,7 @@ def features():
             },
             "strategy": text,
             "reference": text,
-            "dialogue": {"reading": Value("int32"), "question": text, "reply": text, "answer": text},
+            "dialogue": {"reading": Value("int32"), "question": text, "reply": text, "answer": text, "user_kind": text},
             "group_id": text,
             "facts": {
                 "source": text,

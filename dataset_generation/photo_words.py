@@ -11,7 +11,6 @@ from clarifyvlm.places import PLACES, at
 from clarifyvlm.queries import NUMBERS
 from clarifyvlm.records import Ambiguity, Dialogue, Example, Facts, Object, Reading
 from clarifyvlm.strategies import LEVELS
-from clarifyvlm.user import reply
 
 if TYPE_CHECKING:
     from layout import Slot
@@ -42,7 +41,7 @@ def example(
     if slot.strategy == "clarify":
         drawn = rng.randrange(len(meant))
         answer = direct(q, meant[drawn].answer, phrasings, rng)
-        dialogue = Dialogue(reading=drawn, question=words, reply="", answer=answer)
+        dialogue = Dialogue(reading=drawn, question=words, reply="", answer=answer)  # write.py has a user reply
     record = Example(
         id=sha256(f"{settings.source}:{settings.seed}:{question}:{digest}".encode()).hexdigest()[:16],
         split=split,
@@ -63,8 +62,6 @@ def example(
             "form": "which side" if q.sided else q.kind,
         },
     )
-    if dialogue:
-        dialogue.reply = reply(record, words, dialogue.reading)
     return record
 
 

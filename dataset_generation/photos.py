@@ -37,6 +37,7 @@ class Settings:
     source: str
     image_dir: str
     seed: int
+    users: dict[str, float]  # who replies in dialogues: kind -> weight
     about: tuple[str, ...]  # lines for the dataset card
 
 

@@ -21,6 +21,7 @@ from photos import SALIENT, Job, Question, Settings, signature, slot_for  # noqa
 from clarifyvlm.errors import UserError
 from clarifyvlm.queries import NUMBERS
 from clarifyvlm.records import Example, Object
+from clarifyvlm.user import parse_kinds
 
 MIN_AREA = 0.001  # share of the picture: classes with smaller instances are not asked for
 SLIVER = 4  # a cut-off instance smaller than so many times that: a matter of taste whether it counts
@@ -36,6 +37,7 @@ def inputs(options) -> list[str]:
 
 
 def settings(options) -> Settings:
+    users = parse_kinds(options.dialogue_users, "dialogue_users")
     for flag in ("coco_annotations", "image_dir"):
         if not getattr(options, flag):
             raise UserError(
@@ -53,7 +55,7 @@ def settings(options) -> Settings:
             f"{annotations.bare} of the pictures have no annotations: they are asked only for what is not there."
         )
         print(about[-1])
-    return Settings("coco", options.image_dir, options.seed, tuple(about))
+    return Settings("coco", options.image_dir, options.seed, users, tuple(about))
 
 
 def plan(settings: Settings, options, shares: dict[Slot, float], kinds: dict[str, float]) -> dict[str, list[Job]]:

@@ -23,7 +23,7 @@ from clarifyvlm.places import PLACES, SIDES
 from clarifyvlm.queries import Query
 from clarifyvlm.records import Ambiguity, Dialogue, Example, Facts
 from clarifyvlm.strategies import LEVELS
-from clarifyvlm.user import reply
+from clarifyvlm.user import parse_kinds
 
 DRAWS_OF_QUESTIONS = 40  # per group
 DRAWS_OF_SCENES = 30  # per picture and draw of questions
@@ -57,6 +57,7 @@ class Settings:
     count_weights: tuple[float, ...]  # of 1, 2, ... objects
     seed: int
     provenance: dict
+    users: dict[str, float]  # who replies in dialogues: kind -> weight
 
 
 def draw_unseen(world: scenes.World, pairs: int, seed: int) -> frozenset[tuple[str, str]]:
@@ -258,7 +259,8 @@ def _example(split, provenance, query, text, slot: Slot, facts, image, digest, r
     dialogue = None
     if slot.strategy == "clarify":
         drawn = rng.randrange(len(found))
-        dialogue = Dialogue(reading=drawn, question=words, reply="", answer=direct(query, found[drawn].answer, rng))
+        answer = direct(query, found[drawn].answer, rng)
+        dialogue = Dialogue(reading=drawn, question=words, reply="", answer=answer)  # write.py has a user reply
     example = Example(
         id=sha256(key.encode()).hexdigest()[:16],
         split=split,
@@ -276,10 +278,6 @@ def _example(split, provenance, query, text, slot: Slot, facts, image, digest, r
         facts=facts,
         provenance=provenance,
     )
-    if dialogue:
-        dialogue.reply = reply(example, words, dialogue.reading)
-        if dialogue.reply is None:
-            raise RuntimeError(f"the simulated user does not understand the generator's own question: {words!r}")
     return example
 
 
@@ -311,6 +309,7 @@ def settings(options) -> Settings:
             "seed": options.seed,
             "world": options.world,
         },
+        parse_kinds(options.dialogue_users, "dialogue_users"),
     )
 
 

@@ -22,6 +22,7 @@ from clarifyvlm.errors import UserError
 from clarifyvlm.judges.scene_facts import answer_of
 from clarifyvlm.queries import NUMBERS
 from clarifyvlm.records import Example, Object
+from clarifyvlm.user import parse_kinds
 
 FEWEST_PICTURES = 2  # that have a name, for it to be asked for where it is not
 WORDS = yaml.safe_load((Path(__file__).parent / "phrasings_visual_genome.yaml").read_text(encoding="utf-8"))
@@ -39,6 +40,7 @@ def inputs(options) -> list[str]:
 
 
 def settings(options) -> Settings:
+    users = parse_kinds(options.dialogue_users, "dialogue_users")
     for flag in ("scene_graphs", "image_dir"):
         if not getattr(options, flag):
             raise UserError(
@@ -57,7 +59,7 @@ def settings(options) -> Settings:
         f"boxes, attributes and relations, which {trusted}. `abstain` is not among the strategies: nothing says what "
         "is hidden. Scene graphs do not say the pictures' licences; `provenance` has the address where they have it.",
     )
-    return Settings("visual_genome", options.image_dir, options.seed, about)
+    return Settings("visual_genome", options.image_dir, options.seed, users, about)
 
 
 def plan(settings: Settings, options, shares: dict[Slot, float], kinds: dict[str, float]) -> dict[str, list[Job]]:

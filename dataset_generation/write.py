@@ -12,6 +12,7 @@ from pathlib import Path
 import source_coco
 import source_scenes
 import source_visual_genome
+from dialogues import draw_user
 from pydantic import ValidationError
 from tqdm import tqdm
 
@@ -128,6 +129,8 @@ def _build(source: str, settings, split: str, output: Path, job: tuple, salt: in
     """What one job gives: (index, what the source planned)."""
     index, planned = job
     examples = SOURCES[source].build(settings, split, index, planned, salt, output / "images")
+    for example in examples:
+        draw_user(example, settings.users, settings.seed)
     return [(SOURCES[source].signature(e), (dumps(e) + "\n").encode()) for e in examples]
 
 

@@ -12,9 +12,10 @@ from hashlib import sha256
 import pytest
 from stages import ROOT, script
 
+from clarifyvlm import rewards
 from clarifyvlm.judges.scene import SceneJudge
 from clarifyvlm.records import Example, Prediction
-from clarifyvlm.user import reply
+from clarifyvlm.user import KINDS, reply
 
 GENERATE = str(ROOT / "dataset_generation" / "generate.py")
 TINY = str(ROOT / "dataset_generation" / "configs" / "tiny.yaml")
@@ -157,6 +158,27 @@ def test_every_reading_can_be_played_and_every_reference_is_right(examples):
             assert judge.judge([e], [played])[0].answer_right_after_reply == 1, (e.question, turns)
 
 
+def test_other_users_reply_and_are_answered_as_they_should_be(data, examples, tmp_path):
+    """Catches a final answer that asserts a reading which nobody told, users who change more than their dialogue, and
+    shares of users that are not those asked for."""
+    users = ("helpful=2", "terse=1", "changes_mind=1", "unsure=1", "wrong=1", "off_topic=2")
+    code, text = generate(tmp_path / "d", *SMALL, "--audit", "off", "--dialogue_users", *users)
+    assert code == 0, text
+    counts, judge = Counter(), SceneJudge()
+    for split, there in load(tmp_path / "d").items():
+        for ours, before in zip(there, examples[split], strict=True):
+            assert ours.model_copy(update={"dialogue": None}) == before.model_copy(update={"dialogue": None})
+            if d := ours.dialogue:
+                counts[d.user_kind] += 1
+                assert d.reply == reply(ours, d.question, d.reading, d.user_kind)
+                turns = [("assistant", d.question), ("user", d.reply), ("assistant", d.answer)]
+                turns = [{"role": r, "text": t} for r, t in turns]
+                played = Prediction(example_id=ours.id, turns=turns, reading=d.reading, user_kind=d.user_kind)
+                assert rewards.total(ours, judge.judge([ours], [played])[0], played) == 1, d
+    share = {kind: counts[kind] / counts.total() for kind in KINDS}
+    assert 0.1 < share["helpful"] < 0.4 and all(0.03 < share[kind] < 0.35 for kind in KINDS), counts
+
+
 def test_the_same_bytes_with_any_number_of_workers(data, tmp_path):
     """Catches draws that depend on which process makes them, or on the order in which processes finish."""
     code, text = generate(tmp_path / "d", *SMALL, "--num_workers", "3", "--audit", "off")
@@ -209,6 +231,7 @@ def test_card_and_record(data):
         (["--shares", "referential:clarify"], "is not type:strategy=number"),
         (["--shares", "referential:clarify=nan"], "from 0 up"),
         (["--kinds", "colour=1"], "unknown kind 'colour'"),
+        (["--dialogue_users", "grumpy=1"], "dialogue_users grumpy=1: no user is 'grumpy'; there are helpful"),
         (["--max_objects", "12"], "1 <= min <= max <= 9"),
         (["--shares", "referential:clarify=1", "--max_objects", "3", "--num_train", "4"], "Allow more objects"),
         (["--source", "coco"], "--coco_annotations"),

@@ -187,5 +187,5 @@ def test_what_all_processes_must_do_together(monkeypatch):
 def test_users_that_there_are_not(tokens, message):
     """A misspelt kind that replies as another one."""
     with pytest.raises(UserError, match=message):
-        script("tuning_grpo/rollouts.py").parse_kinds(tokens)
-    assert script("tuning_grpo/rollouts.py").parse_kinds(["helpful", "terse=0.5"]) == {"helpful": 1.0, "terse": 0.5}
+        user.parse_kinds(tokens, "--user_kinds")
+    assert user.parse_kinds(["helpful", "terse=0.5"], "--user_kinds") == {"helpful": 1.0, "terse": 0.5}

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from clarifyvlm import chat, processes, user
-from clarifyvlm.errors import UserError
 from clarifyvlm.records import Example, Prediction, Turn
 
 SAID = "\N{OBJECT REPLACEMENT CHARACTER}"  # stands for a response when the template's words around it are asked for
@@ -146,21 +145,3 @@ def between_responses(processor, reply: str) -> list[int]:
     talk = [*chat.user_turn("?"), chat.text_turn("assistant", SAID), chat.text_turn("user", reply)]
     text = processor.apply_chat_template(talk, add_generation_prompt=True, tokenize=False)
     return processor.tokenizer(text.rpartition(SAID)[2], add_special_tokens=False)["input_ids"]
-
-
-def parse_kinds(tokens: Sequence[str]) -> dict[str, float]:
-    """["helpful=0.6", "terse=0.4"] or ["helpful"] -> weight per kind of user. UserError for what is none."""
-    weights = {}
-    for token in tokens:
-        kind, _, weight = token.partition("=")
-        if kind not in user.KINDS:
-            raise UserError(f"--user_kinds {token}: no user is {kind!r}; there are {', '.join(user.KINDS)}.")
-        try:
-            weights[kind] = float(weight or 1)
-        except ValueError:
-            weights[kind] = -1.0
-        if not 0 <= weights[kind] < float("inf"):
-            raise UserError(f"--user_kinds {token}: is not kind=weight, as in terse=0.2.")
-    if not sum(weights.values()):
-        raise UserError("--user_kinds: at least one weight must be above 0.")
-    return weights

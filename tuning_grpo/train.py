@@ -84,7 +84,7 @@ def main(argv=None) -> int:
     from clarifyvlm import training as shared
 
     check_options(training)
-    check_dialogues(options)
+    user_kinds(options)
     if training.use_vllm:
         from clarifyvlm import vllm_engine
 
@@ -150,12 +150,12 @@ def check_options(training) -> None:
             )
 
 
-def check_dialogues(options: Options) -> None:
-    from rollouts import parse_kinds
+def user_kinds(options: Options) -> dict[str, float]:
+    from clarifyvlm import user
 
     if not 1 <= options.turns <= 3:
         raise UserError(f"--turns {options.turns}: the simulated user replies twice at most; give 1, 2 or 3.")
-    parse_kinds(options.user_kinds)
+    return user.parse_kinds(options.user_kinds, "--user_kinds")
 
 
 def generation_steps(training) -> int:
@@ -248,10 +248,10 @@ def build_trainer(options: Options, weights: RewardWeights, training, prompts, j
     processor.tokenizer.padding_side = "left"  # TRL sees to it only where it loads the processor itself
     rollouts = None
     if options.turns > 1:
-        from rollouts import Rollouts, parse_kinds
+        from rollouts import Rollouts
 
         os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"  # of `rollout_func`
-        how = {"turns": options.turns, "intent": options.intent, "kinds": parse_kinds(options.user_kinds)}
+        how = {"turns": options.turns, "intent": options.intent, "kinds": user_kinds(options)}
         rollouts = Rollouts(prompts, seed=training.seed, **how)
     trainer = GRPOTrainer(
         model=model,  # an adapter is loaded trainable, so no peft_config: it goes on where SFT left it
