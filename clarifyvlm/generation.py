@@ -90,13 +90,17 @@ class Generator:
         return Generated(text, length, reason, total, math.exp(total / length))
 
 
+def _shown(part: dict, image: "Image.Image") -> dict:
+    return {**part, "image": image} if part["type"] == "image" else part
+
+
 def encode(processor, conversations: Sequence[list[dict]], images: "Sequence[Image.Image]"):
     """Model inputs for a batch: left-padded prompts that end where the model speaks; token for token TRL's prompts."""
     with_pictures = []
     for conversation, image in zip(conversations, images, strict=True):
-        first, *rest = conversation
-        content = [{**part, "image": image} if part["type"] == "image" else part for part in first["content"]]
-        with_pictures.append([{**first, "content": content}, *rest])
+        with_pictures.append(
+            [{**message, "content": [_shown(part, image) for part in message["content"]]} for message in conversation]
+        )
     return processor.apply_chat_template(
         with_pictures,
         add_generation_prompt=True,

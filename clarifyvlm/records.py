@@ -132,6 +132,7 @@ class Prediction(Record):
     confidence: float | None = None  # exp(mean log-probability) of the first response, 0..1
     reading: int | None = None  # the reading that the simulated user had in mind
     user_kind: str | None = None  # of clarifyvlm.user.KINDS; None where nobody replied
+    ask_cost: float | None = None  # what the model was told that a question costs; a right answer is worth 1
     seed: int | None = None
     seconds: float | None = None
 

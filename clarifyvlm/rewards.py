@@ -9,6 +9,7 @@ than a wrong one: otherwise a model that lists with slips would learn not to lis
 (Example, Verdict, Prediction) and never see another response. `tuning_grpo/rewards.py` hands them to TRL.
 """
 
+import re
 from dataclasses import dataclass, field
 
 from clarifyvlm.records import INFORMED, Example, Prediction, Verdict
@@ -19,9 +20,16 @@ LONG_WORDS = 24  # ... and is worth the whole length penalty this many words lat
 
 
 def strategy(example: Example, verdict: Verdict, prediction: Prediction) -> float:
-    """1 for the right strategy, 0 for another one, NO_STRATEGY for a response that follows none."""
+    """1 for the right strategy, 0 for another one, NO_STRATEGY for a response that follows none. A model that is told
+    what a question costs may guess instead of asking: that is worth 1, too, where it guesses what the user means."""
     if verdict.used_strategy == "none":
         return NO_STRATEGY
+    if (
+        prediction.ask_cost is not None
+        and example.strategy == "clarify"
+        and guessed_right(example, verdict, prediction)
+    ):
+        return 1.0
     return float(verdict.criteria["strategy_right"] or 0.0)
 
 
@@ -67,6 +75,13 @@ def resolution(example: Example, verdict: Verdict, prediction: Prediction) -> fl
     return 0.0 if fair else -1.0
 
 
+def asking(example: Example, verdict: Verdict, prediction: Prediction) -> float:
+    """-(what the questions cost that it asked): of every response that asks, the last one included."""
+    last = verdict.used_after_reply or verdict.used_strategy
+    replies = sum(turn.role == "user" for turn in prediction.turns)
+    return -(prediction.ask_cost or 0.0) * (replies + (last == "clarify"))
+
+
 def length(example: Example, verdict: Verdict, prediction: Prediction) -> float:
     """0 up to twice the reference's words plus FREE_WORDS, then down to -1 within LONG_WORDS more."""
     excess = len(prediction.text.split()) - 2 * len(example.reference.split()) - FREE_WORDS
@@ -84,6 +99,7 @@ TERMS = {
         completeness,
         answer,
         resolution,
+        asking,
         length,
     )
 }
@@ -101,6 +117,7 @@ class RewardWeights:
     completeness_weight: float = field(default=0.25, metadata={"help": "Readings that a list leaves out."})
     answer_weight: float = field(default=0.3, metadata={"help": "Right strategy, wrong answer."})
     resolution_weight: float = field(default=0.6, metadata={"help": "A dialogue that ends with a wrong answer."})
+    asking_weight: float = field(default=1.0, metadata={"help": "What its questions cost, where it was told."})
     length_weight: float = field(default=0.2, metadata={"help": "Much longer than the reference."})
 
     def of(self, term: str) -> float:
@@ -122,6 +139,23 @@ def total(
     values = terms(example, verdict, prediction)
     weights = weights or RewardWeights()
     return None if values is None else sum(weights.of(name) * value for name, value in values.items())
+
+
+def guessed_right(example: Example, verdict: Verdict, prediction: Prediction) -> bool:
+    """Whether the first response asserts one answer, and it is that of the reading that the user has in mind."""
+    readings, meant = example.ambiguity.readings, prediction.reading
+    if verdict.used_strategy not in ("answer", "infer") or meant is None or not 0 <= meant < len(readings):
+        return False
+    answers = [words(reading.answer or "") for reading in readings]
+    said = words(prediction.text)
+    named = {answer for answer in answers if answer and answer in said}
+    whole = {a for a in named if not any(a != b and a in b for b in named)}  # "light blue" is not "blue", too
+    return whole == {answers[meant]}
+
+
+def words(text: str) -> str:
+    """Lower-case words, each between two spaces, so that a phrase is found as a part of a text if its words are."""
+    return "".join(f" {word} " for word in re.findall(r"\w+", text.casefold()))
 
 
 def _shortfall(verdict: Verdict, criterion: str) -> float:

@@ -25,7 +25,6 @@ Length: Spearman's rank correlation of the words of the first response with the 
 for a response that is far longer than the reference. Its interval keeps the ranks of the whole sample in every draw.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -189,7 +188,7 @@ def open_answers(example: Example) -> list[str] | None:
     objects = [r.objects[0] for r in readings if len(r.objects) == 1]
     if len(set(objects)) < len(readings) or not {o.id for o in example.facts.objects}.issuperset(objects):
         return None
-    answers = [words(r.answer or "") for r in readings]
+    answers = [rewards.words(r.answer or "") for r in readings]
     return answers if all(answers) and sum(answers.count(a) == 1 for a in answers) >= 2 else None
 
 
@@ -198,17 +197,12 @@ def guessed_reading(answers: Sequence[str], text: str) -> int | None:
 
     Longer answers are looked for first: "hot dog" does not name the answer "dog".
     """
-    said, named = words(text), []
+    said, named = rewards.words(text), []
     for answer in sorted(set(answers), key=len, reverse=True):
         if answer in said:
             named.append(answer)
             said = said.replace(answer, " | ")
     return answers.index(named[0]) if len(named) == 1 and answers.count(named[0]) == 1 else None
-
-
-def words(text: str) -> str:
-    """Lower-case words, each between two spaces, so that a phrase is found as a part of a text if its words are."""
-    return "".join(f" {word} " for word in re.findall(r"\w+", text.casefold()))
 
 
 def two_sided_p(count: int, chances: np.ndarray) -> float:

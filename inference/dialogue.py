@@ -20,12 +20,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import bias
 import calibration
 import intervals
 import metrics
 import numpy as np
 
+from clarifyvlm import rewards
 from clarifyvlm.records import INFORMED, Example, Prediction, Verdict
 from clarifyvlm.strategies import STRATEGIES
 from clarifyvlm.user import KINDS
@@ -108,16 +108,12 @@ def _columns(examples: Sequence[Example], model: "Judged") -> dict[str, np.ndarr
 
 def _guessed_right(example: Example, verdict: Verdict, prediction: Prediction) -> float:
     """Whether the first response asserts the answer of the reading that the user has in mind (drawn as predict.py
-    draws it)."""
+    draws it, where nobody replied)."""
     readings = example.ambiguity.readings
-    if verdict.used_strategy not in ("answer", "infer") or not readings:
-        return 0.0
-    meant = random.Random(f"{prediction.seed or 0}:{example.id}").randrange(len(readings))
-    answers = [bias.words(r.answer or "") for r in readings]
-    said = bias.words(prediction.text)
-    named = {answer for answer in answers if answer and answer in said}
-    whole = {a for a in named if not any(a != b and a in b for b in named)}  # "light blue" is not "blue", too
-    return float(whole == {answers[meant]})
+    if prediction.reading is None and readings:
+        meant = random.Random(f"{prediction.seed or 0}:{example.id}").randrange(len(readings))
+        prediction = prediction.model_copy(update={"reading": meant})
+    return float(rewards.guessed_right(example, verdict, prediction))
 
 
 def _by_chance(examples: Sequence[Example]) -> float | None:
@@ -125,7 +121,7 @@ def _by_chance(examples: Sequence[Example]) -> float | None:
     agree = []
     for example in examples:
         if example.strategy == "clarify" and (readings := example.ambiguity.readings):
-            count = Counter(bias.words(r.answer or "") for r in readings)
+            count = Counter(rewards.words(r.answer or "") for r in readings)
             agree.append(sum((n / len(readings)) ** 2 for n in count.values()))
     return float(np.mean(agree)) if agree else None
 

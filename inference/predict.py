@@ -52,6 +52,7 @@ class PredictArguments:
     # how the model speaks
     turns: int = field(default=1, metadata={"help": "2, 3: the simulated user replies when the model asks, and again"})
     user_kind: UserKind = field(default="helpful", metadata={"help": "how the user replies: clarifyvlm/user.py"})
+    ask_cost: float | None = field(default=None, metadata={"help": "tell the model that a question costs this much"})
     max_new_tokens: int = field(default=128, metadata={"help": "longest response, in tokens"})
     temperature: float = field(default=0.0, metadata={"help": "0: always the likeliest token"})
     top_p: float = field(default=1.0, metadata={"help": "with a temperature: sample from this share of probability"})
@@ -132,6 +133,7 @@ def _check(args: PredictArguments, endpoint: EndpointArguments) -> None:
         "batch_size": 1,
         "num_examples": 1,
         "image_max_side": 8,
+        "ask_cost": 0,
     }.items():
         value = getattr(args, name)
         if value is not None and value < least:
@@ -256,7 +258,8 @@ def _generator(args: PredictArguments, endpoint: EndpointArguments):
 def _predict_chunk(args: PredictArguments, generator, chunk: list[Example], start: int, bar=None) -> list[Prediction]:
     """Predictions for a chunk, in its order. Depends on the chunk and the settings alone, never on earlier chunks."""
     label = models.model_label(args.model_name_or_path)
-    conversations = [chat.user_turn("?" if args.blank_question else example.question) for example in chunk]
+    questions = ["?" if args.blank_question else example.question for example in chunk]
+    conversations = [chat.user_turn(question, args.ask_cost) for question in questions]
     responses = _say(args, generator, chunk, conversations, f"{start}:1", bar)
     predictions = []
     for example, conversation, said in zip(chunk, conversations, responses, strict=True):
@@ -271,6 +274,8 @@ def _predict_chunk(args: PredictArguments, generator, chunk: list[Example], star
                 finish_reasons=[said.finish_reason],
                 logprob=_rounded(said.logprob),
                 confidence=_rounded(said.confidence),
+                reading=None if args.ask_cost is None else _meant(args, example),
+                ask_cost=args.ask_cost,
                 seed=args.seed,
             )
         )
@@ -293,7 +298,7 @@ def _reply(args: PredictArguments, generator, talking: list, start: int, turn: i
     for example, prediction in talking:
         if not example.ambiguity.readings:
             continue  # a false premise: nothing that the user could have meant
-        reading = random.Random(f"{args.seed}:{example.id}").randrange(len(example.ambiguity.readings))
+        reading = _meant(args, example)
         said = prediction.turns[-1]
         reply = user.reply(example, said.text, reading, args.user_kind, turn - 1)
         if reply is not None:
@@ -308,6 +313,12 @@ def _reply(args: PredictArguments, generator, talking: list, start: int, turn: i
         prediction.completion_tokens.append(said.tokens)
         prediction.finish_reasons.append(said.finish_reason)
     return asked
+
+
+def _meant(args: PredictArguments, example: Example) -> int | None:
+    """The reading that the user has in mind."""
+    count = len(example.ambiguity.readings)
+    return random.Random(f"{args.seed}:{example.id}").randrange(count) if count else None
 
 
 def _say(

@@ -231,7 +231,7 @@ def _width(row: dict) -> float:
 )
 def test_which_reading_a_response_names(answers, text, expected):
     """Parts of words, several answers, shared answers and answers within answers taken for a guess."""
-    assert bias.guessed_reading([bias.words(a) for a in answers], text) == expected
+    assert bias.guessed_reading([rewards.words(a) for a in answers], text) == expected
 
 
 def test_what_is_no_guess():

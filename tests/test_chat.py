@@ -25,6 +25,18 @@ def test_dialogue_trains_both_turns_on_what_inference_sends():
     assert second[0] == chat.messages(CLARIFY, turns) and second[1][0]["content"][0]["text"] == dialogue.answer
 
 
+def test_a_cost_is_told_to_every_turn_and_in_no_other_words():
+    """A cost that training tells and inference does not, or only before the first response."""
+    turns = [Turn(role="assistant", text=CLARIFY.dialogue.question), Turn(role="user", text=CLARIFY.dialogue.reply)]
+    first, second = (prompt for prompt, _ in chat.reference_messages(CLARIFY, ask_cost=0.4))
+    assert first == chat.messages(CLARIFY, ask_cost=0.4) == chat.user_turn(CLARIFY.question, 0.4)
+    assert second == chat.messages(CLARIFY, turns, ask_cost=0.4) and first[0] == second[0]
+    assert first[0]["role"] == "system" and "0.4" in first[0]["content"][0]["text"]
+    assert first[1:] == chat.messages(CLARIFY) and chat.messages(CLARIFY, ask_cost=0.0)[0]["role"] == "system"
+    costs = [chat.draw_cost(CLARIFY.model_copy(update={"id": str(i)}), [0.0, 0.5, None]) for i in range(300)]
+    assert all(70 < costs.count(cost) < 130 for cost in (0.0, 0.5, None)) and chat.draw_cost(CLARIFY, []) is None
+
+
 def test_one_picture_per_conversation():
     """The picture marked twice or not at all in a longer dialogue."""
     for prompt, _ in chat.reference_messages(CLARIFY):
@@ -42,7 +54,8 @@ def test_trl_trains_on_the_tokens_that_inference_sends(tiny_model_dir):
     processor = AutoProcessor.from_pretrained(tiny_model_dir)
     collate = DataCollatorForVisionLanguageModeling(processor, completion_only_loss=True)
     picture = Image.new("RGB", (96, 96), "red")
-    for prompt, completion in chat.reference_messages(CLARIFY):
+    told = chat.reference_messages(CLARIFY, ask_cost=0.4)
+    for prompt, completion in [*chat.reference_messages(CLARIFY), *told]:
         trained = collate([{"prompt": prompt, "completion": completion, "image": picture}])
         sent = encode(processor, [prompt], [picture])["input_ids"][0].tolist()
         tokens, labels = trained["input_ids"][0].tolist(), trained["labels"][0].tolist()

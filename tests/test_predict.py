@@ -86,6 +86,14 @@ def test_another_user_replies_twice(run, test_file, asking_model_dir):
             assert row.messages == chat.messages(example, row.turns[:4]) and len(row.completion_tokens) == 3
 
 
+def test_a_cost_is_told_and_noted(run, test_file, asking_model_dir):
+    """A model that is not told what a question costs, or a prediction that does not say so."""
+    rows = jsonl.read(run(asking_model_dir, "--turns", "2", "--ask_cost", "0.5"), Prediction)
+    for example, row in zip(jsonl.read(test_file, Example), rows, strict=True):
+        assert row.ask_cost == 0.5 and row.messages[:2] == chat.messages(example, ask_cost=0.5)
+        assert row.reading == random.Random(f"0:{example.id}").randrange(len(example.ambiguity.readings))
+
+
 def test_log_probabilities_are_the_models_own(asking_model_dir, tmp_path):
     """Confidence shifted by a token, summed over padding, or taken after the temperature."""
     import torch

@@ -128,6 +128,27 @@ def test_who_was_told_nothing_must_not_guess(kind):
     assert worth(dialogue(item, item.reference, "I don't know.", false, kind=kind)) < best
 
 
+def test_what_a_question_costs_is_paid():
+    """Catches a cost that is told and not paid, or paid for one question of two; a guess that pays without being right,
+    or where no cost was told."""
+    item = of("clarify")
+    ask, where, right = item.reference, "The one at the top right.", item.ambiguity.readings[1].answer
+    once = dialogue(item, ask, where, f"It is {right}.")
+    twice = dialogue(item, ask, "I don't know.", ask, where, f"It is {right}.")
+    again = dialogue(item, ask, where, ask)
+    for prediction, questions in ((once, 1), (twice, 2), (again, 2)):
+        told = prediction.model_copy(update={"ask_cost": 0.3})
+        assert worth(told) == pytest.approx(worth(prediction) - 0.3 * questions)
+    assert worth(once.model_copy(update={"ask_cost": 0.0})) == worth(once)
+    for then, free, lucky in ((f"It is {right}.", -0.2, 0.8), ("It is purple.", -0.5, -0.5)):
+        guess = said(item, then).model_copy(update={"reading": 1})
+        assert worth(guess) == pytest.approx(free)
+        assert worth(guess.model_copy(update={"ask_cost": 0.9})) == pytest.approx(lucky)
+    assert worth(said(item, f"It is {right}.").model_copy(update={"reading": 0, "ask_cost": 0.9})) == pytest.approx(
+        -0.2
+    )
+
+
 def test_silence_is_no_way_out():
     """Catches a reward under which saying nothing beats a wrong strategy, so that the policy falls silent."""
     for item in EXAMPLES:

@@ -88,6 +88,21 @@ def test_each_sequence_is_its_turns_token_by_token(asking_model_dir, data_dir, t
     assert batch["num_items_in_batch"] == trained_on.sum()
 
 
+def test_each_prompt_tells_its_cost_and_its_dialogues_pay_it(asking_model_dir, data_dir, tmp_path):
+    """A group whose members were told different costs; a cost that the reward does not know of."""
+    trainer = trainer_of(asking_model_dir, data_dir, tmp_path, ask_costs=0.25)
+    rows, batch, _ = rolled_out(trainer)
+    for row in rows:
+        assert row["prediction"].ask_cost == 0.25
+        asked = chat.messages(row["example"], ask_cost=0.25)
+        assert [message["content"] for message in row["prompt"]] == [message["content"] for message in asked]
+    asked = encode(trainer.processing_class, [r["prompt"] for r in rows], [r["image"] for r in rows])
+    assert batch["prompt_ids"].tolist() == asked["input_ids"].tolist()
+    log = next(entry for entry in trainer.state.log_history if "rewards/asking/mean" in entry)
+    questions = sum(len(row["prediction"].turns) > 1 for row in rows)
+    assert questions and log["rewards/asking/mean"] <= -0.25 * questions / len(rows) + 1e-6
+
+
 def test_a_group_means_the_same_thing(asking_model_dir, data_dir, tmp_path):
     """Members of a group whose users mean different readings, so that luck of the draw is an advantage; users of
     another kind than asked for; the same users at every step."""

@@ -130,8 +130,13 @@ class Dialogue:
 
     def prediction(self) -> Prediction:
         example, reading, kind = self.user
-        replied = {"reading": reading, "user_kind": kind} if len(self.turns) > 1 else {}
-        return Prediction(example_id=example.id, turns=self.turns, **replied)
+        return Prediction(
+            example_id=example.id,
+            turns=self.turns,
+            reading=reading if example.ambiguity.readings else None,
+            user_kind=kind if len(self.turns) > 1 else None,
+            ask_cost=self.prompt[0]["ask_cost"],
+        )
 
     def _add(self, ids: list[int], mask: int, logprobs: list[float] | None) -> None:
         self.ids += ids

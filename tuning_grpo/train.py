@@ -48,6 +48,10 @@ class Options:
             "help": "Draw the reading that the user has in mind for each prompt (its group shares it) or response."
         },
     )
+    ask_costs: list[float] = field(
+        default_factory=list,
+        metadata={"help": "With --turns 2, 3: each prompt tells one of these as the cost of a question; it is paid."},
+    )
     num_prompts: int = field(default=600, metadata={"help": "Prompts to train on, the same number per strategy."})
     num_validation_examples: int = field(default=300, metadata={"help": "For the strategy accuracy at the end."})
     dtype: str | None = field(default=None, metadata={"help": "Of the weights; unset: float32 on a CPU."})
@@ -155,6 +159,8 @@ def user_kinds(options: Options) -> dict[str, float]:
 
     if not 1 <= options.turns <= 3:
         raise UserError(f"--turns {options.turns}: the simulated user replies twice at most; give 1, 2 or 3.")
+    if options.ask_costs and options.turns == 1:
+        raise UserError("--ask_costs: needs --turns 2 or 3, so that a question is answered.")
     return user.parse_kinds(options.user_kinds, "--user_kinds")
 
 
@@ -204,14 +210,16 @@ def balanced(strategies: Sequence[str], num_prompts: int, seed: int) -> list[int
     return [drawn[s][i] for i in range(each) for s in rng.sample(present, len(present))]
 
 
-def prompt_rows(examples: list[Example], data_dir: Path, image_max_side: int | None = None):
+def prompt_rows(examples: list[Example], data_dir: Path, image_max_side: int | None, ask_costs: list[float]):
     """Rows of one prompt each; the reward functions get the whole Example, so they cannot read another field."""
     from clarifyvlm.training import lazy_dataset
 
     def make_row(example: Example, turn: int) -> dict:
         picture = images.open_image(data_dir / example.image, max_side=image_max_side)
-        first, *rest = chat.messages(example)
-        return {"prompt": [first | {"example_id": example.id}, *rest], "image": picture, "example": example}
+        cost = chat.draw_cost(example, ask_costs)
+        first, *rest = chat.messages(example, ask_cost=cost)
+        first |= {"example_id": example.id, "ask_cost": cost}  # for Rollouts
+        return {"prompt": [first, *rest], "image": picture, "example": example}
 
     return lazy_dataset(examples, [(i, 0) for i in range(len(examples))], make_row)
 
@@ -257,7 +265,7 @@ def build_trainer(options: Options, weights: RewardWeights, training, prompts, j
         model=model,  # an adapter is loaded trainable, so no peft_config: it goes on where SFT left it
         args=training,
         reward_funcs=scorer.functions,
-        train_dataset=prompt_rows(prompts, Path(options.data_dir), options.image_max_side),
+        train_dataset=prompt_rows(prompts, Path(options.data_dir), options.image_max_side, options.ask_costs),
         processing_class=processor,
         rollout_func=rollouts,
     )

@@ -33,6 +33,10 @@ class Options:
     image_processor: str | None = field(
         default=None, metadata={"help": "Settings of the model's image processor to change, a JSON mapping."}
     )
+    ask_costs: list[float] = field(
+        default_factory=list,
+        metadata={"help": "Every other example tells one of these as the cost of a question: GRPO then has it heard."},
+    )
     freeze_vision_tower: bool = field(default=False, metadata={"help": "Train all but the vision tower."})
     max_new_tokens: int = field(default=64, metadata={"help": "Longest response in the final validation."})
     generation_batch: int = field(default=64, metadata={"help": "Responses generated at once in it; memory only."})
@@ -72,12 +76,18 @@ def turns_of(example: Example) -> int:
     return 2 if example.dialogue else 1
 
 
-def rows(examples: Sequence[Example], turns: Sequence[int], data_dir: Path, image_max_side: int | None = None):
-    """Prompt/completion rows, one per assistant turn: TRL then puts the loss on completions only."""
+def rows(
+    examples: Sequence[Example], turns: Sequence[int], data_dir: Path, image_max_side: int | None = None, ask_costs=()
+):
+    """Prompt/completion rows, one per assistant turn: TRL then puts the loss on completions only. Every other example
+    tells one of `ask_costs`."""
     from clarifyvlm.training import lazy_dataset
 
+    costs = [*ask_costs, *[None] * len(ask_costs)]
+
     def make_row(example: Example, turn: int) -> dict:
-        prompt, completion = chat.reference_messages(example)[turn]
+        cost = chat.draw_cost(example, costs)
+        prompt, completion = chat.reference_messages(example, cost)[turn]
         picture = images.open_image(data_dir / example.image, max_side=image_max_side)
         return {"prompt": prompt, "completion": completion, "image": picture}
 
@@ -110,7 +120,9 @@ def train(options: Options, training, model_args, train_examples, validation) ->
     trainer = SFTTrainer(
         model=model,
         args=training,
-        train_dataset=rows(train_examples, [n for _, n in train_examples.notes], data_dir, options.image_max_side),
+        train_dataset=rows(
+            train_examples, [n for _, n in train_examples.notes], data_dir, options.image_max_side, options.ask_costs
+        ),
         eval_dataset=rows(validation, [turns_of(e) for e in validation], data_dir, options.image_max_side),
         processing_class=processor,
         peft_config=None if continues_adapter else get_peft_config(model_args),

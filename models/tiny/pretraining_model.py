@@ -8,7 +8,7 @@ from pretraining_questions import questions, sentence
 PREFIX = 2 + GRID * GRID  # <s><|user|> and the picture
 SPECIAL = ("<pad>", "<s>", "<image>", "<|user|>", "<|assistant|>", "<|end|>")
 CHAT_TEMPLATE = (
-    "{{ '<s>' }}{% for m in messages %}{{ '<|user|>' if m['role'] == 'user' else '<|assistant|>' }}"
+    "{{ '<s>' }}{% for m in messages %}{{ '<|assistant|>' if m['role'] == 'assistant' else '<|user|>' }}"
     "{% if m['content'] is string %}{% set parts = [{'type': 'text', 'text': m['content']}] %}"
     "{% else %}{% set parts = m['content'] %}{% endif %}"
     "{% for p in parts %}{% if p['type'] == 'image' %}{{ '<image>' }}{% endif %}{% endfor %}"
