@@ -12,6 +12,7 @@ UNTOLD = (
     "Then I cannot tell.",
     "Then I cannot say.",
 )
+UNSEEN = "I see nothing like that, so I cannot tell."  # to a user who describes none of the readings
 
 
 def draw_user(example: Example, kinds: dict[str, float], seed: int) -> None:
@@ -28,4 +29,4 @@ def draw_user(example: Example, kinds: dict[str, float], seed: int) -> None:
             f"the simulated user does not understand the generator's own question: {dialogue.question!r}"
         )
     if dialogue.user_kind not in INFORMED:
-        dialogue.answer = rng.choice(UNTOLD)
+        dialogue.answer = UNSEEN if dialogue.user_kind == "wrong" else rng.choice(UNTOLD)

@@ -227,6 +227,8 @@ def test_judge_failures_stop_the_run_and_move_nothing(tiny_model_dir, data_dir, 
         (("--save_steps", 3, "--steps_per_generation", 4), "must be a multiple of --steps_per_generation 4"),
         (("--save_steps", 3, "--num_iterations", 2), "must be a multiple of"),
         (("--num_prompts", 60), "Lower it to 48"),
+        (("--round", "clarify=3"), "3 rounds of 8 prompts, and train.jsonl has only 8 clarify. Lower it to 16"),
+        (("--round", "ask=3"), "--round ask=3: is not strategy=number, as in clarify=4, of answer"),
         (("--reward_weights", 1, 2), "give the weights by name"),
     ],
 )
@@ -260,6 +262,10 @@ def test_prompts_are_balanced(data_dir):
     for start in range(0, 30, 6):
         assert {strategies[i] for i in drawn[start : start + 6]} == set(STRATEGIES)
     assert drawn == balanced(strategies, 30, seed=0) != balanced(strategies, 30, 1)
+    drawn = balanced(strategies, 20, 0, {"clarify": 4})
+    assert len(set(drawn)) == 18
+    for start in (0, 9):
+        assert sorted(strategies[i] for i in drawn[start : start + 9]) == sorted([*STRATEGIES, *["clarify"] * 3])
 
 
 @pytest.mark.parametrize("config", sorted((ROOT / "tuning_grpo/configs").glob("*.yaml")), ids=lambda p: p.stem)

@@ -52,7 +52,11 @@ class Options:
         default_factory=list,
         metadata={"help": "With --turns 2, 3: each prompt tells one of these as the cost of a question; it is paid."},
     )
-    num_prompts: int = field(default=600, metadata={"help": "Prompts to train on, the same number per strategy."})
+    num_prompts: int = field(default=600, metadata={"help": "Prompts to train on, in rounds of every strategy."})
+    round: list[str] = field(
+        default_factory=list,
+        metadata={"help": "strategy=N: a round holds N prompts of it; of the others, one. Dialogues come of clarify."},
+    )
     num_validation_examples: int = field(default=300, metadata={"help": "For the strategy accuracy at the end."})
     dtype: str | None = field(default=None, metadata={"help": "Of the weights; unset: float32 on a CPU."})
     load_in_4bit: bool = field(default=False, metadata={"help": "Keep the base of an adapter in 4 bits (QLoRA)."})
@@ -97,7 +101,8 @@ def main(argv=None) -> int:
     check_is_sft(options.model_name_or_path, options.allow_base_model)
     data_dir = Path(options.data_dir)
     train_examples = jsonl.Indexed(data_dir / "train.jsonl", Example, lambda example: example.strategy)
-    prompts = [train_examples[i] for i in balanced(train_examples.notes, options.num_prompts, training.seed)]
+    chosen = balanced(train_examples.notes, options.num_prompts, training.seed, parse_round(options.round))
+    prompts = [train_examples[i] for i in chosen]
     validation = jsonl.read(data_dir / "validation.jsonl", Example)[: options.num_validation_examples]
     images.check_images([e.image for e in [*prompts, *validation]], data_dir, max_side=options.image_max_side)
     judge = make_judge(judge_args, data_dir)
@@ -185,9 +190,22 @@ def check_is_sft(path: str, allow_base_model: bool) -> None:
         )
 
 
-def balanced(strategies: Sequence[str], num_prompts: int, seed: int) -> list[int]:
-    """Which `num_prompts` examples to take, given the strategy of each that there is: the same number of each strategy,
-    in rounds that hold every strategy once.
+def parse_round(tokens: Sequence[str]) -> dict[str, int]:
+    """["clarify=4"] -> {"clarify": 4}. UserError where one is not strategy=number."""
+    counts = {}
+    for token in tokens:
+        strategy, _, number = token.partition("=")
+        if strategy not in STRATEGIES or not number.isdecimal() or int(number) < 1:
+            raise UserError(f"--round {token}: is not strategy=number, as in clarify=4, of {', '.join(STRATEGIES)}.")
+        counts[strategy] = int(number)
+    return counts
+
+
+def balanced(
+    strategies: Sequence[str], num_prompts: int, seed: int, in_round: dict[str, int] | None = None
+) -> list[int]:
+    """Which `num_prompts` examples to take, given the strategy of each that there is: in rounds that hold `in_round` of
+    each strategy, else one.
 
     Raises UserError where a strategy in the data has too few examples.
     """
@@ -196,18 +214,19 @@ def balanced(strategies: Sequence[str], num_prompts: int, seed: int) -> list[int
     for index, strategy in enumerate(strategies):
         by_strategy[strategy].append(index)
     present = [s for s in STRATEGIES if s in by_strategy]
-    each = num_prompts // len(present) if present else 0
-    if each == 0:
-        raise UserError(f"--num_prompts {num_prompts}: fewer than the {len(present)} strategies in the data.")
-    short = {s: len(by_strategy[s]) for s in present if len(by_strategy[s]) < each}
+    a_round = [s for s in present for _ in range((in_round or {}).get(s, 1))]
+    rounds = num_prompts // len(a_round) if present else 0
+    if rounds == 0:
+        raise UserError(f"--num_prompts {num_prompts}: fewer than the {len(a_round)} of one round of strategies.")
+    short = {s: len(by_strategy[s]) for s in present if len(by_strategy[s]) < rounds * a_round.count(s)}
     if short:
         raise UserError(
-            f"--num_prompts {num_prompts} takes {each} of each of {len(present)} strategies, and train.jsonl has "
+            f"--num_prompts {num_prompts} is {rounds} rounds of {len(a_round)} prompts, and train.jsonl has "
             f"only {', '.join(f'{n} {s}' for s, n in short.items())}. Lower it to "
-            f"{min(short.values()) * len(present)}, or generate more examples."
+            f"{min(n // a_round.count(s) for s, n in short.items()) * len(a_round)}, or generate more examples."
         )
-    drawn = {s: rng.sample(by_strategy[s], each) for s in present}
-    return [drawn[s][i] for i in range(each) for s in rng.sample(present, len(present))]
+    drawn = {s: iter(rng.sample(by_strategy[s], rounds * a_round.count(s))) for s in present}
+    return [next(drawn[s]) for _ in range(rounds) for s in rng.sample(a_round, len(a_round))]
 
 
 def prompt_rows(examples: list[Example], data_dir: Path, image_max_side: int | None, ask_costs: list[float]):
