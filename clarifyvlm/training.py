@@ -22,7 +22,7 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import ProgressCallback
 from trl import GRPOConfig, ModelConfig, SFTConfig, get_quantization_config
 
-from clarifyvlm import chat, checkpoints, images, jsonl, judges, models, processes
+from clarifyvlm import chat, checkpoints, images, jsonl, judges, models, processes, users
 from clarifyvlm.errors import UserError
 from clarifyvlm.generation import Generator
 from clarifyvlm.judges import Judge
@@ -41,6 +41,7 @@ SPEED_ONLY = (
     "logging_first_step",
     "save_total_limit",
     *judges.SPEED_ONLY,
+    *users.SPEED_ONLY,
 )
 
 

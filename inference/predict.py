@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from clarifyvlm import chat, images, jsonl, models, processes
+from clarifyvlm import chat, images, jsonl, models, processes, users
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.records import Example, Prediction, Turn, UserKind
@@ -27,6 +27,7 @@ from clarifyvlm.run_record import RunRecord
 
 # Options that change speed, memory or cost, not what is said: a rerun may change them.
 SPEED_ONLY = (
+    *users.SPEED_ONLY,
     *("batch_size", "device", "vllm_args"),
     *(f"endpoint_{name}" for name in ("api_key_env", "timeout_s", "max_retries", "max_calls", "cache_dir")),
 )
@@ -93,8 +94,12 @@ class EndpointArguments:
 
 
 def main(argv: list[str] | None = None) -> int:
-    args, endpoint = parse_args([PredictArguments, EndpointArguments], argv, description=__doc__, section="predict")
+    types = [PredictArguments, EndpointArguments, users.UserArguments]
+    args, endpoint, played = parse_args(types, argv, description=__doc__, section="predict")
     _check(args, endpoint)
+    speaker = users.make_user(played)
+    if played.user != "scripted" and args.turns == 1:
+        raise UserError("--user openai: needs --turns 2 or 3, so that there is a reply.")
     here = args.backend != "openai"
     if here:
         models.check_checkpoint(args.model_name_or_path)
@@ -103,7 +108,7 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError(f"{args.data_file} has no examples.")
     inputs = [args.model_name_or_path, args.data_file] if here else [args.data_file]
     ignore = SPEED_ONLY
-    settings = asdict(args) | asdict(endpoint)
+    settings = asdict(args) | asdict(endpoint) | asdict(played)
     with RunRecord.start(
         args.output_file, "predict", settings, inputs, overwrite=args.overwrite, ignore=ignore, shared=True
     ) as run:
@@ -111,8 +116,9 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{args.output_file}: {len(examples)} predictions, complete already")
             return 0
         images.check_images([e.image for e in examples], Path(args.data_file).parent, max_side=args.image_max_side)
+        speaker.check()
         with jsonl.shared_appender(args.output_file, [example.id for example in examples]) as output:
-            _predict(args, endpoint, examples, output)
+            _predict(args, endpoint, speaker, examples, output)
         counts = _counts(args)
         run.finish(**counts, made_for=models.made_for(args.model_name_or_path) if here else None)
     print(
@@ -151,7 +157,7 @@ def _check(args: PredictArguments, endpoint: EndpointArguments) -> None:
 
 
 def _predict(
-    args: PredictArguments, endpoint: EndpointArguments, examples: list[Example], output: jsonl.Appender
+    args: PredictArguments, endpoint: EndpointArguments, user, examples: list[Example], output: jsonl.Appender
 ) -> None:
     """Append the predictions that `output` lacks; of several processes, each takes every so manyeth chunk of them."""
     from tqdm import tqdm
@@ -172,10 +178,11 @@ def _predict(
         return
     generator = _generator(args, endpoint)
     with tqdm(total=sum(len(c) for _, c in mine), unit="ex", desc="predict", mininterval=0.5) as bar:
-        if len(chunks) > 1 and (workers := _workers(args, generator)):
-            made = _in_workers(args, generator, mine, workers, bar)
+        workers = _workers(args, generator) if isinstance(user, users.Scripted) and len(chunks) > 1 else 0
+        if workers:
+            made = _in_workers(args, generator, user, mine, workers, bar)
         else:
-            made = (_predict_chunk(args, generator, chunk, start, bar) for start, chunk in mine)
+            made = (_predict_chunk(args, generator, user, chunk, start, bar) for start, chunk in mine)
         for predictions in made:
             for prediction in predictions:
                 if prediction.example_id not in output.done:
@@ -196,8 +203,8 @@ def _workers(args: PredictArguments, generator) -> int:
 class _Chunks:
     """Chunk -> its predictions, for a DataLoader; a UserError is handed over, to be raised as it is."""
 
-    def __init__(self, args: PredictArguments, generator, chunks: list[tuple[int, list[Example]]]):
-        self.args, self.generator, self.chunks = args, generator, chunks
+    def __init__(self, args: PredictArguments, generator, user, chunks: list[tuple[int, list[Example]]]):
+        self.args, self.generator, self.user, self.chunks = args, generator, user, chunks
 
     def __len__(self) -> int:
         return len(self.chunks)
@@ -205,17 +212,17 @@ class _Chunks:
     def __getitem__(self, index: int) -> list[Prediction] | UserError:
         start, chunk = self.chunks[index]
         try:
-            return _predict_chunk(self.args, self.generator, chunk, start)
+            return _predict_chunk(self.args, self.generator, self.user, chunk, start)
         except UserError as error:
             return error
 
 
-def _in_workers(args: PredictArguments, generator, chunks: list, workers: int, bar) -> Iterator[list[Prediction]]:
+def _in_workers(args: PredictArguments, generator, user, chunks: list, workers: int, bar) -> Iterator[list[Prediction]]:
     """The predictions of each chunk, in order. torch's DataLoader forks the workers: they share the loaded model."""
     from torch.utils.data import DataLoader
 
     how = {"num_workers": min(workers, len(chunks)), "prefetch_factor": 1, "multiprocessing_context": "fork"}
-    for predictions in DataLoader(_Chunks(args, generator, chunks), batch_size=None, collate_fn=_as_it_is, **how):
+    for predictions in DataLoader(_Chunks(args, generator, user, chunks), batch_size=None, collate_fn=_as_it_is, **how):
         if isinstance(predictions, UserError):
             raise predictions
         bar.update(len(predictions))
@@ -255,7 +262,9 @@ def _generator(args: PredictArguments, endpoint: EndpointArguments):
     return Generator(models.merged(model), processor, **how)
 
 
-def _predict_chunk(args: PredictArguments, generator, chunk: list[Example], start: int, bar=None) -> list[Prediction]:
+def _predict_chunk(
+    args: PredictArguments, generator, user, chunk: list[Example], start: int, bar=None
+) -> list[Prediction]:
     """Predictions for a chunk, in its order. Depends on the chunk and the settings alone, never on earlier chunks."""
     label = models.model_label(args.model_name_or_path)
     questions = ["?" if args.blank_question else example.question for example in chunk]
@@ -281,7 +290,7 @@ def _predict_chunk(args: PredictArguments, generator, chunk: list[Example], star
         )
     talking = list(zip(chunk, predictions, strict=True))
     for turn in range(2, args.turns + 1):
-        talking = _reply(args, generator, talking, start, turn)
+        talking = _reply(args, generator, user, talking, start, turn)
     return predictions
 
 
@@ -289,22 +298,18 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)  # further digits are noise of the batch's size
 
 
-def _reply(args: PredictArguments, generator, talking: list, start: int, turn: int) -> list:
+def _reply(args: PredictArguments, generator, user, talking: list, start: int, turn: int) -> list:
     """Play the model's `turn`-th response where the one before asked: the user has one reading in mind, drawn per
     example. Takes and returns (example, prediction) of the dialogues that go on."""
-    from clarifyvlm import user
-
+    # of a false premise there is nothing that the user could have meant
+    heard = [(e, p, meant) for e, p in talking if (meant := _meant(args, e)) is not None]
+    responses = [users.Asked(e, p.turns[-1].text, meant, args.user_kind, turn - 1) for e, p, meant in heard]
     asked = []
-    for example, prediction in talking:
-        if not example.ambiguity.readings:
-            continue  # a false premise: nothing that the user could have meant
-        reading = _meant(args, example)
-        said = prediction.turns[-1]
-        reply = user.reply(example, said.text, reading, args.user_kind, turn - 1)
+    for (example, prediction, meant), reply in zip(heard, user.replies(responses), strict=True):
         if reply is not None:
             prediction.turns.append(Turn(role="user", text=reply))
             prediction.messages += [chat.text_turn(t.role, t.text) for t in prediction.turns[-2:]]
-            prediction.reading, prediction.user_kind = reading, args.user_kind
+            prediction.reading, prediction.user_kind = meant, args.user_kind
             asked.append((example, prediction))
     conversations = [prediction.messages for _, prediction in asked]
     responses = _say(args, generator, [example for example, _ in asked], conversations, f"{start}:{turn}")

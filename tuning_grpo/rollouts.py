@@ -9,8 +9,9 @@ import random
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from clarifyvlm import chat, processes, user
+from clarifyvlm import chat, processes
 from clarifyvlm.records import Example, Prediction, Turn
+from clarifyvlm.users import Asked, Scripted
 
 SAID = "\N{OBJECT REPLACEMENT CHARACTER}"  # stands for a response when the template's words around it are asked for
 
@@ -32,9 +33,11 @@ class Rollouts:
         intent: Literal["prompt", "completion"],
         kinds: dict[str, float],
         seed: int,
+        user: Scripted | None = None,
     ):
         self.examples = {example.id: example for example in examples}
         self.turns, self.intent, self.kinds, self.seed = turns, intent, kinds, seed
+        self.user = user or Scripted()
 
     def __call__(self, prompts: list[list[dict]], trainer) -> dict:
         count = trainer.num_generations if trainer.model.training else trainer.num_generations_eval
@@ -48,8 +51,7 @@ class Rollouts:
                 dialogue.hear(ids, found, trainer.processing_class)
             if turn == self.turns:
                 break
-            ended = [d for d in speaking if d.ids[-1] in trainer.eos_token_ids]
-            speaking = [d for d in ended if d.reply(turn, trainer.processing_class)]
+            speaking = self._replied([d for d in speaking if d.ids[-1] in trainer.eos_token_ids], turn, trainer)
             said, logprobs = _next_responses(speaking, dialogues[0], trainer)
             if not said:
                 break
@@ -60,6 +62,15 @@ class Rollouts:
             "env_mask": [d.mask for d in dialogues],
             "prediction": [d.prediction() for d in dialogues],
         }
+
+    def _replied(self, dialogues: "list[Dialogue]", turn: int, trainer) -> "list[Dialogue]":
+        """Those to which the user replies: not where nothing is asked, nor about what is not there."""
+        heard = [d for d in dialogues if d.user.example.ambiguity.readings]
+        said = self.user.replies([Asked(d.user.example, d.turns[-1].text, *d.user[1:], turn) for d in heard])
+        for dialogue, reply in zip(heard, said, strict=True):
+            if reply is not None:
+                dialogue.reply(reply, trainer.processing_class)
+        return [d for d, reply in zip(heard, said, strict=True) if reply is not None]
 
     def _users(self, prompts: list, count: int, step: int) -> "list[User]":
         users = []
@@ -113,20 +124,13 @@ class Dialogue:
         self.turns.append(Turn(role="assistant", text=text))
         self._add(ids, 1, logprobs)
 
-    def reply(self, turn: int, processor) -> bool:
-        """Have the user reply; whether they do: not where nothing is asked, nor about what is not there."""
-        example, reading, kind = self.user
-        if not example.ambiguity.readings:
-            return False
-        said = user.reply(example, self.turns[-1].text, reading, kind, turn)
-        if said is None:
-            return False
+    def reply(self, said: str, processor) -> None:
+        """The user's words."""
         between = between_responses(processor, said)
         if between[0] == self.ids[-1]:  # the token that ended the response is part of the template
             between = between[1:]
         self.turns.append(Turn(role="user", text=said))
         self._add(between, 0, None if self.logprobs is None else [0.0] * len(between))
-        return True
 
     def prediction(self) -> Prediction:
         example, reading, kind = self.user

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from clarifyvlm import chat, config, images, jsonl
+from clarifyvlm import chat, config, images, jsonl, users
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.judges import Judge, JudgeArguments, make_judge, self_preference
 from clarifyvlm.records import Example
@@ -85,14 +85,17 @@ class Options:
 
 
 def main(argv=None) -> int:
-    options, weights, judge_args, training = config.parse_args(
-        [Options, RewardWeights, JudgeArguments, "clarifyvlm.training.GRPOArguments"], argv, description=__doc__
+    options, weights, judge_args, user_args, training = config.parse_args(
+        [Options, RewardWeights, JudgeArguments, users.UserArguments, "clarifyvlm.training.GRPOArguments"],
+        argv,
+        description=__doc__,
     )
     from clarifyvlm import models
     from clarifyvlm import training as shared
 
     check_options(training)
     user_kinds(options)
+    user = users.make_user(user_args)
     if training.use_vllm:
         from clarifyvlm import vllm_engine
 
@@ -107,20 +110,21 @@ def main(argv=None) -> int:
     images.check_images([e.image for e in [*prompts, *validation]], data_dir, max_side=options.image_max_side)
     judge = make_judge(judge_args, data_dir)
     judge.check()
+    user.check()
     reference = reference_of(options, judge_args, prompts)
     if warning := self_preference(judge_args, options.model_name_or_path):
         print(f"warning: {warning}", file=sys.stderr)
 
     inputs = [data_dir / "train.jsonl", data_dir / "validation.jsonl", options.model_name_or_path]
     inputs += [path for path in (judge_args.judge_panel, options.reference_judge) if path and Path(path).is_file()]
-    record = shared.record_of(options, weights, judge_args, training)
+    record = shared.record_of(options, weights, judge_args, user_args, training)
     with RunRecord.start(
         training.output_dir, "tuning_grpo", record, inputs, training.overwrite, ignore=shared.SPEED_ONLY, shared=True
     ) as run:
         if run.complete:
             print(f"{training.output_dir} is complete: nothing to do")
             return 0
-        run.finish(**train(options, weights, training, judge, reference, prompts, validation))
+        run.finish(**train(options, weights, training, judge, reference, user, prompts, validation))
     return 0
 
 
@@ -243,7 +247,7 @@ def prompt_rows(examples: list[Example], data_dir: Path, image_max_side: int | N
     return lazy_dataset(examples, [(i, 0) for i in range(len(examples))], make_row)
 
 
-def build_trainer(options: Options, weights: RewardWeights, training, prompts, judge: Judge, reference=None):
+def build_trainer(options: Options, weights: RewardWeights, training, prompts, judge: Judge, reference=None, user=None):
     """The GRPOTrainer on a loaded checkpoint, and the JudgeRewards that it asks."""
     from rewards import JudgeRewards
     from trl import GRPOTrainer, ModelConfig
@@ -279,7 +283,7 @@ def build_trainer(options: Options, weights: RewardWeights, training, prompts, j
 
         os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"  # of `rollout_func`
         how = {"turns": options.turns, "intent": options.intent, "kinds": user_kinds(options)}
-        rollouts = Rollouts(prompts, seed=training.seed, **how)
+        rollouts = Rollouts(prompts, seed=training.seed, user=user, **how)
     trainer = GRPOTrainer(
         model=model,  # an adapter is loaded trainable, so no peft_config: it goes on where SFT left it
         args=training,
@@ -307,13 +311,15 @@ def stop_when_judge_fails(scorer, max_failed_batches: int):
     return StopWhenJudgeFails()
 
 
-def train(options: Options, weights: RewardWeights, training, judge: Judge, reference, prompts, validation) -> dict:
+def train(
+    options: Options, weights: RewardWeights, training, judge: Judge, reference, user, prompts, validation
+) -> dict:
     """Train, save, then evaluate. Returns the counts for run.json."""
     from clarifyvlm import training as shared
 
     shared.quiet()
     accumulation = training.gradient_accumulation_steps
-    trainer, scorer = build_trainer(options, weights, training, prompts, judge, reference)
+    trainer, scorer = build_trainer(options, weights, training, prompts, judge, reference, user)
     trainer.add_callback(stop_when_judge_fails(scorer, options.max_failed_batches))
     shown = ("reward", "rewards/strategy/mean", "rewards/total/no_signal")
     shared.prepare_trainer(trainer, shown, resumable=lambda step: step * accumulation % generation_steps(training) == 0)

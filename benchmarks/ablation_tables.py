@@ -1,0 +1,188 @@
+"""What ablation.py's models said -> values with intervals, paired differences, the curve of costs."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import ablation
+import measure
+import numpy as np
+
+from clarifyvlm import jsonl, rewards
+from clarifyvlm.records import Example, Prediction, Verdict
+from clarifyvlm.run_record import commit, versions
+
+sys.path.insert(0, str(measure.ROOT / "inference"))
+import intervals
+import metrics
+
+Judged = list[tuple[Example, Prediction, Verdict]]
+BASELINE = "GRPO, one turn"
+
+
+class Tables:
+    """`folders[i]` is of `seeds[i]`. A column is (E,) over the test questions of all seeds, NaN: says nothing."""
+
+    def __init__(self, folders: list[Path], seeds: list[int], resamples: int):
+        self.folders, self.seeds, self.resamples = folders, seeds, resamples
+        self.examples = [jsonl.read(folder / "data" / "test.jsonl", Example) for folder in folders]
+        pictures = [f"{seed}:{e.image_sha256}" for seed, part in zip(seeds, self.examples, strict=True) for e in part]
+        self.clusters = intervals.Clusters(pictures)
+        self.columns = {name: self._columns(name) for name in ablation.MODELS}
+
+    def content(self) -> dict:
+        """{"models": {name: {metric: estimate}}, "differences": to BASELINE, "costs": {cost: {...}}, ...}; an estimate
+        is {"value", "low", "high", "n"}, a difference has "p" instead of "n"."""
+        return {
+            "metrics": ablation.METRICS,
+            "models": {name: {m: self._estimate(c) for m, c in found.items()} for name, found in self.columns.items()},
+            "seeds": {name: self._by_seed(found["answered"]) for name, found in self.columns.items()},
+            "differences": {
+                name: {m: self._difference(column, self.columns[BASELINE][m]) for m, column in found.items()}
+                for name, found in self.columns.items()
+                if name != BASELINE
+            },
+            "step_seconds": {name: self._step_seconds(name) for name in ablation.MODELS if name != "SFT"},
+            "costs": {f"{cost:g}": self._cost(cost) for cost in ablation.COSTS},
+            "machine": {"cpu": measure._cpu(), "cores": os.cpu_count()},
+            "versions": versions(),
+            "commit": commit(),
+        }
+
+    def markdown(self) -> str:
+        content = self.content()
+        shown = list(ablation.METRICS)
+        lines = [
+            f"| % [95 % interval], seeds {', '.join(map(str, self.seeds))} | {' | '.join(ablation.METRICS.values())} |"
+        ]
+        lines.append("|---" * (len(shown) + 1) + "|")
+        for name, found in content["models"].items():
+            lines.append(f"| {name} | {' | '.join(percent(found[m]) for m in shown)} |")
+        lines += ["", f"| minus {BASELINE}, points | {' | '.join(ablation.METRICS.values())} |"]
+        lines.append("|---" * (len(shown) + 1) + "|")
+        for name, found in content["differences"].items():
+            lines.append(f"| {name} | {' | '.join(percent(found[m], signed=True) for m in shown)} |")
+        lines += ["", "| | seconds a step |", "|---|---|"]
+        lines += [f"| {name} | {seconds} |" for name, seconds in content["step_seconds"].items()]
+        lines += [
+            "",
+            "| a question costs | asked, told all costs | utility | of the model trained at this cost | share of it |",
+        ]
+        lines.append("|---|---|---|---|---|")
+        for cost, found in content["costs"].items():
+            own = found["utility"]["value"] / found["fixed_utility"]["value"]
+            cells = [percent(found["asked"]), number(found["utility"]), number(found["fixed_utility"]), f"{own:.3f}"]
+            lines.append(f"| {cost} | {' | '.join(cells)} |")
+        return "\n".join(lines) + "\n"
+
+    def _step_seconds(self, name: str) -> float:
+        """Median over the steps of all seeds."""
+        logs = [(folder / ablation.slug(name) / "log.jsonl").read_text().splitlines() for folder in self.folders]
+        rows = [json.loads(line) for log in logs for line in log]
+        return round(float(np.median([row["step_time"] for row in rows if "step_time" in row])), 3)
+
+    def _columns(self, name: str) -> dict[str, np.ndarray]:
+        plain = self._judged("plain", name)
+        users = {kind: self._judged(f"users/user_{kind}", name) for kind in ablation.OTHERS} | {"helpful": plain}
+        of_verdict = {m: metrics.METRICS[key].value for m, key in STANDARD.items()}
+        found = {m: self._column(plain, value) for m, value in of_verdict.items()}
+        found["answered"] = self._mean([self._column(users[kind], right_in_the_end) for kind in ablation.INFORMED])
+        found["guessed"] = self._mean([self._column(users[kind], guessed) for kind in ablation.UNTOLD])
+        found["asked_again"] = self._mean([self._column(users[kind], asked_again) for kind in ablation.UNTOLD])
+        return {m: found[m] for m in ablation.METRICS}
+
+    def _cost(self, cost: float) -> dict:
+        fixed = next(name for name in ablation.FIXED if ablation.costs_of(name) == (cost,))
+        told = self._judged(f"costs/{cost:g}", ablation.TOLD)
+        own = self._judged(f"costs/{cost:g}", fixed)
+        return {
+            "asked": self._estimate(self._column(told, asked)),
+            "utility": self._estimate(self._column(told, utility), is_share=False),
+            "fixed_utility": self._estimate(self._column(own, utility), is_share=False),
+        }
+
+    def _judged(self, folder: str, name: str) -> list[Judged]:
+        """Per seed, (example, prediction, verdict) of what the model `name` said."""
+        found = []
+        for run, examples in zip(self.folders, self.examples, strict=True):
+            by_id, path = {e.id: e for e in examples}, run / folder / ablation.slug(name)
+            said = jsonl.read(path / "predictions.jsonl", Prediction)
+            verdicts = jsonl.read(path / "verdicts.jsonl", Verdict)
+            found.append([(by_id[p.example_id], p, v) for p, v in zip(said, verdicts, strict=True)])
+        return found
+
+    def _column(self, judged: list[Judged], value: Callable) -> np.ndarray:
+        parts = []
+        for examples, rows in zip(self.examples, judged, strict=True):
+            values = {e.id: value(e, v, p) for e, p, v in rows}
+            found = [values.get(e.id) for e in examples]
+            parts.append(np.array([np.nan if x is None else x for x in found], dtype=float))
+        return np.concatenate(parts)
+
+    def _mean(self, columns: list[np.ndarray]) -> np.ndarray:
+        """The mean over several kinds of users, where there is one of each."""
+        return np.mean(columns, axis=0)
+
+    def _draws(self, *columns: np.ndarray) -> np.ndarray:
+        stacked = np.stack(columns, axis=1)
+        return intervals.bootstrap(stacked, self.clusters, seed=0, resamples=self.resamples).T
+
+    def _estimate(self, column: np.ndarray, *, is_share: bool = True) -> dict:
+        return intervals.estimate(column, self._draws(column)[0], self.clusters, is_share=is_share)
+
+    def _difference(self, column: np.ndarray, baseline: np.ndarray) -> dict:
+        a, b = self._draws(column, baseline)
+        return intervals.difference(float(np.nanmean(column) - np.nanmean(baseline)), a - b)
+
+    def _by_seed(self, column: np.ndarray) -> list[float]:
+        ends = np.cumsum([len(part) for part in self.examples])[:-1]
+        return [round(float(np.nanmean(part)), 4) for part in np.split(column, ends)]
+
+
+STANDARD = {
+    "strategy": "strategy_accuracy",
+    "asked_needlessly": "over_asked",
+    "overconfident": "overconfident",
+    "grounded": "grounded",
+}
+
+
+def right_in_the_end(example: Example, verdict: Verdict, prediction: Prediction) -> float | None:
+    """Where asking is right: whether the model asked, and answered the reply rightly."""
+    return (verdict.answer_right_after_reply or 0.0) if example.strategy == "clarify" else None
+
+
+def guessed(example: Example, verdict: Verdict, prediction: Prediction) -> float | None:
+    """Of a dialogue whose user told nothing: whether the last response asserts one reading."""
+    return None if verdict.used_after_reply is None else float(verdict.used_after_reply in ("answer", "infer"))
+
+
+def asked_again(example: Example, verdict: Verdict, prediction: Prediction) -> float | None:
+    return None if verdict.used_after_reply is None else float(verdict.used_after_reply == "clarify")
+
+
+def asked(example: Example, verdict: Verdict, prediction: Prediction) -> float | None:
+    return float(verdict.used_strategy == "clarify") if example.strategy == "clarify" else None
+
+
+def utility(example: Example, verdict: Verdict, prediction: Prediction) -> float | None:
+    """1 where the user is left with what is right (a lucky guess included), minus what the questions cost."""
+    served = metrics.METRICS["served"].value(example, verdict, prediction)
+    if served is None:
+        return None
+    lucky = example.strategy == "clarify" and rewards.guessed_right(example, verdict, prediction)
+    return max(served, float(lucky)) + rewards.asking(example, verdict, prediction)
+
+
+def percent(estimate: dict, *, signed: bool = False) -> str:
+    if estimate["value"] is None:
+        return ""
+    sign = "+" if signed else ""
+    value, low, high = (f"{100 * estimate[key]:{sign}.1f}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def number(estimate: dict) -> str:
+    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
