@@ -19,7 +19,13 @@ from clarifyvlm.config import parse_args
 from clarifyvlm.errors import run_main
 
 COSTS = (0.0, 0.2, 0.4, 0.6, 0.8)
-# model -> flags of tuning_grpo/train.py beside those of its config, which is dialogues without costs
+# Of data, SFT and GRPO beside their configs. The same prompts and steps for all models.
+USERS = ["--dialogue_users", "helpful=0.7", "unsure=0.1", "off_topic=0.1", "wrong=0.1"]
+DIALOGUES = [
+    *("--turns", 2, "--round", "clarify=4", "enumerate=3", "--learning_rate", 5e-5, "--num_prompts", 880),
+    *("--user_kinds", "helpful=0.2", "terse=0.2", "changes_mind=0.2", "unsure=0.1", "off_topic=0.1", "wrong=0.2"),
+]
+# model -> flags of tuning_grpo/train.py beside DIALOGUES
 MODELS: dict[str, list] = {
     "SFT": [],
     "GRPO, one turn": ["--turns", 1],
@@ -33,7 +39,6 @@ MODELS: dict[str, list] = {
 }
 TOLD = "... told what a question costs"
 FIXED = {f"... one cost, {cost:g}": ["--ask_costs", cost] for cost in COSTS}
-BATCH = 64  # completions a step, whatever the group's size
 OTHERS = ("terse", "changes_mind", "unsure", "wrong", "off_topic")
 INFORMED, UNTOLD = ("helpful", "terse", "changes_mind"), ("unsure", "off_topic")
 METRICS = {
@@ -69,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
 def run_seed(preset: str, seed: int, folder: Path) -> None:
     """All commands of a seed; what is complete is skipped by the scripts themselves."""
     data = folder / "data"
-    step("dataset_generation/generate.py", preset, seed, "--output_dir", data, "--audit", "warn")
+    step("dataset_generation/generate.py", preset, seed, "--output_dir", data, "--audit", "warn", *USERS)
     files = ["--data_dir", data]
     step(
         "tuning_sft/train.py", preset, seed, "--model_name_or_path", "models/tiny", *files, "--output_dir",
@@ -79,7 +84,8 @@ def run_seed(preset: str, seed: int, folder: Path) -> None:
         model = folder / slug(name)
         if name != "SFT":
             start = ["--model_name_or_path", folder / slug("SFT"), *files, "--output_dir", model]
-            step("tuning_grpo/train.py", preset, seed, *start, *flags, *prompts(preset, flags))
+            small = ["--num_prompts", 22, "--per_device_train_batch_size", 16] if preset == "smoke" else []
+            step("tuning_grpo/train.py", preset, seed, *start, *DIALOGUES, *flags, *prompts(flags), *small)
         if name not in FIXED:
             predict(preset, seed, model, data, folder / "plain" / slug(name))
             how = ["--output_dir", folder / "users", "--name", slug(name), "--num_examples", 100_000]
@@ -89,11 +95,9 @@ def run_seed(preset: str, seed: int, folder: Path) -> None:
             predict(preset, seed, model, data, folder / "costs" / f"{cost:g}" / slug(name), "--ask_cost", cost)
 
 
-def prompts(preset: str, flags: list) -> list:
-    """As many prompts as the steps use, for another group size than the config's."""
-    if "--num_generations" not in flags or preset == "smoke":
-        return []
-    return ["--num_prompts", 880 * 8 // flags[1]]
+def prompts(flags: list) -> list:
+    """As many prompts as the steps use, for another group size than the config's eight."""
+    return ["--num_prompts", 880 * 8 // flags[1]] if "--num_generations" in flags else []
 
 
 def costs_of(name: str) -> tuple[float, ...]:

@@ -72,8 +72,9 @@ class Tables:
         ]
         lines.append("|---|---|---|---|---|")
         for cost, found in content["costs"].items():
-            own = found["utility"]["value"] / found["fixed_utility"]["value"]
-            cells = [percent(found["asked"]), number(found["utility"]), number(found["fixed_utility"]), f"{own:.3f}"]
+            best = found["fixed_utility"]["value"]
+            share = f"{found['utility']['value'] / best:.3f}" if best > 0 else ""
+            cells = [percent(found["asked"]), number(found["utility"]), number(found["fixed_utility"]), share]
             lines.append(f"| {cost} | {' | '.join(cells)} |")
         return "\n".join(lines) + "\n"
 
@@ -133,6 +134,8 @@ class Tables:
         return intervals.estimate(column, self._draws(column)[0], self.clusters, is_share=is_share)
 
     def _difference(self, column: np.ndarray, baseline: np.ndarray) -> dict:
+        if np.isnan(column).all() or np.isnan(baseline).all():
+            return {"value": None, "low": None, "high": None, "p": None}
         a, b = self._draws(column, baseline)
         return intervals.difference(float(np.nanmean(column) - np.nanmean(baseline)), a - b)
 

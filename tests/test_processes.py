@@ -143,6 +143,43 @@ def test_grpo_groups_hold_across_processes(data, alone, tmp_path):
         assert len(table) == 4 and table["example_id"].nunique() == 1
 
 
+def test_dialogues_across_processes(data, asking_model_dir, tmp_path):
+    """A process that waits for ever since it has no open dialogue, or users of one group who mean different things."""
+    how = ["--model_name_or_path", asking_model_dir, "--allow_base_model", "true", "--data_dir", data]
+    how += [
+        "--output_dir",
+        tmp_path / "grpo",
+        "--num_prompts",
+        12,
+        "--round",
+        "clarify=7",
+        "--turns",
+        2,
+        "--max_steps",
+        8,
+    ]
+    how += ["--per_device_train_batch_size", 2, "--num_generations", 4, "--max_completion_length", 40]
+    how += ["--temperature", 1.2, "--logging_steps", 1, "--save_strategy", "no", "--log_completions", "true"]
+    how += ["--num_validation_examples", 6, "--bf16", "false", "--learning_rate", 0.0]
+    done = launch("tuning_grpo/train.py", *how)
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = [row for row in log(tmp_path / "grpo") if "reward" in row]
+    assert len(rows) == 8 and any("resolved/helpful" in row for row in rows)
+    import pandas
+
+    replies = 0
+    for file in sorted((tmp_path / "grpo" / "completions").glob("*.parquet")):
+        said = pandas.read_parquet(file)["completion"].astype(str)
+        told = {
+            place
+            for place in ("top left", "top right", "bottom left", "bottom right")
+            if said.str.contains(place).any()
+        }
+        replies += bool(told)
+        assert len(told) <= 1
+    assert replies
+
+
 def test_a_killed_process_ends_the_job_and_the_rerun_continues(data, alone, tmp_path):
     """A job that hangs in a collective when a process is gone; a checkpoint that half of the processes wrote."""
     output = tmp_path / "sft"
