@@ -171,12 +171,16 @@ def asked(example: Example, verdict: Verdict, prediction: Prediction) -> float |
 
 
 def utility(example: Example, verdict: Verdict, prediction: Prediction) -> float | None:
-    """1 where the user is left with what is right (a lucky guess included), minus what the questions cost."""
+    """1 where the user is left with what is right, a lucky guess included; of a list where asking is right less what
+    reading it costs; minus what the questions cost."""
     served = metrics.METRICS["served"].value(example, verdict, prediction)
     if served is None:
         return None
-    lucky = example.strategy == "clarify" and rewards.guessed_right(example, verdict, prediction)
-    return max(served, float(lucky)) + rewards.asking(example, verdict, prediction)
+    if example.strategy == "clarify":
+        lucky = float(rewards.guessed_right(example, verdict, prediction))
+        listed = 1 - rewards.LIST_COST * len(example.ambiguity.readings) if verdict.listed == 1 else 0.0
+        served = max(served, lucky, listed)
+    return served + rewards.asking(example, verdict, prediction)
 
 
 def percent(estimate: dict, *, signed: bool = False) -> str:

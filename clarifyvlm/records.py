@@ -173,6 +173,7 @@ class Verdict(Record):
     judge: str
     used_strategy: Strategy | Literal["none"] | None = None  # "none": empty, garbage, off-topic
     criteria: dict[str, float | None] = {}
+    listed: float | None = None  # of a list where asking is right: share of the readings that got their right answer
     answer_right_after_reply: float | None = None  # of the dialogue's last response, for the reading in mind
     used_after_reply: Strategy | Literal["none"] | None = None  # what that response does
     grounded_after_reply: float | None = None  # whether what it claims holds

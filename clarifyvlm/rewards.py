@@ -15,15 +15,20 @@ from dataclasses import dataclass, field
 from clarifyvlm.records import INFORMED, Example, Prediction, Verdict
 
 NO_STRATEGY = -0.3  # an empty or garbled response must not be a safe way out of a wrong one, which earns 0
+LIST_COST = 0.1  # of each reading in a list of more than one would list, to a user whose time is worth something
 FREE_WORDS = 8  # a response may be twice as long as the reference and these many words more ...
 LONG_WORDS = 24  # ... and is worth the whole length penalty this many words later
 
 
 def strategy(example: Example, verdict: Verdict, prediction: Prediction) -> float:
-    """1 for the right strategy, 0 for another one, NO_STRATEGY for a response that follows none. A model that is told
-    what a question costs may guess instead of asking: that is worth 1, too, where it guesses what the user means."""
+    """1 for the right strategy, 0 for another one, NO_STRATEGY for a response that follows none.
+
+    A model that is told what a question costs may do without. Of many readings a guess is then worth 1 where it is what
+    the user means, and a list the share that it gives rightly, less LIST_COST for each: reading it takes time, too."""
     if verdict.used_strategy == "none":
         return NO_STRATEGY
+    if prediction.ask_cost is not None and verdict.listed is not None:
+        return max(0.0, verdict.listed - LIST_COST * len(example.ambiguity.readings))
     if (
         prediction.ask_cost is not None
         and example.strategy == "clarify"

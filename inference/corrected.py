@@ -152,7 +152,7 @@ def correct(
 def _column(name: str, examples: Sequence[Example], model: Judged, verdicts: dict[str, Verdict]) -> np.ndarray:
     """(E,) the metric by one set of verdicts, NaN where it says nothing."""
     value = metrics.METRICS[name].value
-    found = [value(e, verdicts[e.id], model.predictions[e.id].text) if e.id in verdicts else None for e in examples]
+    found = [value(e, verdicts[e.id], model.predictions[e.id]) if e.id in verdicts else None for e in examples]
     return np.array([np.nan if v is None else v for v in found], float)
 
 

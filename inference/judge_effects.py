@@ -179,7 +179,8 @@ def _flips(name: str, verdicts: list[Verdict]) -> float:
 
 def _shift(e: Example, verdicts: list[Verdict]) -> float:
     """The reward of the variant, a mean where it was judged several times, less that of the item as it is."""
-    as_is, *variant = (reward(e, v, "", UNPENALISED) for v in verdicts)
+    said = Prediction(example_id=e.id, text="")
+    as_is, *variant = (reward(e, v, said, UNPENALISED) for v in verdicts)
     return sum(variant) / len(variant) - as_is
 
 

@@ -185,6 +185,6 @@ def test_rewards_of_a_batch_with_faults(server, example):
     completions = [[{"role": "assistant", "content": text}] for text in texts]
     logged = {}
     for function in scorer.functions:
-        found = function(completions, [example] * 8, [[1]] * 8, log_metric=logged.__setitem__)
+        found = function(completions, [example] * 8, log_metric=logged.__setitem__)
         assert [i for i, value in enumerate(found) if value is None] == [3, 7]
     assert logged["judge_failures"] == 0.25 and scorer.failed_batches == 0

@@ -91,9 +91,9 @@ def dialogue(item: Example, *texts: str, kind: str = "helpful", reading: int = 1
     return Prediction(example_id=item.id, turns=turns, reading=reading, user_kind=kind)
 
 
-def worth(prediction: Prediction) -> float:
+def worth(prediction: Prediction, weights: rewards.RewardWeights | None = None) -> float:
     item = of("clarify")
-    return rewards.total(item, SceneJudge().judge([item], [prediction])[0], prediction)
+    return rewards.total(item, SceneJudge().judge([item], [prediction])[0], prediction, weights)
 
 
 def test_a_reply_that_is_ignored_is_not_paid_for():
@@ -147,6 +147,22 @@ def test_what_a_question_costs_is_paid():
     assert worth(said(item, f"It is {right}.").model_copy(update={"reading": 0, "ask_cost": 0.9})) == pytest.approx(
         -0.2
     )
+
+
+def test_a_list_may_take_the_place_of_a_dear_question():
+    """Catches a list of everything that is worth nothing where asking costs more than reading it, or as much as asking
+    for free; a list with gaps or of false things that is worth as much; a worth where no cost was told."""
+    item = of("clarify")
+    parts = [f"the one at the {r.expression.split(' at the ')[1]} is {r.answer}" for r in item.ambiguity.readings]
+    every = said(item, f"There are four stars: {', '.join(parts[:-1])} and {parts[-1]}.")
+    some = said(item, f"I see these stars: {', '.join(parts[:2])} and {parts[2]}.")
+    false = said(item, every.text.replace(item.ambiguity.readings[0].answer, "purple"))
+    however_long = rewards.RewardWeights(length_weight=0)
+    assert worth(every, however_long) == worth(some, however_long) == pytest.approx(0.0)
+    told = [worth(p.model_copy(update={"ask_cost": 0.8}), however_long) for p in (every, some, false)]
+    assert told == pytest.approx([1 - 0.4, 0.75 - 0.4, 0.75 - 0.4 - rewards.RewardWeights().grounding_weight])
+    assert worth(said(item, item.reference).model_copy(update={"ask_cost": 0.2})) > told[0]
+    assert worth(said(item, item.reference).model_copy(update={"ask_cost": 0.6})) < told[0]
 
 
 def test_silence_is_no_way_out():

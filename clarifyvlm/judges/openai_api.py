@@ -138,6 +138,7 @@ class OpenAIJudge:
             judge=self.name,
             used_strategy=reply.found["used_strategy"],
             criteria=criteria,
+            listed=rubric.listed(example, reply.found),
             **(then or {}),
             evidence=evidence,
             raw=reply.raw,

@@ -92,11 +92,13 @@ def majority(name: str, example: Example, prediction: Prediction, votes: Sequenc
         criteria["question_value"] = None
     replied = [vote.answer_right_after_reply for vote in scored if vote.answer_right_after_reply is not None]
     did = [vote.used_after_reply for vote in scored if vote.used_after_reply is not None]
+    listed = [vote.listed for vote in scored if vote.listed is not None]
     holds = [vote.grounded_after_reply for vote in scored if vote.grounded_after_reply is not None]
     return Verdict(
         **about,
         used_strategy=used,
         criteria=criteria,
+        listed=median(listed) if listed and used == "enumerate" else None,
         answer_right_after_reply=_most(replied) if replied else None,
         used_after_reply=_most(did) if did else None,
         grounded_after_reply=_most(holds) if holds else None,

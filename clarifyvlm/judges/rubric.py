@@ -246,6 +246,13 @@ def criteria(example: Example, found: dict, sees_image: bool = False) -> tuple[d
     return values, {k: v for k, v in evidence.items() if v}
 
 
+def listed(example: Example, found: dict) -> float | None:
+    """Verdict.listed from the judge's findings; None where nobody knows all readings."""
+    if found["used_strategy"] != "enumerate" or example.strategy != "clarify" or not example.facts.annotated:
+        return None
+    return sum(r["right"] for r in found["answered_readings"] if r["reading"]) / len(example.ambiguity.readings)
+
+
 def _salient(example: Example) -> int:
     """The number (from 1) of the reading whose objects stand out."""
     salience = {o.id: o.salience for o in example.facts.objects}

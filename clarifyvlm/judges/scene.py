@@ -98,6 +98,7 @@ class SceneJudge:
             judge=NAME,
             used_strategy=finding.used,
             criteria=criteria,
+            listed=finding.listed() if finding.used == "enumerate" and example.strategy == "clarify" else None,
             answer_right_after_reply=replied,
             used_after_reply=did,
             grounded_after_reply=holds,

@@ -226,7 +226,7 @@ class Finding:
             overconfident = float(answered)
         elif right != "answer":
             overconfident = float(used == "answer" and answered and not self.several and not self.response.asks)
-        listed = self._listed() if right == "enumerate" else None
+        listed = self.listed() if right == "enumerate" else None
         asks = used == "clarify" or any(not ask.wonders for ask in self.response.asks)
         return {
             "strategy_right": float(used == right),
@@ -325,7 +325,7 @@ class Finding:
                     break
         return matched
 
-    def _listed(self) -> float:
+    def listed(self) -> float:
         """Share of the readings that got their right answer. One answer that names no reading lists none; "one is red"
         lists one."""
         if (
