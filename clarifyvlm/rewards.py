@@ -4,8 +4,9 @@
 
 `strategy` pays 1 for the right strategy; every other term takes something away for a fault, so a faultless
 response earns exactly 1 whatever its strategy, and a constant policy (always answer, always ask, ...) at
-most the share of examples on which it happens to be right. The right strategy with every fault still earns more
-than a wrong one: otherwise a model that lists with slips would learn not to list. Terms are pure functions of
+most the share of examples on which it happens to be right. The right strategy with every fault in the response still
+earns more than a wrong one: otherwise a model that lists with slips would learn not to list. Only a question that comes
+to nothing (useless, and a wrong answer after it) earns no more than that. Terms are pure functions of
 (Example, Verdict, Prediction) and never see another response. `tuning_grpo/rewards.py` hands them to TRL.
 """
 

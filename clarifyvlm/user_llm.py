@@ -1,7 +1,8 @@
 """The simulated user played by a language model: what users.py calls on photographs.
 
 The model is told what the user means and what kind of user it is (user.KINDS); it says whether the response asks, and
-replies. A reply that gives the answer away is not used: the user then names the reading in the data's own words.
+replies. A reply that tells what its kind of user would not, or gives the answer away, is not used: the user then names
+the reading in the data's own words, or says "I don't know.".
 """
 
 import asyncio
@@ -13,7 +14,9 @@ from clarifyvlm.errors import UserError
 from clarifyvlm.judges.cache import ReplyCache, default_folder, key_of
 from clarifyvlm.judges.endpoint import TEMPERATURE, Endpoint, Question
 from clarifyvlm.judges.usage import Usage
+from clarifyvlm.records import INFORMED
 from clarifyvlm.rewards import words
+from clarifyvlm.user import UNSURE
 from clarifyvlm.users import Asked, UserArguments
 
 VERSION = "1"  # of the prompt: enters every key of the cache
@@ -62,7 +65,10 @@ class Played:
         return self.endpoint.run(self._all(asked))
 
     async def _all(self, asked: Sequence[Asked]) -> list[str | None]:
-        return list(await asyncio.gather(*(self._one(a) for a in asked)))
+        said = await asyncio.gather(*(self._one(a) for a in asked), return_exceptions=True)  # what comes is kept
+        if error := next((reply for reply in said if isinstance(reply, BaseException)), None):
+            raise error
+        return said
 
     async def _one(self, asked: Asked) -> str | None:
         if not asked.response.strip():
@@ -90,7 +96,10 @@ class Played:
         if not reply.found["asks"] or not said:
             return None
         meant = asked.example.ambiguity.readings[asked.reading]
+        tells = words(meant.expression) in words(said)
         gives_away = meant.answer and words(meant.answer) in words(said)
+        if asked.kind not in INFORMED:
+            return UNSURE[(asked.turn - 1) % len(UNSURE)] if tells or gives_away else said
         if gives_away and words(meant.answer) not in words(meant.expression):
             return f"I mean {meant.expression}."
         return said

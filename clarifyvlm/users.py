@@ -41,10 +41,13 @@ class UserArguments:
 SPEED_ONLY = tuple(f"user_{name}" for name in ("api_key_env", "timeout_s", "max_retries", "concurrency", "cache_dir"))
 
 
-def make_user(args: UserArguments):
-    """What has `replies(asked)`, a reply or None for each response, and `check()`. UserError where options lack."""
+def make_user(args: UserArguments, turns: int):
+    """What has `replies(asked)`, a reply or None for each response, and `check()`. UserError where options lack, or
+    nobody would reply in so many `turns`."""
     if args.user == "scripted":
         return Scripted()
+    if turns == 1:
+        raise UserError("--user openai: needs --turns 2 or 3, so that there is a reply.")
     if not args.user_model:
         raise UserError("--user openai: give --user_model, the model's name at the endpoint.")
     from clarifyvlm.user_llm import Played

@@ -29,4 +29,7 @@ def draw_user(example: Example, kinds: dict[str, float], seed: int) -> None:
             f"the simulated user does not understand the generator's own question: {dialogue.question!r}"
         )
     if dialogue.user_kind not in INFORMED:
-        dialogue.answer = UNSEEN if dialogue.user_kind == "wrong" else rng.choice(UNTOLD)
+        described = (
+            dialogue.user_kind == "wrong" and dialogue.reply not in user.UNSURE
+        )  # who finds nothing wrong to say
+        dialogue.answer = UNSEEN if described else rng.choice(UNTOLD)

@@ -97,9 +97,7 @@ def main(argv: list[str] | None = None) -> int:
     types = [PredictArguments, EndpointArguments, users.UserArguments]
     args, endpoint, played = parse_args(types, argv, description=__doc__, section="predict")
     _check(args, endpoint)
-    speaker = users.make_user(played)
-    if played.user != "scripted" and args.turns == 1:
-        raise UserError("--user openai: needs --turns 2 or 3, so that there is a reply.")
+    speaker = users.make_user(played, args.turns)
     here = args.backend != "openai"
     if here:
         models.check_checkpoint(args.model_name_or_path)

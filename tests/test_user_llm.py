@@ -7,7 +7,7 @@ import pytest
 from conftest import star_example
 from judge_server import completion
 
-from clarifyvlm import jsonl, users
+from clarifyvlm import jsonl, user, users
 from clarifyvlm.errors import UserError
 from clarifyvlm.records import Example, Prediction
 
@@ -37,7 +37,7 @@ def played(server, tmp_path):
     args = users.UserArguments(
         user="openai", user_model="m", user_base_url=server.url, user_max_retries=0, user_cache_dir=str(tmp_path)
     )
-    return users.make_user(args)
+    return users.make_user(args, 2)
 
 
 def asked(response: str, reading: int = 1, kind: str = "helpful", turn: int = 1) -> users.Asked:
@@ -73,6 +73,18 @@ def test_a_reply_that_gives_the_answer_away_is_not_used(played, server):
     meant = EXAMPLE.ambiguity.readings[1]
     server.reply = lambda request: completion({"asks": True, "reply": f"The {meant.answer.upper()} one."})
     assert played.replies([asked(ASK)]) == [f"I mean {meant.expression}."]
+
+
+@pytest.mark.parametrize("kind", ["unsure", "wrong", "off_topic"])
+def test_a_user_who_should_tell_nothing_tells_nothing(played, server, kind):
+    """A model that plays "I don't know" and names the reading or its answer; or is then made to."""
+    meant = EXAMPLE.ambiguity.readings[1]
+    for leak in (f"Hm, {meant.expression}?", f"It may be {meant.answer}."):
+        server.reply = lambda request, leak=leak: completion({"asks": True, "reply": leak})
+        for turn, said in enumerate(user.UNSURE[:2], start=1):
+            assert played.replies([asked(f"{ASK} {leak}", kind=kind, turn=turn)]) == [said]
+    server.reply = lambda request: completion({"asks": True, "reply": "Nice weather."})
+    assert played.replies([asked(ASK, kind=kind)]) == ["Nice weather."]
 
 
 @pytest.mark.parametrize("fault", ["drop", (500, {}, {}), completion({"reply": "I mean it."})], ids=str)

@@ -39,6 +39,9 @@ def main(argv=None) -> int:
     )
     data_file = Path(options.data_file)
     example = find(jsonl.read(data_file, Example), options)
+    readings = len(example.ambiguity.readings)
+    if not 1 <= options.turns <= 3 or (options.turns > 1 and readings and not 0 <= options.reading < readings):
+        raise UserError(f"--turns is 1, 2 or 3, and --reading of {example.id} from 0 to {readings - 1}.")
     picture = images.open_image(data_file.parent / example.image)
     judge = make_judge(judge_args, data_file.parent)
     judge.check()

@@ -44,9 +44,10 @@ class JudgeRewards:
     def _function(self, name: str):
         def reward(completions, example, prediction=None, log_metric=None, log_extra=None, **_) -> list[float | None]:
             if completions is not self._completions:
-                texts = [completion[0]["content"] for completion in completions]
-                said = [Prediction(example_id=e.id, text=text) for e, text in zip(example, texts, strict=True)]
-                self._score(example, prediction or said, log_metric, log_extra)
+                if prediction is None:  # Rollouts gives whole dialogues
+                    texts = [completion[0]["content"] for completion in completions]
+                    prediction = [Prediction(example_id=e.id, text=t) for e, t in zip(example, texts, strict=True)]
+                self._score(example, prediction, log_metric, log_extra)
                 self._completions = completions
             return [None if terms is None else terms[name] for terms in self._terms]
 

@@ -95,7 +95,7 @@ def main(argv=None) -> int:
 
     check_options(training)
     user_kinds(options)
-    user = users.make_user(user_args)
+    user = users.make_user(user_args, options.turns)
     if training.use_vllm:
         from clarifyvlm import vllm_engine
 
@@ -164,12 +164,14 @@ def check_options(training) -> None:
 
 
 def user_kinds(options: Options) -> dict[str, float]:
+    """Kind of user -> weight. UserError where the options of dialogues do not go together."""
     from clarifyvlm import user
 
     if not 1 <= options.turns <= 3:
         raise UserError(f"--turns {options.turns}: the simulated user replies twice at most; give 1, 2 or 3.")
     if options.ask_costs and options.turns == 1:
         raise UserError("--ask_costs: needs --turns 2 or 3, so that a question is answered.")
+    chat.check_costs(options.ask_costs)
     return user.parse_kinds(options.user_kinds, "--user_kinds")
 
 

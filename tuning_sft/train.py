@@ -51,6 +51,7 @@ def main(argv=None) -> int:
 
     if training.max_length is not None or training.packing:
         raise UserError("--max_length and --packing cut or mix the image tokens of a VLM: leave them unset.")
+    chat.check_costs(options.ask_costs)
     models.check_checkpoint(model_args.model_name_or_path)
     data_dir = Path(options.data_dir)
     train_examples = jsonl.Indexed(

@@ -221,7 +221,7 @@ def criteria(example: Example, found: dict, sees_image: bool = False) -> tuple[d
         overconfident = None
     else:
         overconfident = float(used == "answer" and commits and found["ignores_other_readings"])
-    listed = sum(r for number, r in answered.items() if number) if used in ("enumerate", "infer") else 0
+    listed = _right_of_list(found) if used in ("enumerate", "infer") else 0
     can_tell = example.facts.annotated or sees_image
     known = example.facts.annotated or right == "answer"  # of its readings: all of them
     if not known or not (example.has_answer or example.facts.annotated):
@@ -250,7 +250,13 @@ def listed(example: Example, found: dict) -> float | None:
     """Verdict.listed from the judge's findings; None where nobody knows all readings."""
     if found["used_strategy"] != "enumerate" or example.strategy != "clarify" or not example.facts.annotated:
         return None
-    return sum(r["right"] for r in found["answered_readings"] if r["reading"]) / len(example.ambiguity.readings)
+    return _right_of_list(found) / len(example.ambiguity.readings)
+
+
+def _right_of_list(found: dict) -> int:
+    """How many readings got their right answer, each counted once."""
+    answered = {r["reading"]: r["right"] for r in found["answered_readings"]}
+    return sum(right for number, right in answered.items() if number)
 
 
 def _salient(example: Example) -> int:
