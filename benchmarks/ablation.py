@@ -1,7 +1,11 @@
 """What each part of training adds: SFT, and GRPO in variants, on several seeds. The embedded model, on a CPU.
 
-    python benchmarks/ablation.py            # three seeds: a day on two cores; stopped, it goes on where it was
+    python benchmarks/ablation.py            # three seeds, hours on two cores; stopped, it goes on where it was
     python benchmarks/ablation.py --quick    # minutes: one seed and few steps, which say nothing but that it runs
+    python benchmarks/ablation.py --tables   # trains nothing: of what all seeds have so far
+
+Two models train at once, on one thread each: on two cores that is faster than one after another on both. They come in
+the order of MODELS, each for all seeds before the next, so that a stopped run is a whole table of fewer rows.
 
 Every model of a seed starts from the same SFT checkpoint and answers the same test questions, with a user who helps;
 the questions where asking is right also with every other kind of user, and models that were told costs at each cost.
@@ -10,8 +14,10 @@ Values are over all seeds' questions, intervals by a bootstrap over pictures, di
 """
 
 import json
+import os
 import subprocess
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,6 +63,8 @@ class Arguments:
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2], metadata={"help": "of data, training and test"})
     run_dir: str = field(default="runs/ablation", metadata={"help": "where data, checkpoints and predictions go"})
     resamples: int = field(default=2000, metadata={"help": "draws of the bootstrap"})
+    workers: int = field(default=2, metadata={"help": "models that train at once, sharing the cores"})
+    tables: bool = field(default=False, metadata={"help": "train nothing, only write what is there"})
     quick: bool = field(default=False, metadata={"help": "one seed, the sizes of preset smoke"})
     output_dir: str = field(default="benchmarks/results", metadata={"help": "folder for ablation.json and .md"})
 
@@ -65,34 +73,49 @@ def main(argv: list[str] | None = None) -> int:
     (args,) = parse_args([Arguments], argv, description=__doc__)
     preset, seeds = ("smoke", args.seeds[:1]) if args.quick else ("tiny", args.seeds)
     folders = [Path(args.run_dir).absolute() / f"{preset}-{seed}" for seed in seeds]
-    for seed, folder in zip(seeds, folders, strict=True):
-        run_seed(preset, seed, folder)
+    if not args.tables:
+        os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // args.workers))
+        os.environ["GOMP_SPINCOUNT"] = "30000"
+        with ThreadPoolExecutor(args.workers) as pool:
+            started = [pool.submit(run_sft, preset, *pair) for pair in zip(seeds, folders, strict=True)]
+            jobs = list(started)
+            for name in [name for name in MODELS | FIXED if name != "SFT"]:
+                for seed, folder, sft in zip(seeds, folders, started, strict=True):
+                    jobs.append(pool.submit(run_grpo, preset, seed, folder, name, sft))
+            for job in jobs:
+                job.result()
     write(folders, seeds, args)
     return 0
 
 
-def run_seed(preset: str, seed: int, folder: Path) -> None:
-    """All commands of a seed; what is complete is skipped by the scripts themselves."""
+def run_sft(preset: str, seed: int, folder: Path) -> None:
+    """What all models of a seed start from. What is complete is skipped by the scripts themselves, here and below."""
     data = folder / "data"
     step("dataset_generation/generate.py", preset, seed, "--output_dir", data, "--audit", "warn", *USERS)
-    files = ["--data_dir", data]
-    step(
-        "tuning_sft/train.py", preset, seed, "--model_name_or_path", "models/tiny", *files, "--output_dir",
-        folder / slug("SFT"), "--ask_costs", *COSTS,
-    )  # fmt: skip
-    for name, flags in (MODELS | FIXED).items():
-        model = folder / slug(name)
-        if name != "SFT":
-            start = ["--model_name_or_path", folder / slug("SFT"), *files, "--output_dir", model]
-            small = ["--num_prompts", 22, "--per_device_train_batch_size", 16] if preset == "smoke" else []
-            step("tuning_grpo/train.py", preset, seed, *start, *DIALOGUES, *flags, *prompts(flags), *small)
-        if name not in FIXED:
-            predict(preset, seed, model, data, folder / "plain" / slug(name))
-            how = ["--output_dir", folder / "users", "--name", slug(name), "--num_examples", 100_000]
-            variants = ["--variants", *(f"user_{kind}" for kind in OTHERS)]
-            step("inference/variants.py", preset, None, *test(model, data), *how, *variants)
-        for cost in costs_of(name):
-            predict(preset, seed, model, data, folder / "costs" / f"{cost:g}" / slug(name), "--ask_cost", cost)
+    model = folder / slug("SFT")
+    files = ["--model_name_or_path", "models/tiny", "--data_dir", data, "--output_dir", model]
+    step("tuning_sft/train.py", preset, seed, *files, "--ask_costs", *COSTS)
+    evaluate(preset, seed, folder, "SFT")
+
+
+def run_grpo(preset: str, seed: int, folder: Path, name: str, sft: Future) -> None:
+    sft.result()
+    model, flags = folder / slug(name), (MODELS | FIXED)[name]
+    start = ["--model_name_or_path", folder / slug("SFT"), "--data_dir", folder / "data", "--output_dir", model]
+    small = ["--num_prompts", 22, "--per_device_train_batch_size", 16] if preset == "smoke" else []
+    step("tuning_grpo/train.py", preset, seed, *start, *DIALOGUES, *flags, *prompts(flags), *small)
+    evaluate(preset, seed, folder, name)
+
+
+def evaluate(preset: str, seed: int, folder: Path, name: str) -> None:
+    model, data = folder / slug(name), folder / "data"
+    if name not in FIXED:
+        predict(preset, seed, model, data, folder / "plain" / slug(name))
+        how = ["--output_dir", folder / "users", "--name", slug(name), "--num_examples", 100_000]
+        variants = ["--variants", *(f"user_{kind}" for kind in OTHERS)]
+        step("inference/variants.py", preset, None, *test(model, data), *how, *variants)
+    for cost in costs_of(name):
+        predict(preset, seed, model, data, folder / "costs" / f"{cost:g}" / slug(name), "--ask_cost", cost)
 
 
 def prompts(flags: list) -> list:
