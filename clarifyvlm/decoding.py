@@ -5,6 +5,8 @@ The library goes on with all rows until the longest response ends. Responses of 
 a list of four readings), so that most of that work is on padding. Imports torch: see generation.py.
 """
 
+from collections.abc import Callable
+
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 from transformers.integrations import is_deepspeed_zero3_enabled, is_fsdp_managed_module
@@ -20,12 +22,14 @@ class Decoder:
     Returns token ids (B, prompt + T) as `generate` does, a finished row padded. `logprobs` then holds T tensors (B,):
     the log-probability of each token under the model's own distribution (temperature 1), 0 in the padding. One step's
     distribution is held at a time: `output_scores` would hold all of them, gigabytes for a large vocabulary.
+    `on_tokens` gets each step's tokens (B,) as soon as they are chosen; what it raises ends the generation.
 
     Source of the loop: transformers' GenerationMixin._sample, whose steps it takes in the same order.
     """
 
-    def __init__(self):
+    def __init__(self, on_tokens: Callable[[torch.Tensor], None] | None = None):
         self.logprobs: list[torch.Tensor] = []
+        self.on_tokens = on_tokens
 
     def __call__(
         self, model, input_ids, logits_processor=None, stopping_criteria=None, generation_config=None, **model_kwargs
@@ -47,6 +51,8 @@ class Decoder:
                     tokens = torch.where(alive, tokens, pad)
                     taken = logits.log_softmax(dim=-1).gather(1, tokens[:, None])[:, 0] * alive
                     columns.append(pad.repeat(count).index_copy(0, rows, tokens))
+                    if self.on_tokens:
+                        self.on_tokens(columns[-1])
                     self.logprobs.append(taken.new_zeros(count).index_copy(0, rows, taken))
                     input_ids = torch.cat([input_ids, tokens[:, None]], dim=-1)
                     alive = alive & ~stopping_criteria(input_ids, None)

@@ -1,8 +1,10 @@
 """Batched generation with the log-probability of what was said. Imports torch: scripts import it after parsing."""
 
 import math
+import queue
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,11 @@ from clarifyvlm.errors import UserError
 
 if TYPE_CHECKING:
     from PIL import Image
+
+TOO_LARGE = (
+    "out of memory with one example at a time. Lower --max_new_tokens or --image_max_side, give --dtype bfloat16, or "
+    "take a smaller model."
+)
 
 
 @dataclass
@@ -60,22 +67,52 @@ class Generator:
                 if not _out_of_memory(error):
                     raise
                 if size == 1:
-                    raise UserError(
-                        "out of memory with one example at a time. Lower --max_new_tokens or --image_max_side, give "
-                        "--dtype bfloat16, or take a smaller model."
-                    ) from error
+                    raise UserError(TOO_LARGE) from error
                 self.max_batch = size = size // 2
                 print(f"out of memory: continuing with batches of {size}", file=sys.stderr)
             if torch.cuda.is_available() and self.max_batch == size:
                 torch.cuda.empty_cache()
         return responses
 
+    def stream(self, conversation: list[dict], image: "Image.Image") -> "Iterator[str | Generated]":
+        """The model's next turn as it is spoken: its text so far with every token, then the whole response. Closing
+        the iterator before its end stops the model. UserError when memory does not suffice."""
+        said: queue.SimpleQueue = queue.SimpleQueue()
+        closed, ids = threading.Event(), []
+
+        def on_tokens(tokens: torch.Tensor) -> None:
+            if closed.is_set():
+                raise InterruptedError
+            ids.extend(tokens.tolist())
+            said.put(self.processor.tokenizer.decode(ids, skip_special_tokens=True).strip().rstrip("\ufffd"))
+
+        def speak() -> None:
+            try:
+                said.put(self._generate([conversation], [image], on_tokens)[0])
+            except Exception as error:  # raised where the text is read
+                said.put(UserError(TOO_LARGE) if _out_of_memory(error) else error)
+
+        threading.Thread(target=speak, daemon=True).start()
+        try:
+            while isinstance(found := said.get(), str):
+                yield found
+            if isinstance(found, Exception):
+                raise found
+            yield found
+        finally:
+            closed.set()
+
     @torch.inference_mode()
-    def _generate(self, conversations: Sequence[list[dict]], images: "Sequence[Image.Image]") -> list[Generated]:
+    def _generate(
+        self,
+        conversations: Sequence[list[dict]],
+        images: "Sequence[Image.Image]",
+        on_tokens: Callable[[torch.Tensor], None] | None = None,
+    ) -> list[Generated]:
         inputs = encode(self.processor, conversations, images).to(self.model.device)
         if "pixel_values" in inputs:
             inputs["pixel_values"] = inputs["pixel_values"].to(self.model.dtype)
-        decoder = Decoder()
+        decoder = Decoder(on_tokens)
         sequences = self.model.generate(**inputs, **self.options, custom_generate=decoder)
         completions = sequences[:, inputs["input_ids"].shape[1] :].tolist()  # B x T
         logprobs = torch.stack(decoder.logprobs, dim=1).tolist()  # B x T
