@@ -20,8 +20,10 @@ class Stage:
     """One training run behind a checkpoint."""
 
     record: dict  # its run.json
+    folder: Path  # the checkpoint
     steps: int | None = None  # where a checkpoint-N inside the run was taken, N
-    data: dict | None = None  # run.json of its data folder, where it still is the data that was trained on
+    data_dir: Path | None = None  # its data folder, where that still is the data that was trained on
+    data: dict | None = None  # run.json of that folder
     shares: str | None = None  # the table "Examples per strategy" of that folder's card
 
 
@@ -72,10 +74,10 @@ def _stage(folder: Path) -> Stage | None:
             f"{folder}: the run that writes it ({record.get('stage')}) has not finished. Run that command again, it "
             "continues; or give one of its checkpoint-N folders."
         )
-    stage = Stage(record, steps=int(number) if inside and number.isdigit() else None)
+    stage = Stage(record, folder, steps=int(number) if inside and number.isdigit() else None)
     data = locate(record.get("args", {}).get("data_dir"), near=folder)
     if data is not None and _is_input(record, Path(record["args"]["data_dir"]) / "train.jsonl", data / "train.jsonl"):
-        stage.data = read_json(data / "run.json")
+        stage.data_dir, stage.data = data, read_json(data / "run.json")
         card = data / "README.md"
         shares = card.is_file() and re.search(
             r"^## Examples per strategy\n+((?:\|.*\n)+)", card.read_text(), flags=re.M
