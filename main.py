@@ -3,6 +3,7 @@
 python main.py run [preset] [run_dir] [--overwrite]      the whole pipeline: hands over to run.sh
 python main.py ask --image picture.png --question "What color is the star?"
                                                          one picture, one question: the model answers, or asks back
+python main.py demo [--port 7860]                        the same as a page in the browser
 python main.py publish --model_name_or_path runs/tiny/grpo --report_dir runs/tiny/report --output_dir published
                                                          a folder that others can load, with a model card
 """
@@ -11,9 +12,9 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
-from clarifyvlm import chat, images, models, publishing
+from clarifyvlm import demo as page
+from clarifyvlm import images, models, publishing, talk
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
 
@@ -22,21 +23,20 @@ DEFAULT_MODEL = Path("runs/tiny/grpo")
 
 
 @dataclass
-class AskArguments:
-    image: str = field(metadata={"help": "the picture"})
-    question: str = field(metadata={"help": "what to ask about it"})
+class AskArguments(talk.SpeakerArguments):
+    image: str = field(kw_only=True, metadata={"help": "the picture"})
+    question: str = field(kw_only=True, metadata={"help": "what to ask about it"})
     model_name_or_path: str | None = field(
         default=None, metadata={"help": f"checkpoint, adapter or hub name (default: {DEFAULT_MODEL}, made by ./run.sh)"}
     )
-    max_new_tokens: int = field(default=128, metadata={"help": "longest response, in tokens"})
-    image_max_side: int | None = field(default=None, metadata={"help": "shrink a longer picture to this, in pixels"})
-    device: str | None = field(default=None, metadata={"help": "cuda, cuda:1, mps, cpu (default: the best there is)"})
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    compare: bool = field(
+        default=False, metadata={"help": "put the question also to the models that this one was made from"}
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
-    commands = {"run": run, "ask": ask, "publish": publish}
+    commands = {"run": run, "ask": ask, "demo": demo, "publish": publish}
     if argv and argv[0] in commands:
         return commands[argv[0]](argv[1:])
     if argv and argv[0] not in ("-h", "--help"):
@@ -57,26 +57,34 @@ def ask(argv: list[str]) -> int:
     path = args.model_name_or_path or _default_model()
     models.check_checkpoint(path)
     picture = images.open_image(args.image, max_side=args.image_max_side)
-    if not args.question.strip():
+    question = args.question.strip()
+    if not question:
         raise UserError("--question is empty.")
-
-    from clarifyvlm.generation import Generator
-
-    model, processor = models.load(path, device=args.device, dtype=args.dtype)
-    speak = Generator(models.merged(model), processor, max_new_tokens=args.max_new_tokens)
-    conversation = chat.user_turn(args.question)
-    print(f"You:   {args.question}")
-    (said,) = speak([conversation], [picture])
-    _show(said)
-    if "?" not in said.text:
+    named = talk.lineage(path) if args.compare else {"Model": path}
+    talks = [talk.Talk(talk.Speaker(name, where, args), picture, question) for name, where in named.items()]
+    width = max(len(name) for name in named)
+    print(f"{'You:':{width + 1}} {question}")
+    for one in talks:
+        _speak(one, width)
+    asking = [one for one in talks if one.asks]
+    if not talks[0].asks:
         return 0
-    reply = _read_reply()
+    reply = _read_reply(width)
     if not reply:
         print("(no reply: the dialogue ends here)")
         return 0
-    conversation += [chat.text_turn("assistant", said.text), chat.text_turn("user", reply)]
-    (said,) = speak([conversation], [picture])
-    _show(said)
+    for one in asking:
+        one.reply(reply)
+        _speak(one, width)
+    return 0
+
+
+def demo(argv: list[str]) -> int:
+    """The page."""
+    (args,) = parse_args([page.DemoArguments], argv, description="A page to talk to a model about a picture.")
+    path = args.model_name_or_path or _default_model()
+    models.check_checkpoint(path)
+    page.serve(args, path)
     return 0
 
 
@@ -101,21 +109,31 @@ def _default_model() -> str:
     )
 
 
-def _show(said) -> None:
+def _speak(one: talk.Talk, width: int) -> None:
+    """Print the model's next turn: in a terminal as it is spoken, then with its confidence."""
+    head = f"{one.speaker.name + ':':{width + 1}} "
+    print(head, end="", flush=True)
+    shown = ""
+    for said in one.respond():
+        text = said if isinstance(said, str) else said.text
+        if text.startswith(shown):  # a piece of a character is not shown before the rest of it
+            print(text[len(shown) :], end="", flush=True)
+            shown = text
     cut = " ... (cut: --max_new_tokens)" if said.finish_reason == "length" else ""
-    print(f"Model: {said.text or '(nothing)'}{cut}    [confidence {said.confidence:.0%}]", flush=True)
+    print(f"{'' if shown else '(nothing)'}{cut}    [{one.strategy}, confidence {said.confidence:.0%}]", flush=True)
 
 
-def _read_reply() -> str:
+def _read_reply(width: int) -> str:
     """The user's line: typed in a terminal, else the next line of stdin, which is then shown; "" at its end."""
+    head = f"{'You:':{width + 1}} "
     try:
         if sys.stdin.isatty():
-            return input("You:   ").strip()
+            return input(head).strip()
         reply = sys.stdin.readline().strip()
     except EOFError:
         return ""
     if reply:
-        print(f"You:   {reply}")
+        print(f"{head}{reply}")
     return reply
 
 

@@ -1,8 +1,11 @@
 """The terminal: `main.py ask` plays two turns, with and without a terminal; `main.py run` hands over to run.sh."""
 
 import io
+import json
 import os
 import pty
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +14,7 @@ import pytest
 
 import main
 from clarifyvlm.errors import UserError
+from clarifyvlm.run_record import hash_input
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -62,6 +66,19 @@ def test_ask_in_a_real_terminal(test_file, asking_model_dir):
         shown += os.read(ours, 1000).decode()
     assert process.wait(timeout=60) == 0
     os.close(ours)
+
+
+def test_compare_asks_the_models_before_it_too(ask, tmp_path, asking_model_dir, tiny_model_dir):
+    """A comparison that leaves a model out, or tells the reply to one that asked nothing."""
+    folder = tmp_path / "tuned"
+    shutil.copytree(asking_model_dir, folder)
+    inputs = [{"path": str(tiny_model_dir), "sha256": hash_input(tiny_model_dir)}]
+    record = {"stage": "tuning_sft", "status": "complete", "inputs": inputs}
+    (folder / "run.json").write_text(json.dumps(record | {"args": {"model_name_or_path": str(tiny_model_dir)}}))
+    out = ask(ASKED, "The one at the top left.\n", model_name_or_path=folder, compare="true", max_new_tokens=30)
+    heads = [line.split(":")[0] for line in out.splitlines() if re.match(r"(You|SFT|base): ", line)]
+    assert heads[:3] == ["You", "SFT", "base"] and heads[3:5] == ["You", "SFT"]
+    assert "[clarify, confidence" in out and "It is red." in out
 
 
 def test_default_model_is_named_or_its_command(ask, tmp_path, monkeypatch, asking_model_dir, capsys):

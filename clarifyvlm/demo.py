@@ -1,0 +1,276 @@
+"""The page of `main.py demo`: a picture, a question; the model answers or asks back, you reply, it answers.
+
+Beside the dialogue stands what the model did (strategy, confidence), the readings where the picture is annotated, and
+what the models that it was made from say to the same. Gradio is an extra (`pip install -e '.[demo]'`); the page is for
+this machine only unless --host says otherwise, loads nothing from elsewhere and tells nobody of its use.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+from clarifyvlm import demo_panel, images, jsonl, models, provenance, talk
+from clarifyvlm.errors import UserError
+from clarifyvlm.records import Example
+from clarifyvlm.strategies import STRATEGIES
+
+SCENES_PER_STRATEGY = 2
+MAX_UPLOAD = "25mb"
+MAX_WORDS = 2000  # characters of a question or a reply
+EXAMPLE = "What color is the star?"
+KEPT_S = 3600  # uploads and dialogues of a user who has gone
+CSS = Path(__file__).with_name("demo.css")
+
+
+@dataclass
+class DemoArguments(talk.SpeakerArguments):
+    model_name_or_path: str | None = field(
+        default=None, metadata={"help": "checkpoint, adapter or hub name (default: runs/tiny/grpo, made by ./run.sh)"}
+    )
+    compare: bool = field(
+        default=True, metadata={"help": "put each question also to the models that this one was made from"}
+    )
+    data_file: str | None = field(
+        default=None, metadata={"help": "examples.jsonl to pick scenes from (default: the test set beside its data)"}
+    )
+    host: str = field(default="127.0.0.1", metadata={"help": "0.0.0.0: anyone who reaches this machine may use it"})
+    port: int = field(default=7860, metadata={"help": "0: a free one"})
+
+
+@dataclass
+class Session:
+    """What one visitor's page is about."""
+
+    picture: object = None  # PIL.Image
+    annotated: dict[str, Example] = field(default_factory=dict)  # question -> its example, of a scene
+    talks: list[talk.Talk] = field(default_factory=list)  # the model's own first
+
+
+def serve(args: DemoArguments, path: str) -> None:
+    """Load the models, open the page, and stay until Ctrl-C."""
+    os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
+    try:
+        import gradio
+    except ImportError as error:
+        raise UserError(f"the page needs Gradio, which is not installed ({error}): pip install -e '.[demo]'") from None
+    if not 0 <= args.port <= 65535:
+        raise UserError(f"--port {args.port}: a port is a number from 0 to 65535.")
+    named = talk.lineage(path) if args.compare else {models.model_label(path): path}
+    data_file = args.data_file or _test_set(path)
+    shown = scenes(data_file) if data_file else []
+    if shown:
+        images.check_images([e.image for e in shown], Path(data_file).parent)
+    speakers = [talk.Speaker(name, where, args) for name, where in named.items()]
+    uploads = tempfile.mkdtemp(prefix="clarifyvlm-demo-")
+    os.environ["GRADIO_TEMP_DIR"] = uploads  # the only folder whose files the page gives out
+    try:
+        page = Page(gradio, speakers, shown, data_file, args).blocks
+        page.queue(max_size=64)
+        try:
+            _, url, _ = page.launch(
+                server_name=args.host,
+                server_port=args.port or _free_port(args.host),
+                share=False,
+                quiet=True,
+                ssr_mode=False,
+                footer_links=[],
+                max_file_size=MAX_UPLOAD,
+                prevent_thread_lock=True,
+                enable_monitoring=False,
+                css=CSS.read_text(),
+                theme=gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+            )
+        except OSError as error:
+            raise UserError(
+                f"--port {args.port}: cannot be used ({error}); give another, or 0 for a free one."
+            ) from None
+        print(f"The page: {url}   (models: {', '.join(s.name for s in speakers)}; Ctrl-C ends it)", flush=True)
+        if args.host not in ("127.0.0.1", "localhost", "::1"):
+            print(f"--host {args.host}: anyone who reaches this machine may use it", flush=True)
+        page.block_thread()
+    finally:
+        shutil.rmtree(uploads, ignore_errors=True)
+
+
+def scenes(data_file: str | Path) -> list[Example]:
+    """A few examples of every strategy, each on a picture of its own."""
+    found: dict[str, list[Example]] = {strategy: [] for strategy in STRATEGIES}
+    pictures = set()
+    for example in jsonl.read(data_file, Example):
+        if len(found[example.strategy]) < SCENES_PER_STRATEGY and example.image_sha256 not in pictures:
+            found[example.strategy].append(example)
+            pictures.add(example.image_sha256)
+    return [row[i] for i in range(SCENES_PER_STRATEGY) for row in found.values() if i < len(row)]
+
+
+class Page:
+    """The page's parts (`blocks` is Gradio's page) and what happens in them."""
+
+    def __init__(self, gr, speakers: list[talk.Speaker], shown: list[Example], data_file, args: DemoArguments):
+        self.gr, self.speakers, self.scenes, self.args = gr, speakers, shown, args
+        self.root = Path(data_file).parent if data_file else None
+        self.of_picture: dict[str, dict[str, Example]] = {}
+        pictures = {e.image_sha256 for e in shown}
+        for example in jsonl.read(data_file, Example) if data_file else ():
+            if example.image_sha256 in pictures:
+                self.of_picture.setdefault(example.image_sha256, {})[_plain(example.question)] = example
+        self.blocks = self._build()
+
+    def _build(self):
+        gr = self.gr
+
+        with gr.Blocks(title="ClarifyVLM", analytics_enabled=False, delete_cache=(KEPT_S, KEPT_S)) as page:
+            session = gr.State(None, time_to_live=KEPT_S)
+            gr.HTML(demo_panel.TITLE)
+            with gr.Row():
+                with gr.Column(scale=3, min_width=300):
+                    picture = gr.Image(
+                        label="Picture", sources=["upload", "clipboard"], height=260, elem_id="picture", buttons=[]
+                    )
+                    # The file's path, unopened: clarifyvlm.images opens it, and says in words what is wrong.
+                    picture.preprocess = lambda payload: payload and payload.path
+                    gallery = None
+                    if self.scenes:
+                        gr.HTML("<h2>... or a scene; a question comes with it</h2>", elem_id="or")
+                        gallery = gr.Gallery(
+                            [str(self.root / e.image) for e in self.scenes],
+                            label="Scenes",
+                            show_label=False,
+                            columns=4,
+                            allow_preview=False,
+                            height="auto",
+                            object_fit="contain",
+                            interactive=False,
+                            buttons=[],
+                            elem_id="scenes",
+                        )
+                with gr.Column(scale=4, min_width=300):
+                    dialogue = gr.Chatbot(
+                        label=f"You and {self.speakers[0].name}",
+                        height=340,
+                        render_markdown=False,
+                        buttons=[],
+                        placeholder="Drop in a picture or pick a scene, then ask about it.",
+                        elem_id="dialogue",
+                    )
+                    notice = gr.HTML("", elem_id="notice")
+                    words = gr.Textbox(
+                        label="Your question",
+                        placeholder=EXAMPLE,
+                        max_length=MAX_WORDS,
+                        autofocus=True,
+                        elem_id="words",
+                    )
+                    with gr.Row():
+                        send = gr.Button("Send", variant="primary", elem_id="send", min_width=80)
+                        anew = gr.Button("New question", elem_id="anew", min_width=80)
+                with gr.Column(scale=4, min_width=300):
+                    panel = gr.HTML(demo_panel.empty(), elem_id="panel")
+
+            talking = [session, dialogue, notice, words, panel]
+            quick = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+            shared = quick | {"queue": True, "concurrency_limit": 1, "concurrency_id": "models"}
+            saying = gr.on([words.submit, send.click], self.say, [session, words, dialogue], talking, **shared)
+            quick["cancels"] = [saying]  # what starts anew stops a model that is still speaking
+            gr.on([picture.upload, picture.clear], self.new_picture, [picture], [picture, *talking], **quick)
+            gr.on([anew.click, dialogue.clear], self.new_question, [session], talking, **quick)
+            if gallery is not None:
+
+                def pick(event: gr.SelectData):
+                    return self.pick(event.index)
+
+                gallery.select(pick, None, [picture, *talking], **quick)
+        return page
+
+    # --- what happens
+
+    def new_picture(self, path: str | None):
+        """Another picture: the dialogue about the last one is over."""
+        if path is None:
+            return None, *self._start(Session())
+        try:
+            found = Session(images.open_image(path, max_side=self.args.image_max_side))
+        except UserError as error:
+            told = str(error).removeprefix(f"{path}: ")
+            return None, *self._start(Session(), f"This file cannot be used: {told}.")
+        return self.gr.skip(), *self._start(found)
+
+    def pick(self, index: int):
+        """A scene of the gallery, with its question."""
+        example = self.scenes[index]
+        picture = images.open_image(self.root / example.image, max_side=self.args.image_max_side)
+        found = Session(picture, self.of_picture[example.image_sha256])
+        return picture, *self._start(found, words=example.question)
+
+    def new_question(self, session: Session | None):
+        return self._start(Session(session.picture, session.annotated) if session else Session())
+
+    def _start(self, session: Session, notice: str = "", words: str | None = None):
+        """An empty dialogue; what is being typed stays, unless there are other `words`."""
+        box = _box(self.gr, replying=False) | ({} if words is None else {"value": words})
+        return session, [], demo_panel.notice(notice), box, demo_panel.empty(session.annotated)
+
+    def say(self, session: Session | None, words: str, shown: list[dict]) -> Iterator[tuple]:
+        """A question or a reply: the model's response as it is spoken, then the other models'."""
+        gr, words = self.gr, words.strip()
+        keep = gr.skip()
+        fault = "Drop in a picture or pick a scene first." if session is None or session.picture is None else ""
+        if fault or not words:
+            yield keep, keep, demo_panel.notice(fault or "Write something first."), keep, keep
+            return
+        waiting = [t for t in session.talks if t.asks]
+        if session.talks and session.talks[0].asks:
+            for one in waiting:
+                one.reply(words)
+            talks = waiting
+        else:
+            example = session.annotated.get(_plain(words))
+            talks = [talk.Talk(s, session.picture, words, example) for s in self.speakers]
+        shown = [*shown, _turn("user", words), _turn("assistant", "...")]
+        session = Session(session.picture, session.annotated, session.talks if talks is waiting else talks)
+        yield keep, shown, "", gr.update(value=""), demo_panel.of(session.talks)
+        try:
+            for number, one in enumerate(talks):
+                for said in one.respond():
+                    text = said if isinstance(said, str) else said.text or "(nothing)"
+                    if number == 0:
+                        shown = [*shown[:-1], _turn("assistant", text or "...")]
+                    growing = text if isinstance(said, str) else None
+                    yield keep, shown, "", keep, demo_panel.of(session.talks, speaking=one, growing=growing)
+        except UserError as error:
+            over = Session(session.picture, session.annotated)
+            yield over, shown, demo_panel.notice(str(error)), _box(gr, replying=False), keep
+            return
+        yield session, shown, "", _box(gr, replying=session.talks[0].asks), demo_panel.of(session.talks)
+
+
+def _box(gr, replying: bool):
+    label, example = ("Your reply", "The one at the top left.") if replying else ("Your question", EXAMPLE)
+    return gr.update(label=label, placeholder=example)
+
+
+def _turn(role: str, text: str) -> dict:
+    return {"role": role, "content": escape(text)}  # Gradio shows HTML
+
+
+def _plain(question: str) -> str:
+    return " ".join(question.casefold().split()).rstrip("?. ")
+
+
+def _test_set(path: str) -> Path | None:
+    for stage in reversed(provenance.history(path).stages):
+        if stage.data_dir and (stage.data_dir / "test.jsonl").is_file():
+            return stage.data_dir / "test.jsonl"
+    return None
+
+
+def _free_port(host: str) -> int:
+    import socket
+
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as found:
+        found.bind((host, 0))
+        return found.getsockname()[1]
