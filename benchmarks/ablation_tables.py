@@ -23,14 +23,17 @@ BASELINE = "GRPO, one turn"
 
 
 class Tables:
-    """`folders[i]` is of `seeds[i]`. A column is (E,) over the test questions of all seeds, NaN: says nothing."""
+    """`folders[i]` is of `seeds[i]`. A column is (E,) over the test questions of all seeds, NaN: says nothing. Models
+    that some seed lacks yet are left out."""
 
     def __init__(self, folders: list[Path], seeds: list[int], resamples: int):
         self.folders, self.seeds, self.resamples = folders, seeds, resamples
         self.examples = [jsonl.read(folder / "data" / "test.jsonl", Example) for folder in folders]
         pictures = [f"{seed}:{e.image_sha256}" for seed, part in zip(seeds, self.examples, strict=True) for e in part]
         self.clusters = intervals.Clusters(pictures)
-        self.columns = {name: self._columns(name) for name in ablation.MODELS}
+        self.models = [name for name in ablation.MODELS if self._is_done(name)]
+        self.costs = [c for c in ablation.COSTS if self._is_done(ablation.TOLD) and self._is_done(fixed_at(c))]
+        self.columns = {name: self._columns(name) for name in self.models}
 
     def content(self) -> dict:
         """{"models": {name: {metric: estimate}}, "differences": to BASELINE, "costs": {cost: {...}}, ...}; an estimate
@@ -42,10 +45,10 @@ class Tables:
             "differences": {
                 name: {m: self._difference(column, self.columns[BASELINE][m]) for m, column in found.items()}
                 for name, found in self.columns.items()
-                if name != BASELINE
+                if name != BASELINE and BASELINE in self.columns
             },
-            "step_seconds": {name: self._step_seconds(name) for name in ablation.MODELS if name != "SFT"},
-            "costs": {f"{cost:g}": self._cost(cost) for cost in ablation.COSTS},
+            "step_seconds": {name: self._step_seconds(name) for name in self.models if name != "SFT"},
+            "costs": {f"{cost:g}": self._cost(cost) for cost in self.costs},
             "machine": {"cpu": measure._cpu(), "cores": os.cpu_count()},
             "versions": versions(),
             "commit": commit(),
@@ -78,6 +81,14 @@ class Tables:
             lines.append(f"| {cost} | {' | '.join(cells)} |")
         return "\n".join(lines) + "\n"
 
+    def _is_done(self, name: str) -> bool:
+        """Whether all that the tables read of a model is there, for all seeds."""
+        parts = [f"costs/{cost:g}" for cost in ablation.costs_of(name)]
+        if name not in ablation.FIXED:
+            parts += ["plain", *(f"users/user_{kind}" for kind in ablation.OTHERS)]
+        records = [f / part / ablation.slug(name) / "verdicts.run.json" for f in self.folders for part in parts]
+        return all(path.is_file() and json.loads(path.read_text())["status"] == "complete" for path in records)
+
     def _step_seconds(self, name: str) -> float:
         """Median over the steps of all seeds."""
         logs = [(folder / ablation.slug(name) / "log.jsonl").read_text().splitlines() for folder in self.folders]
@@ -95,9 +106,8 @@ class Tables:
         return {m: found[m] for m in ablation.METRICS}
 
     def _cost(self, cost: float) -> dict:
-        fixed = next(name for name in ablation.FIXED if ablation.costs_of(name) == (cost,))
         told = self._judged(f"costs/{cost:g}", ablation.TOLD)
-        own = self._judged(f"costs/{cost:g}", fixed)
+        own = self._judged(f"costs/{cost:g}", fixed_at(cost))
         return {
             "asked": self._estimate(self._column(told, asked)),
             "utility": self._estimate(self._column(told, utility), is_share=False),
@@ -150,6 +160,11 @@ STANDARD = {
     "overconfident": "overconfident",
     "grounded": "grounded",
 }
+
+
+def fixed_at(cost: float) -> str:
+    """The model that was trained at this cost alone."""
+    return next(name for name in ablation.FIXED if ablation.costs_of(name) == (cost,))
 
 
 def right_in_the_end(example: Example, verdict: Verdict, prediction: Prediction) -> float | None:
