@@ -25,13 +25,15 @@ from clarifyvlm.config import parse_args
 from clarifyvlm.errors import run_main
 
 COSTS = (0.0, 0.2, 0.4, 0.6, 0.8)
-# Of data, SFT and GRPO beside their configs. The same prompts and steps for all models.
-USERS = ["--dialogue_users", "helpful=0.7", "unsure=0.1", "off_topic=0.1", "wrong=0.1"]
-DIALOGUES = [
-    *("--turns", 2, "--round", "clarify=4", "enumerate=3", "--learning_rate", 5e-5, "--num_prompts", 880),
-    *("--user_kinds", "helpful=0.2", "terse=0.2", "changes_mind=0.2", "unsure=0.1", "off_topic=0.1", "wrong=0.2"),
-]
-# model -> flags of tuning_grpo/train.py beside DIALOGUES
+PRESET = "dialogues"
+QUICK = {  # beside the configs of PRESET
+    "dataset_generation/generate.py": "--num_train 600 --num_validation 12 --num_test 36 --num_test_ood 0",
+    "tuning_sft/train.py": "--num_train_examples 64 --num_validation_examples 12",
+    "tuning_grpo/train.py": "--max_steps 2 --num_prompts 22 --per_device_train_batch_size 16 --save_steps 1 "
+    "--num_validation_examples 12 --max_completion_length 24",
+    "inference/predict.py": "--max_new_tokens 24",
+}
+# model -> flags of tuning_grpo/train.py beside the config; the same prompts and steps for all
 MODELS: dict[str, list] = {
     "SFT": [],
     "GRPO, one turn": ["--turns", 1],
@@ -65,57 +67,61 @@ class Arguments:
     resamples: int = field(default=2000, metadata={"help": "draws of the bootstrap"})
     workers: int = field(default=2, metadata={"help": "models that train at once, sharing the cores"})
     tables: bool = field(default=False, metadata={"help": "train nothing, only write what is there"})
-    quick: bool = field(default=False, metadata={"help": "one seed, the sizes of preset smoke"})
+    quick: bool = field(default=False, metadata={"help": "one seed, few steps"})
     output_dir: str = field(default="benchmarks/results", metadata={"help": "folder for ablation.json and .md"})
 
 
 def main(argv: list[str] | None = None) -> int:
     (args,) = parse_args([Arguments], argv, description=__doc__)
-    preset, seeds = ("smoke", args.seeds[:1]) if args.quick else ("tiny", args.seeds)
-    folders = [Path(args.run_dir).absolute() / f"{preset}-{seed}" for seed in seeds]
+    seeds = args.seeds[:1] if args.quick else args.seeds
+    folders = [Path(args.run_dir).absolute() / f"{'quick' if args.quick else 'tiny'}-{seed}" for seed in seeds]
     if not args.tables:
         os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // args.workers))
         os.environ["GOMP_SPINCOUNT"] = "30000"
         with ThreadPoolExecutor(args.workers) as pool:
-            started = [pool.submit(run_sft, preset, *pair) for pair in zip(seeds, folders, strict=True)]
+            started = [pool.submit(run_sft, *pair, args.quick) for pair in zip(seeds, folders, strict=True)]
             jobs = list(started)
             for name in [name for name in MODELS | FIXED if name != "SFT"]:
                 for seed, folder, sft in zip(seeds, folders, started, strict=True):
-                    jobs.append(pool.submit(run_grpo, preset, seed, folder, name, sft))
+                    jobs.append(pool.submit(run_grpo, seed, folder, name, sft, args.quick))
             for job in jobs:
                 job.result()
     write(folders, seeds, args)
     return 0
 
 
-def run_sft(preset: str, seed: int, folder: Path) -> None:
+def run_sft(seed: int, folder: Path, quick: bool) -> None:
     """What all models of a seed start from. What is complete is skipped by the scripts themselves, here and below."""
     data = folder / "data"
-    step("dataset_generation/generate.py", preset, seed, "--output_dir", data, "--audit", "warn", *USERS)
-    model = folder / slug("SFT")
-    files = ["--model_name_or_path", "models/tiny", "--data_dir", data, "--output_dir", model]
-    step("tuning_sft/train.py", preset, seed, *files, "--ask_costs", *COSTS)
-    evaluate(preset, seed, folder, "SFT")
+    step("dataset_generation/generate.py", quick, "--seed", seed, "--output_dir", data, "--audit", "warn")
+    files = ["--model_name_or_path", "models/tiny", "--data_dir", data, "--output_dir", folder / slug("SFT")]
+    step("tuning_sft/train.py", quick, "--seed", seed, *files)
+    evaluate(seed, folder, "SFT", quick)
 
 
-def run_grpo(preset: str, seed: int, folder: Path, name: str, sft: Future) -> None:
+def run_grpo(seed: int, folder: Path, name: str, sft: Future, quick: bool) -> None:
     sft.result()
-    model, flags = folder / slug(name), (MODELS | FIXED)[name]
-    start = ["--model_name_or_path", folder / slug("SFT"), "--data_dir", folder / "data", "--output_dir", model]
-    small = ["--num_prompts", 22, "--per_device_train_batch_size", 16] if preset == "smoke" else []
-    step("tuning_grpo/train.py", preset, seed, *start, *DIALOGUES, *flags, *prompts(flags), *small)
-    evaluate(preset, seed, folder, name)
+    flags = (MODELS | FIXED)[name]
+    files = ["--model_name_or_path", folder / slug("SFT"), "--data_dir", folder / "data"]
+    step(
+        "tuning_grpo/train.py", quick, "--seed", seed, *files, "--output_dir", folder / slug(name), *flags,
+        *prompts(flags),
+    )  # fmt: skip
+    evaluate(seed, folder, name, quick)
 
 
-def evaluate(preset: str, seed: int, folder: Path, name: str) -> None:
-    model, data = folder / slug(name), folder / "data"
+def evaluate(seed: int, folder: Path, name: str, quick: bool) -> None:
+    model, test = folder / slug(name), ["--data_file", folder / "data" / "test.jsonl"]
+    runs = {} if name in FIXED else {"plain": []}
+    for part, flags in (runs | {f"costs/{cost:g}": ["--ask_cost", cost] for cost in costs_of(name)}).items():
+        said, judged = (folder / part / slug(name) / f"{what}.jsonl" for what in ("predictions", "verdicts"))
+        how = ["--model_name_or_path", model, "--output_file", said, "--seed", seed, *flags]
+        step("inference/predict.py", quick, *test, *how)
+        step("inference/judge.py", quick, *test, "--predictions", said, "--output_file", judged)
     if name not in FIXED:
-        predict(preset, seed, model, data, folder / "plain" / slug(name))
-        how = ["--output_dir", folder / "users", "--name", slug(name), "--num_examples", 100_000]
-        variants = ["--variants", *(f"user_{kind}" for kind in OTHERS)]
-        step("inference/variants.py", preset, None, *test(model, data), *how, *variants)
-    for cost in costs_of(name):
-        predict(preset, seed, model, data, folder / "costs" / f"{cost:g}" / slug(name), "--ask_cost", cost)
+        how = ["--model_name_or_path", model, "--output_dir", folder / "users", "--name", slug(name)]
+        users = ["--num_examples", 100_000, "--variants", *(f"user_{kind}" for kind in OTHERS)]
+        step("inference/variants.py", quick, *test, *how, *users)
 
 
 def prompts(flags: list) -> list:
@@ -128,22 +134,10 @@ def costs_of(name: str) -> tuple[float, ...]:
     return COSTS if name == TOLD else (FIXED[name][1],) if name in FIXED else ()
 
 
-def test(model: Path, data: Path) -> list:
-    return ["--model_name_or_path", model, "--data_file", data / "test.jsonl"]
-
-
-def predict(preset: str, seed: int, model: Path, data: Path, folder: Path, *more) -> None:
-    said, judged = folder / "predictions.jsonl", folder / "verdicts.jsonl"
-    step("inference/predict.py", preset, seed, *test(model, data), "--output_file", said, *more)
-    files = ["--data_file", data / "test.jsonl", "--predictions", said, "--output_file", judged]
-    step("inference/judge.py", preset, None, *files)
-
-
-def step(script: str, preset: str, seed: int | None, *flags) -> None:
+def step(script: str, quick: bool, *flags) -> None:
     """Run a stage script as a user does."""
-    config = f"{Path(script).parent}/configs/{preset}.yaml"
-    seeded = [] if seed is None else ["--seed", seed]
-    command = [sys.executable, script, "--config", config, *flags, *seeded]
+    config = f"{Path(script).parent}/configs/{PRESET}.yaml"
+    command = [sys.executable, script, "--config", config, *flags, *(QUICK.get(script, "").split() if quick else [])]
     print("$", *command, flush=True)
     subprocess.run(list(map(str, command)), check=True, cwd=Path(__file__).resolve().parents[1])
 

@@ -10,6 +10,7 @@ the screenshots in a row. What the models say in it is what they said.
 import io
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -46,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
                 return 2  # it has said why
             frames = dialogue(url, browser, args)
         finally:
-            server.terminate()
+            server.send_signal(signal.SIGINT)
     shown = [frame.convert("RGB").quantize(128, dither=Image.Dither.NONE) for frame, _ in frames]
     durations = [milliseconds for _, milliseconds in frames]
     shown[0].save(args.output_file, save_all=True, append_images=shown[1:], duration=durations, loop=0, optimize=True)
@@ -61,10 +62,11 @@ def dialogue(url: str, browser: str, args: Arguments) -> list[tuple[Image.Image,
     frames = []
     with sync_playwright() as play:
         page = play.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"]).new_page(
-            viewport={"width": 1120, "height": 640}
+            viewport={"width": 1280, "height": 760}
         )
 
         def shot(milliseconds: int) -> None:
+            page.evaluate("scrollTo(0, 0)")
             frames.append((Image.open(io.BytesIO(page.screenshot())), milliseconds))
 
         def write(text: str) -> None:
