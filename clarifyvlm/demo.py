@@ -48,6 +48,9 @@ class Session:
     picture: object = None  # PIL.Image
     annotated: dict[str, Example] = field(default_factory=dict)  # question -> its example, of a scene
     talks: list[talk.Talk] = field(default_factory=list)  # the model's own first
+    heard: str | None = None  # words that wait for the model
+    speaking: bool = False
+    over: bool = False  # another one has begun
 
 
 def serve(args: DemoArguments, path: str) -> None:
@@ -173,79 +176,94 @@ class Page:
 
             talking = [session, dialogue, notice, words, panel]
             quick = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-            shared = quick | {"queue": True, "concurrency_limit": 1, "concurrency_id": "models"}
-            saying = gr.on([words.submit, send.click], self.say, [session, words, dialogue], talking, **shared)
-            quick["cancels"] = [saying]  # what starts anew stops a model that is still speaking
-            gr.on([picture.upload, picture.clear], self.new_picture, [picture], [picture, *talking], **quick)
+            slow = quick | {"queue": True, "concurrency_limit": 1, "concurrency_id": "models"}
+            hearing = gr.on(
+                [words.submit, send.click], self.hear, [session, words, dialogue], [dialogue, notice, words], **quick
+            )
+            hearing.then(
+                self.speak, [session, dialogue], [dialogue, notice, words, panel], trigger_mode="multiple", **slow
+            )
+            gr.on([picture.upload, picture.clear], self.new_picture, [session, picture], [picture, *talking], **quick)
             gr.on([anew.click, dialogue.clear], self.new_question, [session], talking, **quick)
             if gallery is not None:
 
-                def pick(event: gr.SelectData):
-                    return self.pick(event.index)
+                def pick(before: Session | None, event: gr.SelectData):
+                    return self.pick(before, event.index)
 
-                gallery.select(pick, None, [picture, *talking], **quick)
+                gallery.select(pick, [session], [picture, *talking], **quick)
         return page
 
     # --- what happens
 
-    def new_picture(self, path: str | None):
+    def new_picture(self, before: Session | None, path: str | None):
         """Another picture: the dialogue about the last one is over."""
         if path is None:
-            return None, *self._start(Session())
+            return None, *self._start(before, Session())
         try:
             found = Session(images.open_image(path, max_side=self.args.image_max_side))
         except UserError as error:
             told = str(error).removeprefix(f"{path}: ")
-            return None, *self._start(Session(), f"This file cannot be used: {told}.")
-        return self.gr.skip(), *self._start(found)
+            return None, *self._start(before, Session(), f"This file cannot be used: {told}.")
+        return self.gr.skip(), *self._start(before, found)
 
-    def pick(self, index: int):
+    def pick(self, before: Session | None, index: int):
         """A scene of the gallery, with its question."""
         example = self.scenes[index]
         picture = images.open_image(self.root / example.image, max_side=self.args.image_max_side)
         found = Session(picture, self.of_picture[example.image_sha256])
-        return picture, *self._start(found, words=example.question)
+        return picture, *self._start(before, found, words=example.question)
 
-    def new_question(self, session: Session | None):
-        return self._start(Session(session.picture, session.annotated) if session else Session())
+    def new_question(self, before: Session | None):
+        return self._start(before, Session(before.picture, before.annotated) if before else Session())
 
-    def _start(self, session: Session, notice: str = "", words: str | None = None):
+    def _start(self, before: Session | None, session: Session, notice: str = "", words: str | None = None):
         """An empty dialogue; what is being typed stays, unless there are other `words`."""
+        if before is not None:
+            before.over = True
         box = _box(self.gr, replying=False) | ({} if words is None else {"value": words})
         return session, [], demo_panel.notice(notice), box, demo_panel.empty(session.annotated)
 
-    def say(self, session: Session | None, words: str, shown: list[dict]) -> Iterator[tuple]:
-        """A question or a reply: the model's response as it is spoken, then the other models'."""
-        gr, words = self.gr, words.strip()
-        keep = gr.skip()
+    def hear(self, session: Session | None, words: str, shown: list[dict]):
+        """Take a question or a reply, at once; `speak` comes after it."""
+        keep, words = self.gr.skip(), words.strip()
         fault = "Drop in a picture or pick a scene first." if session is None or session.picture is None else ""
         if fault or not words:
-            yield keep, keep, demo_panel.notice(fault or "Write something first."), keep, keep
+            return keep, demo_panel.notice(fault or "Write something first."), keep
+        if session.heard or session.speaking:
+            return keep, keep, keep
+        session.heard = words
+        return [*shown, _turn("user", words), _turn("assistant", "...")], "", self.gr.update(value="")
+
+    def speak(self, session: Session | None, shown: list[dict]) -> Iterator[tuple]:
+        """What the model says to what was heard, as it is spoken; then what the other models say."""
+        gr, keep = self.gr, self.gr.skip()
+        if session is None or session.heard is None:
+            yield keep, keep, keep, keep
             return
-        waiting = [t for t in session.talks if t.asks]
-        if session.talks and session.talks[0].asks:
-            for one in waiting:
-                one.reply(words)
-            talks = waiting
-        else:
-            example = session.annotated.get(_plain(words))
-            talks = [talk.Talk(s, session.picture, words, example) for s in self.speakers]
-        shown = [*shown, _turn("user", words), _turn("assistant", "...")]
-        session = Session(session.picture, session.annotated, session.talks if talks is waiting else talks)
-        yield keep, shown, "", gr.update(value=""), demo_panel.of(session.talks)
+        words, session.heard, session.speaking = session.heard, None, True
         try:
-            for number, one in enumerate(talks):
+            if session.talks and session.talks[0].asks:
+                talks = [one for one in session.talks if one.asks]
+                for one in talks:
+                    one.reply(words)
+            else:
+                example = session.annotated.get(_plain(words))
+                talks = session.talks = [talk.Talk(s, session.picture, words, example) for s in self.speakers]
+            for one in talks:
                 for said in one.respond():
+                    if session.over:  # something else was begun: the page is about that now
+                        return
                     text = said if isinstance(said, str) else said.text or "(nothing)"
-                    if number == 0:
+                    if one is session.talks[0]:
                         shown = [*shown[:-1], _turn("assistant", text or "...")]
                     growing = text if isinstance(said, str) else None
-                    yield keep, shown, "", keep, demo_panel.of(session.talks, speaking=one, growing=growing)
+                    yield shown, keep, keep, demo_panel.of(session.talks, speaking=one, growing=growing)
+            yield shown, keep, _box(gr, replying=session.talks[0].asks), demo_panel.of(session.talks)
         except UserError as error:
-            over = Session(session.picture, session.annotated)
-            yield over, shown, demo_panel.notice(str(error)), _box(gr, replying=False), keep
-            return
-        yield session, shown, "", _box(gr, replying=session.talks[0].asks), demo_panel.of(session.talks)
+            session.talks = []
+            yield shown, demo_panel.notice(str(error)), _box(gr, replying=False), keep
+        finally:
+            session.speaking = False
 
 
 def _box(gr, replying: bool):
