@@ -44,10 +44,15 @@ def messages(example: "Example", turns: "Sequence[Turn]" = (), ask_cost: float |
 def reference_messages(example: "Example", ask_cost: float | None = None) -> list[tuple[list[dict], list[dict]]]:
     """(prompt messages, completion messages) for every assistant turn that `example` teaches.
 
-    One row, or two for an item with a dialogue: the clarifying question, then the answer after the user's reply.
+    One row, or two for an item with a dialogue: the clarifying question, then the answer after the user's reply. The
+    dearer a question is, the more examples list all readings in its place: as many as `ask_cost` of 1. Where that stops
+    to pay is left to GRPO, which can only choose between what the model does now and then.
     """
     first = example.dialogue.question if example.dialogue else example.reference
-    rows = [(user_turn(example.question, ask_cost), [text_turn("assistant", first)])]
+    said = first
+    if ask_cost and example.dialogue and example.dialogue.listed:
+        said = example.dialogue.listed if random.Random(f"{example.id}:listed").random() < ask_cost else first
+    rows = [(user_turn(example.question, ask_cost), [text_turn("assistant", said)])]
     if example.dialogue:
         history = [*user_turn(example.question, ask_cost), text_turn("assistant", first)]
         history.append(text_turn("user", example.dialogue.reply))

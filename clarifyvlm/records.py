@@ -81,6 +81,7 @@ class Dialogue(Record):
     reply: str
     answer: str
     user_kind: UserKind = "helpful"
+    listed: str | None = None  # what one can say in place of the question: every reading with its answer
 
 
 class Example(Record):

@@ -89,8 +89,12 @@ def asking(example: Example, verdict: Verdict, prediction: Prediction) -> float:
 
 
 def length(example: Example, verdict: Verdict, prediction: Prediction) -> float:
-    """0 up to twice the reference's words plus FREE_WORDS, then down to -1 within LONG_WORDS more."""
-    excess = len(prediction.text.split()) - 2 * len(example.reference.split()) - FREE_WORDS
+    """0 up to twice the reference's words plus FREE_WORDS, then down to -1 within LONG_WORDS more. Where a cost was
+    told, the list of all readings is a reference, too."""
+    expected = len(example.reference.split())
+    if prediction.ask_cost is not None and example.dialogue and example.dialogue.listed:
+        expected = max(expected, len(example.dialogue.listed.split()))
+    excess = len(prediction.text.split()) - 2 * expected - FREE_WORDS
     return -min(1.0, max(0.0, excess / LONG_WORDS))
 
 

@@ -36,14 +36,17 @@ def example(
     meant = readings(q, facts, found)
     templates = phrasings["questions"]
     question = fill(rng.choice(templates["side" if q.sided else q.kind]), q)
+    key = f"{settings.source}:{settings.seed}:{question}:{digest}"
     words = reference(q, slot.strategy, meant, facts, phrasings, rng)
     dialogue = None
     if slot.strategy == "clarify":
         drawn = rng.randrange(len(meant))
         answer = direct(q, meant[drawn].answer, phrasings, rng)
         dialogue = Dialogue(reading=drawn, question=words, reply="", answer=answer)  # write.py has a user reply
+        if len(meant) < len(NUMBERS):
+            dialogue.listed = reference(q, "enumerate", meant, facts, phrasings, random.Random(f"{key}:listed"))
     record = Example(
-        id=sha256(f"{settings.source}:{settings.seed}:{question}:{digest}".encode()).hexdigest()[:16],
+        id=sha256(key.encode()).hexdigest()[:16],
         split=split,
         image=image,
         image_sha256=digest,

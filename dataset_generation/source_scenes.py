@@ -260,7 +260,10 @@ def _example(split, provenance, query, text, slot: Slot, facts, image, digest, r
     if slot.strategy == "clarify":
         drawn = rng.randrange(len(found))
         answer = direct(query, found[drawn].answer, rng)
-        dialogue = Dialogue(reading=drawn, question=words, reply="", answer=answer)  # write.py has a user reply
+        listed = reference(query, "enumerate", found, facts, random.Random(f"{key}:listed"))
+        dialogue = Dialogue(  # write.py has a user reply
+            reading=drawn, question=words, reply="", answer=answer, listed=listed
+        )
     example = Example(
         id=sha256(key.encode()).hexdigest()[:16],
         split=split,

@@ -37,6 +37,22 @@ def test_a_cost_is_told_to_every_turn_and_in_no_other_words():
     assert all(70 < costs.count(cost) < 130 for cost in (0.0, 0.5, None)) and chat.draw_cost(CLARIFY, []) is None
 
 
+def test_the_dearer_a_question_the_more_examples_list():
+    """A model that has never listed where a question is dear: or where it costs nothing."""
+    listed = "I see four stars: the one at the top left is red, ..."
+    dialogue = CLARIFY.dialogue.model_copy(update={"listed": listed})
+    found = [CLARIFY.model_copy(update={"id": str(i), "dialogue": dialogue}) for i in range(300)]
+
+    def share(cost: float | None) -> float:
+        said = [chat.reference_messages(example, cost)[0][1][0]["content"][0]["text"] for example in found]
+        assert set(said) <= {listed, dialogue.question}
+        return said.count(listed) / len(said)
+
+    assert share(None) == share(0.0) == 0 and abs(share(0.2) - 0.2) < 0.08 and abs(share(0.8) - 0.8) < 0.08
+    assert share(2.0) == 1
+    assert all(chat.reference_messages(e, 0.8)[1] == chat.reference_messages(found[0], 0.8)[1] for e in found)
+
+
 def test_one_picture_per_conversation():
     """The picture marked twice or not at all in a longer dialogue."""
     for prompt, _ in chat.reference_messages(CLARIFY):

@@ -156,6 +156,8 @@ def test_every_reading_can_be_played_and_every_reference_is_right(examples):
             turns = [("assistant", d.question), ("user", d.reply), ("assistant", d.answer)]
             played = Prediction(example_id=e.id, turns=[{"role": r, "text": t} for r, t in turns], reading=d.reading)
             assert judge.judge([e], [played])[0].answer_right_after_reply == 1, (e.question, turns)
+            (listed,) = judge.judge([e], [Prediction(example_id=e.id, text=d.listed)])
+            assert listed.listed == listed.criteria["grounded"] == 1, (e.question, d.listed)
 
 
 def test_other_users_reply_and_are_answered_as_they_should_be(data, examples, tmp_path):

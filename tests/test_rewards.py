@@ -161,6 +161,11 @@ def test_a_list_may_take_the_place_of_a_dear_question():
     assert worth(every, however_long) == worth(some, however_long) == pytest.approx(0.0)
     told = [worth(p.model_copy(update={"ask_cost": 0.8}), however_long) for p in (every, some, false)]
     assert told == pytest.approx([1 - 0.4, 0.75 - 0.4, 0.75 - 0.4 - rewards.RewardWeights().grounding_weight])
+    with_list = item.model_copy(update={"dialogue": item.dialogue.model_copy(update={"listed": every.text})})
+    (verdict,) = SceneJudge().judge([with_list], [every])
+    for cost, length in ((0.8, 0.0), (None, rewards.length(item, verdict, every))):
+        assert rewards.length(with_list, verdict, every.model_copy(update={"ask_cost": cost})) == length
+    assert rewards.length(item, verdict, every) < 0  # the question's length is the measure where no cost is told
     assert worth(said(item, item.reference).model_copy(update={"ask_cost": 0.2})) > told[0]
     assert worth(said(item, item.reference).model_copy(update={"ask_cost": 0.6})) < told[0]
 

@@ -35,7 +35,10 @@ class Options:
     )
     ask_costs: list[float] = field(
         default_factory=list,
-        metadata={"help": "Every other example tells one of these as the cost of a question: GRPO then has it heard."},
+        metadata={
+            "help": "Every other example tells one of these as the cost of a question; the dearer it is, the more of "
+            "them list all readings instead."
+        },
     )
     freeze_vision_tower: bool = field(default=False, metadata={"help": "Train all but the vision tower."})
     max_new_tokens: int = field(default=64, metadata={"help": "Longest response in the final validation."})
