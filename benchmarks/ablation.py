@@ -4,8 +4,8 @@
     python benchmarks/ablation.py --quick    # minutes: one seed and few steps, which say nothing but that it runs
     python benchmarks/ablation.py --tables   # trains nothing: of what all seeds have so far
 
-Two models train at once, on one thread each: on two cores that is faster than one after another on both. They come in
-the order of MODELS, each for all seeds before the next, so that a stopped run is a whole table of fewer rows.
+Two models train at once, on one thread each: on two cores that is faster than one after another on both. Each is
+trained for all seeds before the next, so that a stopped run is a whole table of fewer rows.
 
 Every model of a seed starts from the same SFT checkpoint and answers the same test questions, with a user who helps;
 the questions where asking is right also with every other kind of user, and models that were told costs at each cost.
@@ -47,6 +47,7 @@ MODELS: dict[str, list] = {
 }
 TOLD = "... told what a question costs"
 FIXED = {f"... one cost, {cost:g}": ["--ask_costs", cost] for cost in COSTS}
+ORDER = [TOLD, "GRPO, dialogues", "GRPO, one turn", *FIXED, *list(MODELS)[4:]]  # of training: what matters most first
 OTHERS = ("terse", "changes_mind", "unsure", "wrong", "off_topic")
 INFORMED, UNTOLD = ("helpful", "terse", "changes_mind"), ("unsure", "off_topic")
 METRICS = {
@@ -81,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
         with ThreadPoolExecutor(args.workers) as pool:
             started = [pool.submit(run_sft, *pair, args.quick) for pair in zip(seeds, folders, strict=True)]
             jobs = list(started)
-            for name in [name for name in MODELS | FIXED if name != "SFT"]:
+            for name in ORDER:
                 for seed, folder, sft in zip(seeds, folders, started, strict=True):
                     jobs.append(pool.submit(run_grpo, seed, folder, name, sft, args.quick))
             for job in jobs:
@@ -126,7 +127,7 @@ def evaluate(seed: int, folder: Path, name: str, quick: bool) -> None:
 
 def prompts(flags: list) -> list:
     """As many prompts as the steps use, for another group size than the config's eight."""
-    return ["--num_prompts", 880 * 8 // flags[1]] if "--num_generations" in flags else []
+    return ["--num_prompts", 528 * 8 // flags[1]] if "--num_generations" in flags else []
 
 
 def costs_of(name: str) -> tuple[float, ...]:

@@ -45,13 +45,16 @@ def reference_messages(example: "Example", ask_cost: float | None = None) -> lis
     """(prompt messages, completion messages) for every assistant turn that `example` teaches.
 
     One row, or two for an item with a dialogue: the clarifying question, then the answer after the user's reply. The
-    dearer a question is, the more examples list all readings in its place: as many as `ask_cost` of 1. Where that stops
-    to pay is left to GRPO, which can only choose between what the model does now and then.
+    dearer a question is, the more examples list all readings in its place. Where that begins to pay differs between
+    users, so that both are met, around a cost of a half; GRPO, which can only choose between what the model does now
+    and then, finds out where it is.
     """
     first = example.dialogue.question if example.dialogue else example.reference
     said = first
     if ask_cost and example.dialogue and example.dialogue.listed:
-        said = example.dialogue.listed if random.Random(f"{example.id}:listed").random() < ask_cost else first
+        drawn = random.Random(f"{example.id}:listed")
+        price = sum(drawn.random() for _ in range(3)) / 3  # what reading a list costs this user
+        said = example.dialogue.listed if price < ask_cost else first
     rows = [(user_turn(example.question, ask_cost), [text_turn("assistant", said)])]
     if example.dialogue:
         history = [*user_turn(example.question, ask_cost), text_turn("assistant", first)]

@@ -28,7 +28,14 @@ def features():
             },
             "strategy": text,
             "reference": text,
-            "dialogue": {"reading": Value("int32"), "question": text, "reply": text, "answer": text, "user_kind": text},
+            "dialogue": {
+                "reading": Value("int32"),
+                "question": text,
+                "reply": text,
+                "answer": text,
+                "user_kind": text,
+                "listed": text,
+            },
             "group_id": text,
             "facts": {
                 "source": text,

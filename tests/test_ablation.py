@@ -91,6 +91,6 @@ def test_every_model_is_another(ablation):
     runs = [ablation.slug(name) for name in ablation.MODELS | ablation.FIXED]
     assert len(set(runs)) == len(runs)
     assert all(
-        ablation.prompts(flags) == [] or flags[1] * ablation.prompts(flags)[1] == 880 * 8
+        ablation.prompts(flags) == [] or flags[1] * ablation.prompts(flags)[1] == 528 * 8
         for flags in (ablation.MODELS | ablation.FIXED).values()
     )

@@ -36,7 +36,7 @@ class Options:
     ask_costs: list[float] = field(
         default_factory=list,
         metadata={
-            "help": "Every other example tells one of these as the cost of a question; the dearer it is, the more of "
+            "help": "Two examples of three tell one of these as the cost of a question; the dearer it is, the more of "
             "them list all readings instead."
         },
     )
@@ -83,11 +83,11 @@ def turns_of(example: Example) -> int:
 def rows(
     examples: Sequence[Example], turns: Sequence[int], data_dir: Path, image_max_side: int | None = None, ask_costs=()
 ):
-    """Prompt/completion rows, one per assistant turn: TRL then puts the loss on completions only. Every other example
-    tells one of `ask_costs`."""
+    """Prompt/completion rows, one per assistant turn: TRL then puts the loss on completions only. Two of three
+    examples tell one of `ask_costs`."""
     from clarifyvlm.training import lazy_dataset
 
-    costs = [*ask_costs, *[None] * len(ask_costs)]
+    costs = [*ask_costs, *ask_costs, *[None] * len(ask_costs)]
 
     def make_row(example: Example, turn: int) -> dict:
         cost = chat.draw_cost(example, costs)
