@@ -48,7 +48,7 @@ def test_sft_learns_the_response_only_and_sees_the_prompt_of_inference(base, dat
     examples = jsonl.read(data / "train.jsonl", Example)[:6]
     model, processor = models.load(base, device="cpu", trainable=True)
     module = script("tuning_sft/train.py")
-    rows = module.rows(examples, [module.turns_of(e) for e in examples], data)
+    rows = module.rows(examples, [module.rows_of(e) for e in examples], data)
     args = shared.SFTArguments(output_dir=str(tmp_path))
     trainer = SFTTrainer(model=model, args=args, train_dataset=rows, processing_class=processor)
     turns = [(e, turn) for e in examples for turn in range(2 if e.dialogue else 1)]

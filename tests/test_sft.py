@@ -53,7 +53,7 @@ def batches(data_dir, tiny_model_dir, tmp_path_factory):
     trainer = SFTTrainer(
         model=model,
         args=shared.SFTArguments(output_dir=str(tmp_path_factory.mktemp("batches"))),
-        train_dataset=module.rows(examples, [module.turns_of(e) for e in examples], data_dir),
+        train_dataset=module.rows(examples, [module.rows_of(e) for e in examples], data_dir),
         processing_class=processor,
     )
     turns = [(e, t) for e in examples for t in range(2 if e.dialogue else 1)]
@@ -67,6 +67,38 @@ def test_loss_on_the_response_only(batches):
         learnt = processor.tokenizer.decode(labels[labels != -100], skip_special_tokens=False)
         said = example.reference if turn == 0 else example.dialogue.answer
         assert learnt == said + processor.tokenizer.eos_token
+
+
+def test_only_the_cost_differs_between_asking_and_listing(data_dir):
+    """Costs that give away where asking is right, a model that never lists where asking is dear, or that lists where no
+    cost was told."""
+    module, costs = script("tuning_sft/train.py"), [0.0, 0.5, 1.0]
+    examples = jsonl.read(data_dir / "train.jsonl", Example)
+    for example in examples:
+        if example.dialogue:
+            example.dialogue.listed = "I see four stars: ..."
+    table = module.rows(examples, [module.rows_of(e, costs) for e in examples], data_dir, ask_costs=costs)
+    rows, at = [table[i] for i in range(len(table))], 0
+    told_elsewhere, listed = [], 0
+    for example in examples:
+        mine = rows[at : at + module.rows_of(example, costs)]
+        at += len(mine)
+        told = [row["prompt"][0]["role"] == "system" for row in mine]
+        said = [row["completion"][0]["content"][0]["text"] for row in mine]
+        if not (dialogue := example.dialogue):
+            told_elsewhere += told
+            assert said == [example.reference]
+            continue
+        assert told[0] is False and told[2:] == [True] * 3 and said[:2] == [dialogue.question, dialogue.answer]
+        assert said[2] == dialogue.question and said[4] == dialogue.listed
+        assert said[3] in (dialogue.question, dialogue.listed)
+        listed += said[3] == dialogue.listed
+        prompts = [row["prompt"] for row in mine[2:]]
+        assert all(prompt[1:] == mine[0]["prompt"] for prompt in prompts) and len({str(p[0]) for p in prompts}) == 3
+    assert at == len(rows) and 0.5 < sum(told_elsewhere) / len(told_elsewhere) < 0.85 and listed > 0
+    examples[[e.strategy for e in examples].index("clarify")].dialogue.listed = None  # other tools' data
+    plain = module.rows(examples, [module.rows_of(e) for e in examples], data_dir)
+    assert all(plain[i]["prompt"][0]["role"] == "user" for i in range(len(plain)))
 
 
 def test_dialogues_are_two_rows(batches):

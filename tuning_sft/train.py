@@ -36,8 +36,8 @@ class Options:
     ask_costs: list[float] = field(
         default_factory=list,
         metadata={
-            "help": "Two examples of three tell one of these as the cost of a question; the dearer it is, the more of "
-            "them list all readings instead."
+            "help": "Two examples of three tell one of these as the cost of a question, those where asking is right "
+            "tell each; the dearer it is, the more of them list all readings instead."
         },
     )
     freeze_vision_tower: bool = field(default=False, metadata={"help": "Train all but the vision tower."})
@@ -58,7 +58,10 @@ def main(argv=None) -> int:
     models.check_checkpoint(model_args.model_name_or_path)
     data_dir = Path(options.data_dir)
     train_examples = jsonl.Indexed(
-        data_dir / "train.jsonl", Example, lambda e: (e.image, turns_of(e)), options.num_train_examples
+        data_dir / "train.jsonl",
+        Example,
+        lambda e: (e.image, rows_of(e, options.ask_costs)),
+        options.num_train_examples,
     )
     validation = jsonl.read(data_dir / "validation.jsonl", Example)[: options.num_validation_examples]
     names = [name for name, _ in train_examples.notes] + [e.image for e in validation]
@@ -76,26 +79,38 @@ def main(argv=None) -> int:
     return 0
 
 
-def turns_of(example: Example) -> int:
-    return 2 if example.dialogue else 1
+def rows_of(example: Example, ask_costs: Sequence[float] = ()) -> int:
+    """How many rows an example makes: one per assistant turn, and where asking is right one for each of `ask_costs`."""
+    return (2 + (len(ask_costs) if example.dialogue.listed else 0)) if example.dialogue else 1
 
 
 def rows(
-    examples: Sequence[Example], turns: Sequence[int], data_dir: Path, image_max_side: int | None = None, ask_costs=()
+    examples: Sequence[Example],
+    counts: Sequence[int],
+    data_dir: Path,
+    image_max_side: int | None = None,
+    ask_costs: Sequence[float] = (),
 ):
-    """Prompt/completion rows, one per assistant turn: TRL then puts the loss on completions only. Two of three
-    examples tell one of `ask_costs`."""
+    """Prompt/completion rows, `counts` (rows_of) of each example: TRL then puts the loss on completions only.
+
+    Two of three tell one of `ask_costs`, whatever is right: what they tell must not say that asking is. Where it is,
+    the same question is told every cost, so that nothing but the cost differs between asking and listing."""
     from clarifyvlm.training import lazy_dataset
 
-    costs = [*ask_costs, *ask_costs, *[None] * len(ask_costs)]
+    told = [*ask_costs, *ask_costs, *[None] * len(ask_costs)]
 
-    def make_row(example: Example, turn: int) -> dict:
-        cost = chat.draw_cost(example, costs)
+    def make_row(example: Example, number: int) -> dict:
+        turn = number if number < 2 else 0
+        listed = example.dialogue is not None and example.dialogue.listed is not None
+        if number >= 2:
+            cost = ask_costs[number - 2]
+        else:
+            cost = None if listed and turn == 0 else chat.draw_cost(example, told)
         prompt, completion = chat.reference_messages(example, cost)[turn]
         picture = images.open_image(data_dir / example.image, max_side=image_max_side)
         return {"prompt": prompt, "completion": completion, "image": picture}
 
-    return lazy_dataset(examples, [(i, turn) for i, count in enumerate(turns) for turn in range(count)], make_row)
+    return lazy_dataset(examples, [(i, n) for i, count in enumerate(counts) for n in range(count)], make_row)
 
 
 def train(options: Options, training, model_args, train_examples, validation) -> dict:
@@ -127,7 +142,7 @@ def train(options: Options, training, model_args, train_examples, validation) ->
         train_dataset=rows(
             train_examples, [n for _, n in train_examples.notes], data_dir, options.image_max_side, options.ask_costs
         ),
-        eval_dataset=rows(validation, [turns_of(e) for e in validation], data_dir, options.image_max_side),
+        eval_dataset=rows(validation, [rows_of(e) for e in validation], data_dir, options.image_max_side),
         processing_class=processor,
         peft_config=None if continues_adapter else get_peft_config(model_args),
     )
