@@ -1,8 +1,8 @@
-"""Write what was measured, benchmarks/results/*.json, as the table of the README.
+"""Write what was measured, benchmarks/results/, as the tables of the READMEs.
 
     python benchmarks/table.py
 
-Shows every row that has a bar; of start-up, the slowest script.
+Speed: every row that has a bar; of start-up, the slowest script. Ablation: ablation.md as it is, in tuning_grpo.
 """
 
 import json
@@ -15,13 +15,19 @@ BEGIN, END = "<!-- benchmarks/table.py: begin -->", "<!-- benchmarks/table.py: e
 
 
 def main() -> int:
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    readme.write_text(f"{before}{BEGIN}\n{table()}{END}{after}", encoding="utf-8")
-    print(f"{readme}: written")
+    for name, content in tables().items():
+        readme = ROOT / name
+        before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+        _, _, after = rest.partition(END)
+        readme.write_text(f"{before}{BEGIN}\n{content}{END}{after}", encoding="utf-8")
+        print(f"{readme}: written")
     return 0
+
+
+def tables() -> dict[str, str]:
+    """README -> its table."""
+    ablation = (ROOT / "benchmarks" / "results" / "ablation.md").read_text(encoding="utf-8")
+    return {"README.md": table(), "tuning_grpo/README.md": ablation}
 
 
 def table() -> str:

@@ -98,13 +98,14 @@ def test_the_readme_says_how_to_run_and_test():
     assert re.search(r"^\./tests/run\.sh$", (ROOT / ".ci/run").read_text(), flags=re.M)
 
 
-def test_the_speed_table_is_what_was_measured(monkeypatch):
+@pytest.mark.parametrize("name", ["README.md", "tuning_grpo/README.md"])
+def test_tables_are_what_was_measured(monkeypatch, name):
     """Figures of the README that no result holds: typed in, or left behind by a later measurement."""
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     import table
 
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert text.partition(table.BEGIN)[2].partition(table.END)[0] == "\n" + table.table()
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert text.partition(table.BEGIN)[2].partition(table.END)[0] == "\n" + table.tables()[name]
 
 
 def test_run_sh_commands_work():
