@@ -50,7 +50,7 @@ class Session:
     talks: list[talk.Talk] = field(default_factory=list)  # the model's own first
     heard: str | None = None  # words that wait for the model
     speaking: bool = False
-    over: bool = False  # another one has begun
+    over: "Session | None" = None  # the one that was begun instead
 
 
 def serve(args: DemoArguments, path: str) -> None:
@@ -219,7 +219,7 @@ class Page:
     def _start(self, before: Session | None, session: Session, notice: str = "", words: str | None = None):
         """An empty dialogue; what is being typed stays, unless there are other `words`."""
         if before is not None:
-            before.over = True
+            before.over = session
         box = _box(self.gr, replying=False) | ({} if words is None else {"value": words})
         return session, [], demo_panel.notice(notice), box, demo_panel.empty(session.annotated)
 
@@ -251,7 +251,9 @@ class Page:
                 talks = session.talks = [talk.Talk(s, session.picture, words, example) for s in self.speakers]
             for one in talks:
                 for said in one.respond():
-                    if session.over:  # something else was begun: the page is about that now
+                    if begun := session.over:  # the last words may have come after the page was cleared
+                        if not begun.heard and not begun.talks:
+                            yield [], keep, keep, demo_panel.empty(begun.annotated)
                         return
                     text = said if isinstance(said, str) else said.text or "(nothing)"
                     if one is session.talks[0]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from clarifyvlm import chat, models, provenance
+from clarifyvlm.errors import UserError
 from clarifyvlm.judges.scene import SceneJudge
 from clarifyvlm.records import Ambiguity, Example, Facts, Prediction, Verdict
 
@@ -55,7 +56,7 @@ def lineage(path: str | Path) -> dict[str, str]:
         return {models.model_label(path): str(path)}
     try:
         models.check_checkpoint(history.base)
-    except models.UserError:
+    except UserError:
         return found  # the base has gone, or is on a hub that cannot be reached
     return found | {"base": history.base}
 
@@ -67,7 +68,7 @@ class Speaker:
         from clarifyvlm.generation import Generator
 
         model, processor = models.load(path, device=args.device, dtype=args.dtype)
-        self.name, self.path = name, path
+        self.name = name
         self.generator = Generator(models.merged(model), processor, max_new_tokens=args.max_new_tokens)
 
 
@@ -75,7 +76,7 @@ class Talk:
     """One question about one picture, and what a model and the user have said since."""
 
     def __init__(self, speaker: Speaker, picture: "Image.Image", question: str, example: Example | None = None):
-        self.speaker, self.picture, self.question = speaker, picture, question
+        self.speaker, self.picture = speaker, picture
         self.example = example or _unannotated(question, picture)
         self.known = example is not None
         self.messages = chat.user_turn(question)
