@@ -1,4 +1,4 @@
-"""The page of `main.py demo` in a real headless Chromium: dialogues by keys and by touch, bad uploads, two users."""
+"""The page of `main.py demo` in a real headless Chromium: whole dialogues by keys and by touch, bad uploads, two users."""
 
 import json
 import os
@@ -204,6 +204,10 @@ def test_two_users_at_once_on_phones(visit):
     says(second, QUESTION + " Tell me.", ANSWER)
     label(first, "Your reply")
     label(second, "Your question")
+    first.locator("#words textarea").fill(REPLY)
+    first.locator("#send").tap()
+    says(first, QUESTION, ASKED, REPLY, ANSWER)
+    says(second, QUESTION + " Tell me.", ANSWER)
     assert first.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 

@@ -108,13 +108,15 @@ def test_fault(server, files, tmp_path, example, fault):
     [(401, {}), (403, {}), (404, {}), (429, {"code": "insufficient_quota", "message": "no money"})],
 )
 def test_what_no_retry_mends_stops_the_run(server, files, tmp_path, status, error):
-    """A wrong key or an empty account that fails every prediction one by one, and verdicts lost with it."""
+    """A wrong key or an empty account that fails every prediction one by one, or is asked once more after it said so;
+    verdicts lost with it."""
     server.reply = lambda request: (status, {"error": error}, {}) if is_bad(request) else completion(GOOD)
     judge = script("inference/judge.py")
     with pytest.raises(UserError, match="OPENAI_API_KEY"):
         judge.main([*files, *flags(server, "--judge_concurrency", "1")])
     kept = jsonl.read(tmp_path / "verdicts.jsonl", Verdict)
     assert [v.example_id for v in kept] == ["e0", "e1", "e2"] and not any(v.failure for v in kept)
+    assert len(server.requests) == 1 + 4
     server.requests.clear()
     server.reply = lambda request: completion(GOOD)
     assert judge.main([*files, *flags(server)]) == 0 and len(server.requests) == 1 + 7

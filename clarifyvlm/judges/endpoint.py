@@ -105,6 +105,7 @@ class Endpoint:
         self._lacks: set[str] = set()  # of OPTIONAL, what this endpoint has turned down
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clients, self._limit = deque(), None
+        self._refused: str | None = None  # what a FATAL reply said: calls that wait for a place are not made
 
     def run(self, coroutine):
         """The result of a coroutine that calls `ask`. Callable from any thread, inside an event loop or not."""
@@ -168,6 +169,8 @@ class Endpoint:
     async def _call(self, question: Question, messages, lowered: int) -> Reply:
         import openai
 
+        if self._refused:
+            raise UserError(self._refused)
         if self.usage.spent():
             return Reply(failure="budget")
         lacked = set(self._lacks)
@@ -180,7 +183,8 @@ class Endpoint:
         except openai.APIStatusError as error:
             status = error.status_code
             if status in FATAL or getattr(error, "code", None) == "insufficient_quota":
-                raise UserError(self._unreachable(error)) from None
+                self._refused = self._unreachable(error)
+                raise UserError(self._refused) from None
             if status in (400, 422) and (name := next((n for n in OPTIONAL if n in str(error)), None)):
                 if name not in lacked:
                     self._do_without(name)
