@@ -21,9 +21,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import yaml
+
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import run_main
 
+ROOT = Path(__file__).resolve().parents[1]
 COSTS = (0.0, 0.2, 0.4, 0.6, 0.8)
 PRESET = "dialogues"
 QUICK = {  # beside the configs of PRESET
@@ -127,7 +130,10 @@ def evaluate(seed: int, folder: Path, name: str, quick: bool) -> None:
 
 def prompts(flags: list) -> list:
     """As many prompts as the steps use, for another group size than the config's eight."""
-    return ["--num_prompts", 528 * 8 // flags[1]] if "--num_generations" in flags else []
+    if "--num_generations" not in flags:
+        return []
+    config = yaml.safe_load((ROOT / f"tuning_grpo/configs/{PRESET}.yaml").read_text())
+    return ["--num_prompts", config["num_prompts"] * config["num_generations"] // flags[1]]
 
 
 def costs_of(name: str) -> tuple[float, ...]:
@@ -140,7 +146,7 @@ def step(script: str, quick: bool, *flags) -> None:
     config = f"{Path(script).parent}/configs/{PRESET}.yaml"
     command = [sys.executable, script, "--config", config, *flags, *(QUICK.get(script, "").split() if quick else [])]
     print("$", *command, flush=True)
-    subprocess.run(list(map(str, command)), check=True, cwd=Path(__file__).resolve().parents[1])
+    subprocess.run(list(map(str, command)), check=True, cwd=ROOT)
 
 
 def slug(name: str) -> str:
