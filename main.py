@@ -26,9 +26,6 @@ DEFAULT_MODEL = Path("runs/tiny/grpo")
 class AskArguments(talk.SpeakerArguments):
     image: str = field(kw_only=True, metadata={"help": "the picture"})
     question: str = field(kw_only=True, metadata={"help": "what to ask about it"})
-    model_name_or_path: str | None = field(
-        default=None, metadata={"help": f"checkpoint, adapter or hub name (default: {DEFAULT_MODEL}, made by ./run.sh)"}
-    )
     compare: bool = field(
         default=False, metadata={"help": "put the question also to the models that this one was made from"}
     )

@@ -52,7 +52,7 @@ TOLD = "... told what a question costs"
 FIXED = {f"... one cost, {cost:g}": ["--ask_costs", cost] for cost in COSTS}
 ORDER = [TOLD, "GRPO, dialogues", "GRPO, one turn", *FIXED, *list(MODELS)[4:]]  # of training: what matters most first
 OTHERS = ("terse", "changes_mind", "unsure", "wrong", "off_topic")
-INFORMED, UNTOLD = ("helpful", "terse", "changes_mind"), ("unsure", "off_topic")
+UNTOLD = ("unsure", "off_topic")
 METRICS = {
     "strategy": "strategy accuracy",
     "answered": "right in the end where asking is right, users who say what they mean",
@@ -88,8 +88,12 @@ def main(argv: list[str] | None = None) -> int:
             for name in ORDER:
                 for seed, folder, sft in zip(seeds, folders, started, strict=True):
                     jobs.append(pool.submit(run_grpo, seed, folder, name, sft, args.quick))
-            for job in jobs:
-                job.result()
+            try:
+                for job in jobs:
+                    job.result()
+            except BaseException:  # Ctrl-C, a stage that failed: the others are not begun
+                pool.shutdown(cancel_futures=True)
+                raise
     write(folders, seeds, args)
     return 0
 
@@ -160,7 +164,8 @@ def write(folders: list[Path], seeds: list[int], args: Arguments) -> None:
     from clarifyvlm.jsonl import write_text_atomic
 
     tables = Tables(folders, seeds, args.resamples)
-    for suffix, text in (("json", json.dumps(tables.content(), indent=2) + "\n"), ("md", tables.markdown())):
+    content = tables.content()
+    for suffix, text in (("json", json.dumps(content, indent=2) + "\n"), ("md", tables.markdown(content))):
         path = Path(args.output_dir) / f"ablation.{suffix}"
         write_text_atomic(path, text)
         print(path)

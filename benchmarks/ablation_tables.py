@@ -11,7 +11,7 @@ import measure
 import numpy as np
 
 from clarifyvlm import jsonl, rewards
-from clarifyvlm.records import Example, Prediction, Verdict
+from clarifyvlm.records import INFORMED, Example, Prediction, Verdict
 from clarifyvlm.run_record import commit, versions
 
 sys.path.insert(0, str(measure.ROOT / "inference"))
@@ -32,7 +32,7 @@ class Tables:
         pictures = [f"{seed}:{e.image_sha256}" for seed, part in zip(seeds, self.examples, strict=True) for e in part]
         self.clusters = intervals.Clusters(pictures)
         self.models = [name for name in ablation.MODELS if self._is_done(name)]
-        self.costs = [c for c in ablation.COSTS if self._is_done(ablation.TOLD) and self._is_done(fixed_at(c))]
+        self.costs = ablation.COSTS if all(map(self._is_done, (ablation.TOLD, *ablation.FIXED))) else ()
         self.columns = {name: self._columns(name) for name in self.models}
 
     def content(self) -> dict:
@@ -54,8 +54,8 @@ class Tables:
             "commit": commit(),
         }
 
-    def markdown(self) -> str:
-        content = self.content()
+    def markdown(self, content: dict) -> str:
+        """Tables of `content()`."""
         shown = list(ablation.METRICS)
         lines = [
             f"| % [95 % interval], seeds {', '.join(map(str, self.seeds))} | {' | '.join(ablation.METRICS.values())} |"
@@ -71,13 +71,15 @@ class Tables:
         lines += [f"| {name} | {seconds} |" for name, seconds in content["step_seconds"].items()]
         lines += [
             "",
-            "| a question costs | asked, told all costs | utility | of the model trained at this cost | share of it |",
+            "| a question costs | asked, told all costs | utility | of the best of five, each trained at one cost "
+            "| which | share of it |",
         ]
-        lines.append("|---|---|---|---|---|")
+        lines.append("|---" * 6 + "|")
         for cost, found in content["costs"].items():
-            best = found["fixed_utility"]["value"]
+            best = found["best_utility"]["value"]
             share = f"{found['utility']['value'] / best:.3f}" if best > 0 else ""
-            cells = [percent(found["asked"]), number(found["utility"]), number(found["fixed_utility"]), share]
+            cells = [percent(found["asked"]), number(found["utility"])]
+            cells += [number(found["best_utility"]), f"{found['best']:g}", share]
             lines.append(f"| {cost} | {' | '.join(cells)} |")
         return "\n".join(lines) + "\n"
 
@@ -100,18 +102,22 @@ class Tables:
         users = {kind: self._judged(f"users/user_{kind}", name) for kind in ablation.OTHERS} | {"helpful": plain}
         of_verdict = {m: metrics.METRICS[key].value for m, key in STANDARD.items()}
         found = {m: self._column(plain, value) for m, value in of_verdict.items()}
-        found["answered"] = self._mean([self._column(users[kind], right_in_the_end) for kind in ablation.INFORMED])
+        found["answered"] = self._mean([self._column(users[kind], right_in_the_end) for kind in INFORMED])
         found["guessed"] = self._mean([self._column(users[kind], guessed) for kind in ablation.UNTOLD])
         found["asked_again"] = self._mean([self._column(users[kind], asked_again) for kind in ablation.UNTOLD])
         return {m: found[m] for m in ablation.METRICS}
 
     def _cost(self, cost: float) -> dict:
+        """Of the model that was told all costs; and of the best of those trained at one, each told its own."""
         told = self._judged(f"costs/{cost:g}", ablation.TOLD)
-        own = self._judged(f"costs/{cost:g}", fixed_at(cost))
+        own = {c: self._judged(f"costs/{c:g}", fixed_at(c)) for c in self.costs}
+        earned = {c: self._column(judged, utility_at(cost)) for c, judged in own.items()}
+        best = max(earned, key=lambda c: np.nanmean(earned[c]))
         return {
             "asked": self._estimate(self._column(told, asked)),
-            "utility": self._estimate(self._column(told, utility), is_share=False),
-            "fixed_utility": self._estimate(self._column(own, utility), is_share=False),
+            "utility": self._estimate(self._column(told, utility_at(cost)), is_share=False),
+            "best": best,
+            "best_utility": self._estimate(earned[best], is_share=False),
         }
 
     def _judged(self, folder: str, name: str) -> list[Judged]:
@@ -185,17 +191,21 @@ def asked(example: Example, verdict: Verdict, prediction: Prediction) -> float |
     return float(verdict.used_strategy == "clarify") if example.strategy == "clarify" else None
 
 
-def utility(example: Example, verdict: Verdict, prediction: Prediction) -> float | None:
+def utility_at(cost: float) -> Callable[[Example, Verdict, Prediction], float | None]:
     """1 where the user is left with what is right, a lucky guess included; of a list where asking is right less what
-    reading it costs; minus what the questions cost."""
-    served = metrics.METRICS["served"].value(example, verdict, prediction)
-    if served is None:
-        return None
-    if example.strategy == "clarify":
-        lucky = float(rewards.guessed_right(example, verdict, prediction))
-        listed = 1 - rewards.LIST_COST * len(example.ambiguity.readings) if verdict.listed == 1 else 0.0
-        served = max(served, lucky, listed)
-    return served + rewards.asking(example, verdict, prediction)
+    reading it costs; minus what the questions cost, at `cost` for each."""
+
+    def utility(example: Example, verdict: Verdict, prediction: Prediction) -> float | None:
+        served = metrics.METRICS["served"].value(example, verdict, prediction)
+        if served is None:
+            return None
+        if example.strategy == "clarify":
+            lucky = float(rewards.guessed_right(example, verdict, prediction))
+            listed = 1 - rewards.LIST_COST * len(example.ambiguity.readings) if verdict.listed == 1 else 0.0
+            served = max(served, lucky, listed)
+        return served + rewards.asking(example, verdict, prediction.model_copy(update={"ask_cost": cost}))
+
+    return utility
 
 
 def percent(estimate: dict, *, signed: bool = False) -> str:

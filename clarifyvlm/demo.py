@@ -5,10 +5,14 @@ what the models that it was made from say to the same. Gradio is an extra (`pip 
 this machine only unless --host says otherwise, loads nothing from elsewhere and tells nobody of its use.
 """
 
+import errno
 import os
 import shutil
+import signal
+import socket
 import tempfile
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -28,9 +32,6 @@ CSS = Path(__file__).with_name("demo.css")
 
 @dataclass
 class DemoArguments(talk.SpeakerArguments):
-    model_name_or_path: str | None = field(
-        default=None, metadata={"help": "checkpoint, adapter or hub name (default: runs/tiny/grpo, made by ./run.sh)"}
-    )
     compare: bool = field(
         default=True, metadata={"help": "put each question also to the models that this one was made from"}
     )
@@ -48,62 +49,60 @@ class Session:
     picture: object = None  # PIL.Image
     annotated: dict[str, Example] = field(default_factory=dict)  # question -> its example, of a scene
     talks: list[talk.Talk] = field(default_factory=list)  # the model's own first
+    shown: list[dict] = field(default_factory=list)  # the dialogue as the page has it
     heard: str | None = None  # words that wait for the model
     speaking: bool = False
     over: "Session | None" = None  # the one that was begun instead
 
 
 def serve(args: DemoArguments, path: str) -> None:
-    """Load the models, open the page, and stay until Ctrl-C."""
+    """Load the models, open the page, and stay until Ctrl-C, SIGTERM or the end of the terminal."""
     os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
     try:
         import gradio
     except ImportError as error:
         raise UserError(f"the page needs Gradio, which is not installed ({error}): pip install -e '.[demo]'") from None
-    if not 0 <= args.port <= 65535:
-        raise UserError(f"--port {args.port}: a port is a number from 0 to 65535.")
+    port = _port(args.host, args.port)
     named = talk.lineage(path) if args.compare else {models.model_label(path): path}
     data_file = args.data_file or _test_set(path)
-    shown = scenes(data_file) if data_file else []
-    if shown:
-        images.check_images([e.image for e in shown], Path(data_file).parent)
+    examples = jsonl.read(data_file, Example) if data_file else []
+    root = Path(data_file).parent if data_file else Path()
+    shown = scenes(examples)
+    images.check_images([e.image for e in shown], root)
     speakers = [talk.Speaker(name, where, args) for name, where in named.items()]
     uploads = tempfile.mkdtemp(prefix="clarifyvlm-demo-")
     os.environ["GRADIO_TEMP_DIR"] = uploads  # the only folder whose files the page gives out
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)
     try:
-        page = Page(gradio, speakers, shown, data_file, args).blocks
+        page = Page(gradio, speakers, shown, examples, root, args).blocks
         page.queue(max_size=64)
-        try:
-            _, url, _ = page.launch(
-                server_name=args.host,
-                server_port=args.port or _free_port(args.host),
-                share=False,
-                quiet=True,
-                ssr_mode=False,
-                footer_links=[],
-                max_file_size=MAX_UPLOAD,
-                prevent_thread_lock=True,
-                enable_monitoring=False,
-                css=CSS.read_text(),
-                theme=gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
-            )
-        except OSError as error:
-            raise UserError(
-                f"--port {args.port}: cannot be used ({error}); give another, or 0 for a free one."
-            ) from None
+        _, url, _ = page.launch(
+            server_name=args.host,
+            server_port=port,
+            share=False,
+            quiet=True,
+            ssr_mode=False,
+            footer_links=[],
+            max_file_size=MAX_UPLOAD,
+            prevent_thread_lock=True,
+            enable_monitoring=False,
+            css=CSS.read_text(),
+            theme=gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+        )
         print(f"The page: {url}   (models: {', '.join(s.name for s in speakers)}; Ctrl-C ends it)", flush=True)
-        if args.host not in ("127.0.0.1", "localhost", "::1"):
+        if args.host not in ("127.0.0.1", "localhost"):
             print(f"--host {args.host}: anyone who reaches this machine may use it", flush=True)
         page.block_thread()
     finally:
         shutil.rmtree(uploads, ignore_errors=True)
 
 
-def scenes(data_file: str | Path) -> list[Example]:
+def scenes(examples: Sequence[Example]) -> list[Example]:
     """A few examples of every strategy, each on a picture of its own."""
     found: dict[str, list[Example]] = {strategy: [] for strategy in STRATEGIES}
     pictures = set()
-    for example in jsonl.read(data_file, Example):
+    for example in examples:
         if len(found[example.strategy]) < SCENES_PER_STRATEGY and example.image_sha256 not in pictures:
             found[example.strategy].append(example)
             pictures.add(example.image_sha256)
@@ -113,12 +112,12 @@ def scenes(data_file: str | Path) -> list[Example]:
 class Page:
     """The page's parts (`blocks` is Gradio's page) and what happens in them."""
 
-    def __init__(self, gr, speakers: list[talk.Speaker], shown: list[Example], data_file, args: DemoArguments):
-        self.gr, self.speakers, self.scenes, self.args = gr, speakers, shown, args
-        self.root = Path(data_file).parent if data_file else None
+    def __init__(self, gr, speakers: list[talk.Speaker], shown, examples, root: Path, args: DemoArguments):
+        """`shown`: those of `examples` whose pictures, in `root`, can be picked."""
+        self.gr, self.speakers, self.scenes, self.root, self.args = gr, speakers, shown, root, args
         self.of_picture: dict[str, dict[str, Example]] = {}
         pictures = {e.image_sha256 for e in shown}
-        for example in jsonl.read(data_file, Example) if data_file else ():
+        for example in examples:
             if example.image_sha256 in pictures:
                 self.of_picture.setdefault(example.image_sha256, {})[_plain(example.question)] = example
         self.blocks = self._build()
@@ -177,12 +176,8 @@ class Page:
             talking = [session, dialogue, notice, words, panel]
             quick = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
             slow = quick | {"queue": True, "concurrency_limit": 1, "concurrency_id": "models"}
-            hearing = gr.on(
-                [words.submit, send.click], self.hear, [session, words, dialogue], [dialogue, notice, words], **quick
-            )
-            hearing.then(
-                self.speak, [session, dialogue], [dialogue, notice, words, panel], trigger_mode="multiple", **slow
-            )
+            hearing = gr.on([words.submit, send.click], self.hear, [session, words], [dialogue, notice, words], **quick)
+            hearing.then(self.speak, [session], [dialogue, notice, words, panel], trigger_mode="multiple", **slow)
             gr.on([picture.upload, picture.clear], self.new_picture, [session, picture], [picture, *talking], **quick)
             gr.on([anew.click, dialogue.clear], self.new_question, [session], talking, **quick)
             if gallery is not None:
@@ -223,19 +218,22 @@ class Page:
         box = _box(self.gr, replying=False) | ({} if words is None else {"value": words})
         return session, [], demo_panel.notice(notice), box, demo_panel.empty(session.annotated)
 
-    def hear(self, session: Session | None, words: str, shown: list[dict]):
+    def hear(self, session: Session | None, words: str):
         """Take a question or a reply, at once; `speak` comes after it."""
         keep, words = self.gr.skip(), words.strip()
-        fault = "Drop in a picture or pick a scene first." if session is None or session.picture is None else ""
-        if fault or not words:
-            return keep, demo_panel.notice(fault or "Write something first."), keep
+        if session is None or session.picture is None:
+            return keep, demo_panel.notice("Drop in a picture or pick a scene first."), keep
         if session.heard or session.speaking:
-            return keep, keep, keep
+            return keep, demo_panel.notice("One moment: not all models have spoken yet."), keep
+        if not words:
+            return keep, demo_panel.notice("Write something first."), keep
         session.heard = words
-        return [*shown, _turn("user", words), _turn("assistant", "...")], "", self.gr.update(value="")
+        session.shown = [*session.shown, _turn("user", words), _turn("assistant", "...")]
+        return session.shown, "", self.gr.update(value="")
 
-    def speak(self, session: Session | None, shown: list[dict]) -> Iterator[tuple]:
-        """What the model says to what was heard, as it is spoken; then what the other models say."""
+    def speak(self, session: Session | None) -> Iterator[tuple]:
+        """What the model says to what was heard, as it is spoken; then what the other models say. On a busy machine
+        this is called late, with the session that the page has by then: whatever was heard in that one is answered."""
         gr, keep = self.gr, self.gr.skip()
         if session is None or session.heard is None:
             yield keep, keep, keep, keep
@@ -257,13 +255,16 @@ class Page:
                         return
                     text = said if isinstance(said, str) else said.text or "(nothing)"
                     if one is session.talks[0]:
-                        shown = [*shown[:-1], _turn("assistant", text or "...")]
+                        session.shown = [*session.shown[:-1], _turn("assistant", text or "...")]
                     growing = text if isinstance(said, str) else None
-                    yield shown, keep, keep, demo_panel.of(session.talks, speaking=one, growing=growing)
-            yield shown, keep, _box(gr, replying=session.talks[0].asks), demo_panel.of(session.talks)
-        except UserError as error:
+                    yield session.shown, keep, keep, demo_panel.of(session.talks, speaking=one, growing=growing)
+            yield session.shown, "", _box(gr, replying=session.talks[0].asks), demo_panel.of(session.talks)
+        except Exception as error:
             session.talks = []
-            yield shown, demo_panel.notice(str(error)), _box(gr, replying=False), keep
+            told = str(error) if isinstance(error, UserError) else "The model failed. Its terminal says why."
+            if not isinstance(error, UserError):
+                traceback.print_exc()
+            yield session.shown, demo_panel.notice(told), _box(gr, replying=False), keep
         finally:
             session.speaking = False
 
@@ -288,9 +289,16 @@ def _test_set(path: str) -> Path | None:
     return None
 
 
-def _free_port(host: str) -> int:
-    import socket
-
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as found:
-        found.bind((host, 0))
+def _port(host: str, port: int) -> int:
+    """`port`, or a free one for 0. UserError where it cannot be listened on."""
+    if not 0 <= port <= 65535:
+        raise UserError(f"--port {port}: a port is a number from 0 to 65535.")
+    with socket.socket() as found:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            found.bind((host, port))
+        except OSError as error:
+            if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+                raise UserError(f"--host {host}: is no IPv4 address or name of this machine ({error}).") from None
+            raise UserError(f"--port {port}: cannot be used ({error}); give another, or 0 for a free one.") from None
         return found.getsockname()[1]

@@ -35,8 +35,11 @@ KINDS = {  # the first words that fit -> what is asked
 
 @dataclass
 class SpeakerArguments:
-    """How the models of `ask` and `demo` are loaded and speak."""
+    """Which models `ask` and `demo` load, and how they speak."""
 
+    model_name_or_path: str | None = field(
+        default=None, metadata={"help": "checkpoint, adapter or hub name (default: runs/tiny/grpo, made by ./run.sh)"}
+    )
     max_new_tokens: int = field(default=128, metadata={"help": "longest response, in tokens"})
     image_max_side: int | None = field(default=None, metadata={"help": "shrink a longer picture to this, in pixels"})
     device: str | None = field(default=None, metadata={"help": "cuda, cuda:1, mps, cpu (default: the best there is)"})
@@ -84,13 +87,15 @@ class Talk:
         self.verdicts: list[Verdict] = []
 
     def respond(self) -> "Iterator[str | Generated]":
-        """The model's next turn as it is spoken, then the whole response."""
+        """The model's next turn as it is spoken, then the whole response, which is judged by then."""
         for said in self.speaker.generator.stream(self.messages, self.picture):
-            yield said
+            if isinstance(said, str):
+                yield said
         self.messages.append(chat.text_turn("assistant", said.text))
         self.said.append(said)
         (verdict,) = SceneJudge().judge([self.example], [Prediction(example_id=self.example.id, text=said.text)])
         self.verdicts.append(verdict)
+        yield said
 
     def reply(self, text: str) -> None:
         """What the user says to a question of the model."""

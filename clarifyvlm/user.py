@@ -85,9 +85,9 @@ def reply(example: Example, text: str, reading: int, kind: str = "helpful", turn
 
 def _short(said: str) -> str:
     """ "I mean the one at the top left." -> "Top left." """
-    words = re.sub(r"^(I mean |Its |The one |the one )+", "", said)
+    words = re.sub(r"^(I mean:? |Its |The one |the one )+", "", said)
     words = re.sub(r"^((at|in|on) )?the ", "", words.removesuffix(" one.").removesuffix("."), flags=re.IGNORECASE)
-    return f"{words[:1].upper()}{words[1:]}."
+    return _sentence(f"{words[:1].upper()}{words[1:]}")
 
 
 def _changes_mind(example: Example, text: str, reading: int, helpful: str, rng: random.Random) -> str:
@@ -97,7 +97,12 @@ def _changes_mind(example: Example, text: str, reading: int, helpful: str, rng: 
     if not others:
         return helpful
     meant = helpful if helpful.startswith("I ") else helpful[:1].lower() + helpful[1:]
-    return f"{rng.choice(others)} No, {meant}"
+    return f"{_sentence(rng.choice(others))} No, {meant}"
+
+
+def _sentence(words: str) -> str:
+    """With its full stop, where it has none of its own."""
+    return words if words.endswith((".", "?", "!")) else f"{words}."
 
 
 def _wrong(case: Case, text: str, rng: random.Random) -> list[str]:

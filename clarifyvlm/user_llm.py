@@ -95,8 +95,9 @@ class Played:
         said = " ".join(reply.found["reply"].split())
         if not reply.found["asks"] or not said:
             return None
-        meant = asked.example.ambiguity.readings[asked.reading]
-        tells = words(meant.expression) in words(said)
+        readings = asked.example.ambiguity.readings
+        meant = readings[asked.reading]
+        tells = any(words(reading.expression) in words(said) for reading in readings)
         gives_away = meant.answer and words(meant.answer) in words(said)
         if asked.kind not in INFORMED:
             return UNSURE[(asked.turn - 1) % len(UNSURE)] if tells or gives_away else said

@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def dialogue(url: str, browser: str, args: Arguments) -> list[tuple[Image.Image, int]]:
     """(screenshot, milliseconds) of each step."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import TimeoutError, sync_playwright
 
     frames = []
     with sync_playwright() as play:
@@ -74,14 +74,15 @@ def dialogue(url: str, browser: str, args: Arguments) -> list[tuple[Image.Image,
                 words.fill(text[: end + 9])
                 shot(160)
 
-        def send() -> None:
-            turns = page.locator("#panel .card meter").count()
+        def send(then: str) -> None:
             words.press("Enter")
-            page.wait_for_function(
-                f"document.querySelectorAll('#panel .card meter').length > {turns} && "
-                "document.querySelector('#words textarea').value === ''"
-            )
-            page.wait_for_timeout(2500)  # the other models, too
+            try:
+                page.locator("#words label").filter(has_text=then).wait_for()  # all models have spoken
+            except TimeoutError:
+                raise UserError(f"scene {args.scene}: the page does not come to {then!r}: {turns()}") from None
+
+        def turns() -> list[str]:
+            return page.locator("#dialogue [data-testid=user], #dialogue [data-testid=bot]").all_inner_texts()
 
         page.goto(url)
         words = page.locator("#words textarea")
@@ -95,15 +96,15 @@ def dialogue(url: str, browser: str, args: Arguments) -> list[tuple[Image.Image,
         shot(800)
         write(question)
         shot(600)
-        send()
+        send(then="Your reply")
         shot(3000)
         readings = page.locator("#panel .readings li").all_inner_texts()
-        if len(readings) <= args.reply or "Your reply" not in page.locator("#words").inner_text():
-            raise UserError(f"scene {args.scene}: the model asks nothing, or there are only {len(readings)} readings.")
+        if len(readings) <= args.reply:
+            raise UserError(f"--reply {args.reply}: there are only {len(readings)} readings.")
         place = re.sub(r":.*", "", readings[args.reply])
         write(f"I mean {place}.")
         shot(600)
-        send()
+        send(then="Your question")
         shot(4500)
     return frames
 

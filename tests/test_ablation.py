@@ -38,7 +38,8 @@ def write_model(folder: Path, name: str, examples: list[Example], asks: bool, th
 
 @pytest.fixture
 def seeds(tmp_path, ablation):
-    """Two seeds: one turn answers replies wrongly, dialogues rightly; who is told a cost asks up to 0.4."""
+    """Two seeds: one turn answers replies wrongly, dialogues rightly; who is told a cost asks up to 0.4; of those who
+    know one cost, all ask but the one of 0.8."""
     folders = [tmp_path / f"tiny-{seed}" for seed in (0, 1)]
     for folder in folders:
         examples = jsonl.read(write_examples(folder / "data", 8), Example)
@@ -52,7 +53,7 @@ def seeds(tmp_path, ablation):
         for cost in ablation.COSTS:
             told, fixed = folder / "costs" / f"{cost:g}", ablation.slug(f"one cost, {cost:g}")
             write_model(told, ablation.slug(ablation.TOLD), examples, cost <= 0.4, "It is red.", cost)
-            write_model(told, fixed, examples, True, "It is red.", cost)
+            write_model(told, fixed, examples, cost < 0.8, "It is red.", cost)
     return folders
 
 
@@ -71,8 +72,9 @@ def test_tables(seeds, ablation, tmp_path):
     costs = content["costs"]
     assert [costs[c]["asked"]["value"] for c in ("0", "0.2", "0.4", "0.6", "0.8")] == [1, 1, 1, 0, 0]
     # half of the questions have one reading and earn 1; the others 1 - cost, or a guess, which is what is meant here
-    assert costs["0.4"]["utility"]["value"] == pytest.approx(0.8) == costs["0.4"]["fixed_utility"]["value"]
-    assert costs["0.8"]["utility"]["value"] == 1 and costs["0.8"]["fixed_utility"]["value"] == pytest.approx(0.6)
+    assert costs["0.4"]["utility"]["value"] == pytest.approx(0.8) and costs["0.8"]["utility"]["value"] == 1
+    assert [costs[c]["best_utility"]["value"] for c in costs] == [1] * 5  # of the guess, at every cost
+    assert costs["0"]["best"] == 0 and {costs[c]["best"] for c in list(costs)[1:]} == {0.8}
     shown = (tmp_path / "ablation.md").read_text()
     assert "| GRPO, dialogues | 100.0 [" in shown and "seeds 0, 1" in shown
 

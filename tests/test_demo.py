@@ -1,4 +1,4 @@
-"""The page of `main.py demo` in a real headless Chromium: whole dialogues by keys and by touch, bad uploads, two users."""
+"""The page of `main.py demo` in headless Chromium: whole dialogues by keys and by touch, bad uploads, two users."""
 
 import json
 import os
