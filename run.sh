@@ -60,6 +60,11 @@ fi
 
 source scripts/setup.sh
 
+processes="" # one for each GPU, unless the config says how many
+if [ -n "${ACCELERATE_CONFIG:-}" ] && ! grep -q '^num_processes:' "$ACCELERATE_CONFIG"; then
+    processes="--num_processes $(python -c 'import torch; print(max(1, torch.cuda.device_count()))')"
+fi
+
 step() { # print a command as it could be pasted, then run it
     case $2 in
         inference/judge.py) set -- "$@" ${judge_flags[@]+"${judge_flags[@]}"} ;;
@@ -69,7 +74,7 @@ step() { # print a command as it could be pasted, then run it
         tuning_*/train.py | inference/predict.py | inference/judge.py)
             if [ -n "${ACCELERATE_CONFIG:-}" ]; then
                 shift
-                set -- accelerate launch --config_file "$ACCELERATE_CONFIG" ${ACCELERATE_ARGS:-} "$@"
+                set -- accelerate launch --config_file "$ACCELERATE_CONFIG" $processes ${ACCELERATE_ARGS:-} "$@"
             fi
             ;;
     esac

@@ -40,12 +40,12 @@ class Decoder:
         alive = torch.ones(count, dtype=torch.bool, device=input_ids.device)  # of `rows`
         # A model in pieces speaks in all processes or in none: rows stay, and steps go on until all have finished.
         synced = processes.count() > 1 and (is_deepspeed_zero3_enabled() or is_fsdp_managed_module(model))
-        columns = []
+        columns, left = [], count
         outputs = model._prefill(input_ids, generation_config, model_kwargs)
         with model._optimize_model_for_decode():
             while True:
                 model_kwargs = model._update_model_kwargs_for_generation(outputs, model_kwargs)
-                if alive.any():
+                if left:
                     logits = outputs.logits[:, -1].to(copy=True, dtype=torch.float32, device=input_ids.device)
                     tokens = _choose(logits_processor(input_ids, logits), generation_config.do_sample)
                     tokens = torch.where(alive, tokens, pad)
@@ -56,10 +56,11 @@ class Decoder:
                     self.logprobs.append(taken.new_zeros(count).index_copy(0, rows, taken))
                     input_ids = torch.cat([input_ids, tokens[:, None]], dim=-1)
                     alive = alive & ~stopping_criteria(input_ids, None)
-                if not model._has_unfinished_sequences(not alive.any(), synced, device=input_ids.device):
+                    left = int(alive.sum())  # the one look of a step at what the device has found
+                if not model._has_unfinished_sequences(left == 0, synced, device=input_ids.device):
                     break
                 del outputs  # the first one's logits are those of every token of the prompts
-                if not synced and alive.sum() <= len(alive) * (1 - LEAVE) and _rows_can_leave(model_kwargs):
+                if not synced and left <= len(alive) * (1 - LEAVE) and _rows_can_leave(model_kwargs):
                     kept = alive.nonzero()[:, 0]
                     _keep(model_kwargs, kept, len(alive))
                     rows, input_ids, alive = rows[kept], input_ids[kept], alive[kept]

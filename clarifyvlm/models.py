@@ -268,7 +268,7 @@ def load(
         raise UserError(f"{base}: the weights do not fit the config: {'; '.join(faults)}.")
     if dtype == "auto" and trainable and model.dtype == torch.float16:
         model.float()
-    processor = _load_processor(path, base, options)
+    processor = load_processor(path, base, options)
     if image_processor:
         processor.image_processor = _changed(processor.image_processor, image_processor)
     if is_adapter(path):
@@ -279,7 +279,8 @@ def load(
     return (model.train() if trainable else model.eval()), processor
 
 
-def _load_processor(path: str | Path, base: str, base_options: dict):
+def load_processor(path: str | Path, base: str, base_options: dict):
+    """Of `path`, or of its base where it has none. UserError where it cannot be used here."""
     from transformers import AutoProcessor
 
     own = Path(path).is_dir() and any(
@@ -325,11 +326,13 @@ def _changed(image_processor, settings: str):
 def _attach(model, path: Path, trainable: bool):
     """`model` with the adapter of `path`; every adapter weight must be in the file, and every one in the file used."""
     from peft import PeftModel, get_peft_model_state_dict
+    from transformers.integrations import is_deepspeed_zero3_enabled
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "Found missing adapter keys": an error below, not a warning
-            model = PeftModel.from_pretrained(model, str(path), is_trainable=trainable)
+            upcast = not is_deepspeed_zero3_enabled()  # ZeRO-3 cannot gather weights of two types
+            model = PeftModel.from_pretrained(model, str(path), is_trainable=trainable, autocast_adapter_dtype=upcast)
     except (ValueError, RuntimeError) as error:
         raise UserError(f"the adapter {path} does not fit its base: {_first_line(error)}") from error
     expected = set(get_peft_model_state_dict(model, save_embedding_layers=False))

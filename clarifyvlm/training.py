@@ -6,6 +6,7 @@ Heavy to import (torch, trl): stage scripts import it after parsing.
 import dataclasses
 import importlib.util
 import logging
+import re
 import signal
 import sys
 import warnings
@@ -35,6 +36,7 @@ SPEED_ONLY = (
     "dataloader_persistent_workers",
     "dataloader_pin_memory",
     "dataloader_prefetch_factor",
+    "ddp_timeout",
     "disable_tqdm",
     "generation_batch",
     "logging_steps",
@@ -57,6 +59,9 @@ class MachineDefaults:
     )
     dataloader_pin_memory: bool | None = field(default=None, metadata={"help": "Unset: on a GPU."})
     remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay off: rows are made lazily."})
+    ddp_timeout: int = field(
+        default=int(processes.WAIT.total_seconds()), metadata={"help": "Seconds that processes wait for each other."}
+    )
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept, newest first."})
     overwrite: bool = field(default=False, metadata={"help": "Delete what an earlier run left in output_dir."})
 
@@ -65,8 +70,10 @@ class MachineDefaults:
         gpu = torch.cuda.is_available() and not self.use_cpu
         if self.push_to_hub:
             raise ValueError("--push_to_hub: `python main.py publish` uploads a checkpoint, with a model card.")
+        if self.model_init_kwargs or self.trust_remote_code:
+            raise ValueError("--model_init_kwargs, --trust_remote_code: not supported; there are --dtype and others.")
         if self.bf16 is None:
-            self.bf16 = not self.fp16 and (torch.cuda.is_bf16_supported() if gpu else _cpu_is_fast_with_bf16())
+            self.bf16 = not self.fp16 and (_gpu_has_bf16() if gpu else _cpu_is_fast_with_bf16())
         if self.gradient_checkpointing is None:
             self.gradient_checkpointing = gpu
         if self.dataloader_pin_memory is None:
@@ -74,6 +81,11 @@ class MachineDefaults:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of `gradient_checkpointing`, which TRL still reads
             super().__post_init__()
+        self._n_gpu = min(self.n_gpu, 1)  # without a launcher one GPU is used; DataParallel over all is refused by TRL
+
+
+def _gpu_has_bf16() -> bool:
+    return torch.cuda.is_bf16_supported(including_emulation=False)  # a T4 or V100 emulates it, slowly
 
 
 def _cpu_is_fast_with_bf16() -> bool:
@@ -163,7 +175,8 @@ def freeze_vision_tower(model) -> None:
 
     Raises UserError where no parameter has a name of a vision tower.
     """
-    frozen = [p for name, p in model.named_parameters() if "vision_" in name or "visual." in name]
+    tower = re.compile(r"vision_|visual\.(?!merger)")  # Qwen-VL has its projector inside: visual.merger
+    frozen = [p for name, p in model.named_parameters() if tower.search(name)]
     if not frozen:
         raise UserError("--freeze_vision_tower: no parameter of this model is named vision_* or visual.*")
     for parameter in frozen:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from packaging.version import Version
+
 from clarifyvlm import models, processes
 from clarifyvlm.errors import UserError
 from clarifyvlm.generation import Generated
@@ -15,7 +17,7 @@ from clarifyvlm.generation import Generated
 if TYPE_CHECKING:
     from PIL import Image
 
-OLDEST, NEWEST = (0, 22), (0, 31)  # what trl 1.16 works with; pyproject.toml pins one of them
+OLDEST, NEWEST = "0.22.0", "0.31.0"  # what trl 1.16 works with; pyproject.toml pins one of them
 
 
 def check_version() -> None:
@@ -24,10 +26,22 @@ def check_version() -> None:
     if not names:
         raise UserError("vLLM is not installed: pip install 'clarifyvlm[vllm]' (Linux, an NVIDIA GPU).")
     version = importlib.metadata.version(names[0])
-    if not OLDEST <= tuple(int(part) for part in version.split(".")[:2]) <= NEWEST:
-        shown = ["{}.{}".format(*ends) for ends in (OLDEST, NEWEST)]
+    if not Version(OLDEST) <= Version(Version(version).base_version) <= Version(NEWEST):
         raise UserError(
-            f"vLLM {version} is installed; {shown[0]} to {shown[1]} are supported: pip install 'clarifyvlm[vllm]'."
+            f"vLLM {version} is installed; {OLDEST} to {NEWEST} are supported: pip install 'clarifyvlm[vllm]'."
+        )
+
+
+def check_adapter(path: str | Path) -> None:
+    """UserError for an adapter whose pictures are not prepared as its base's are: TRL has vLLM load the base."""
+    if not models.is_adapter(path):
+        return
+    base = models.base_of(path)
+    own, base = (models.load_processor(where, base, {}).image_processor.to_dict() for where in (path, base))
+    if changed := sorted(key for key in own.keys() | base.keys() if own.get(key) != base.get(key)):
+        raise UserError(
+            f"--use_vllm: {path} prepares pictures otherwise than its base ({', '.join(changed)}), which is what vLLM "
+            f"loads. Merge it: python main.py publish --model_name_or_path {path} --merge --output_dir DIR"
         )
 
 

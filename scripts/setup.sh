@@ -16,6 +16,9 @@ CLARIFYVLM_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # none at all (OMP_WAIT_POLICY=PASSIVE) costs a third of the speed on an idle one.
 export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-30000}"
 
+# Seconds that a step and its checkpoint may take after a SIGTERM, before the launcher of several processes kills them.
+export TORCH_ELASTIC_SHUTDOWN_TIMEOUT="${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-280}"
+
 _setup_say() { echo "set-up: $*" >&2; }
 _setup_fail() { echo "set-up failed: $*" >&2; return 1; }
 
@@ -79,6 +82,7 @@ _setup_make() { # kind
         touch .venv/.installing
         if [ "$installer" = uv ]; then
             uv venv --quiet --allow-existing --no-config --python "$PYTHON" .venv || return 1
+            .venv/bin/python -m ensurepip >/dev/null 2>&1 || true # for `pip install` of an extra, by hand
         else
             "$PYTHON" -m venv .venv || { _setup_fail "python -m venv did not work (on Debian: apt install python3-venv)"; return 1; }
         fi

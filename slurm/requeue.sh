@@ -1,7 +1,5 @@
 # Sourced by the job scripts: run a command so that SIGTERM reaches every process of it, and requeue the job after one.
 
-export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-280} # seconds a step and its checkpoint may take
-
 run_and_requeue() {
     local stopped="" child code
     setsid "$@" & # a process group of its own, so that all of it can be told

@@ -234,6 +234,8 @@ def test_judge_failures_stop_the_run_and_move_nothing(tiny_model_dir, data_dir, 
         (("--turns", 4), "--turns 4: the simulated user replies twice at most"),
         (("--round", "ask=3"), "--round ask=3: is not strategy=number, as in clarify=4, of answer"),
         (("--reward_weights", 1, 2), "give the weights by name"),
+        (("--use_transformers_continuous_batching",), "Give --use_vllm"),
+        (("--trust_remote_code",), "not supported"),
     ],
 )
 def test_batch_rules_are_checked_before_the_model_loads(

@@ -3,11 +3,14 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
+import transformers
 from stages import ROOT, kill_when, run, script, write_data
 
-from clarifyvlm import checkpoints, jsonl, models
+from clarifyvlm import checkpoints, jsonl, models, training
 from clarifyvlm.errors import UserError
 from clarifyvlm.records import Example
 
@@ -174,8 +177,31 @@ def test_flags_that_would_do_harm_are_refused(data_dir, tiny_model_dir, tmp_path
         sft(tiny_model_dir, data_dir, tmp_path / "a", "--load_in_4bit")
     with pytest.raises(UserError, match="has no setting 'sizes'.*resample"):
         sft(tiny_model_dir, data_dir, tmp_path / "b", "--image_processor", '{"sizes": 1}')
+    with pytest.raises(UserError, match="--model_init_kwargs"):
+        sft(tiny_model_dir, data_dir, tmp_path / "b", "--model_init_kwargs", '{"revision": "old"}')
     with pytest.raises(UserError, match="no model directory"):
         sft(tmp_path / "none", data_dir, tmp_path / "a")
+
+
+def test_the_projector_is_not_frozen_with_the_tower():
+    """Catches a projector that lies inside the vision tower, as in Qwen-VL, and does not train."""
+    names = ("model.visual.blocks", "model.visual.merger", "model.vision_tower.layers", "model.connector", "lm_head")
+    weights = {name: torch.nn.Parameter(torch.zeros(1)) for name in names}
+    training.freeze_vision_tower(SimpleNamespace(named_parameters=weights.items))
+    assert [name for name in names if weights[name].requires_grad] == [names[1], names[3], names[4]]
+
+
+def test_one_gpu_is_used_without_a_launcher(tmp_path, monkeypatch):
+    """Catches TRL's refusal of a process that sees several GPUs."""
+    set_up = transformers.TrainingArguments._setup_devices
+
+    def several(self):
+        device = set_up.func(self)
+        self._n_gpu = 4
+        return device
+
+    monkeypatch.setattr(transformers.TrainingArguments, "_setup_devices", property(several))
+    assert training.SFTArguments(output_dir=str(tmp_path)).n_gpu == 1
 
 
 @pytest.mark.slow

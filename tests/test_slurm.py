@@ -19,7 +19,7 @@ case $1 in
 esac
 """
 SRUN = """#!/bin/sh
-shift
+shift 2
 SLURM_NODEID=0 exec "$@"
 """
 
@@ -32,7 +32,11 @@ def cluster(tmp_path, monkeypatch):
         (tmp_path / name).chmod(0o755)
     given = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "TOLD": str(tmp_path / "told"), "OMP_NUM_THREADS": "1"}
     given |= {"SLURM_SUBMIT_DIR": str(ROOT), "SLURM_JOB_ID": "7", "SLURM_NNODES": "1", "SLURM_GPUS_ON_NODE": "2"}
-    given |= {"SLURM_JOB_NODELIST": "here", "ACCELERATE_CONFIG": "configs/accelerate/ddp.yaml"}
+    given |= {
+        "SLURM_CPUS_PER_TASK": "1",
+        "SLURM_JOB_NODELIST": "here",
+        "ACCELERATE_CONFIG": "configs/accelerate/ddp.yaml",
+    }
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     return tmp_path / "told"
@@ -56,7 +60,6 @@ def test_a_preempted_job_goes_back_into_the_queue_and_goes_on(script, cluster, t
     output = tmp_path / "run" / "sft"
     more = ["--max_steps", 8, "--save_steps", 8]
     if script == "run.sbatch":
-        monkeypatch.setenv("ACCELERATE_ARGS", "--num_processes 2")
         monkeypatch.setenv("SFT_ARGS", " ".join(map(str, more)))
         arguments = ["smoke", tmp_path / "run"]
     else:

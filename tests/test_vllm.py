@@ -1,6 +1,8 @@
 """vLLM as the backend of predictions. Without it installed: what is said about that."""
 
 import importlib.util
+import json
+import shutil
 
 import predict
 import pytest
@@ -24,7 +26,7 @@ def pretend(folder, version: str) -> None:
 
 @pytest.mark.skipif(installed, reason="vLLM is installed")
 @pytest.mark.parametrize(
-    ("version", "fits"), [("0.21.9", False), ("0.22.0", True), ("0.31.1+cu130", True), ("0.32.0", False)]
+    ("version", "fits"), [("0.21.9", False), ("0.22.0", True), ("0.31.0+cu130", True), ("0.31.1", False)]
 )
 def test_versions_outside_the_range_are_refused(version, fits, tmp_path, monkeypatch):
     """A vLLM that TRL does not know, found out by rollouts that are wrong."""
@@ -35,8 +37,20 @@ def test_versions_outside_the_range_are_refused(version, fits, tmp_path, monkeyp
     if fits:
         vllm_engine.check_version()
     else:
-        with pytest.raises(UserError, match=r"0\.22 to 0\.31 are supported"):
+        with pytest.raises(UserError, match=r"0\.22\.0 to 0\.31\.0 are supported"):
             vllm_engine.check_version()
+
+
+def test_an_adapter_with_other_pictures_is_refused(tiny_adapter_dir, tiny_model_dir, tmp_path):
+    """Rollouts about pictures of another size than those that the loss is on: TRL has vLLM load the base alone."""
+    for fine in (tiny_model_dir, tiny_adapter_dir):
+        vllm_engine.check_adapter(fine)
+    changed = shutil.copytree(tiny_adapter_dir, tmp_path / "changed")
+    settings = json.loads((changed / "processor_config.json").read_text())
+    settings["image_processor"]["resample"] = 0
+    (changed / "processor_config.json").write_text(json.dumps(settings))
+    with pytest.raises(UserError, match=r"otherwise than its base \(resample\).*publish .*--merge"):
+        vllm_engine.check_adapter(changed)
 
 
 def test_flags_that_do_not_fit(tiny_model_dir, tmp_path):

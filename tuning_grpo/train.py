@@ -101,6 +101,8 @@ def main(argv=None) -> int:
 
         vllm_engine.check_version()
     models.check_checkpoint(options.model_name_or_path)
+    if training.use_vllm:
+        vllm_engine.check_adapter(options.model_name_or_path)
     check_is_sft(options.model_name_or_path, options.allow_base_model)
     data_dir = Path(options.data_dir)
     train_examples = jsonl.Indexed(data_dir / "train.jsonl", Example, lambda example: example.strategy)
@@ -150,6 +152,8 @@ def check_options(training) -> None:
     """The rules that hold between batch, group and save options; TRL finds some of them only while training."""
     if training.reward_weights is not None:
         raise UserError("--reward_weights: give the weights by name instead, as in --grounding_weight 0.3")
+    if training.use_transformers_continuous_batching:
+        raise UserError("--use_transformers_continuous_batching: TRL has it for text-only models. Give --use_vllm.")
     every = generation_steps(training)
     if training.save_strategy == "steps":
         if training.save_steps < 1 or training.save_steps % 1:
