@@ -83,8 +83,8 @@ def resolution(example: Example, verdict: Verdict, prediction: Prediction) -> fl
 
 def asking(example: Example, verdict: Verdict, prediction: Prediction) -> float:
     """-(what the questions cost that it asked): of every response that asks, the last one included."""
-    last = verdict.used_after_reply or verdict.used_strategy
     replies = sum(turn.role == "user" for turn in prediction.turns)
+    last = verdict.used_after_reply if replies else verdict.used_strategy
     return -(prediction.ask_cost or 0.0) * (replies + (last == "clarify"))
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 from conftest import write_examples
+from PIL import Image
 
-from clarifyvlm import demo
+from clarifyvlm import demo, talk
 from clarifyvlm.errors import UserError
 from clarifyvlm.run_record import hash_input
 
@@ -57,7 +58,7 @@ def page_url(tmp_path_factory, asking_model_dir, tiny_model_dir):
     line = next((line for line in process.stdout if line.startswith("The page: ")), "")
     assert "models: SFT, base" in line, "the page did not start"
     yield line.split()[2]
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == 0
     assert list(uploads.glob("clarifyvlm-demo-*")) == []  # uploads go with the page
 
@@ -211,6 +212,42 @@ def test_two_users_at_once_on_phones(visit):
     assert first.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.slow
+def test_a_late_answer_stands_under_its_own_question(asking_model_dir):
+    """On a busy machine: a question whose turn comes when the page is about another one already, answered in its
+    place, under its words; and a reply that is lost without a word while the models speak."""
+    gradio = pytest.importorskip("gradio")
+    args = demo.DemoArguments(device="cpu", max_new_tokens=40)
+    page = demo.Page(gradio, [talk.Speaker("model", str(asking_model_dir), args)], [], [], Path(), args)
+    old = demo.Session(Image.new("RGB", (96, 96)))
+    page.hear(old, "Is it late?")
+    new = page.new_question(old)[0]
+    page.hear(new, QUESTION)
+    late = list(page.speak(new))  # the old question's turn, with the session that the page has by now
+    assert [turn["content"] for turn in late[-1][0]] == [QUESTION, ASKED]
+    assert list(page.speak(new)) == [(gradio.skip(),) * 4]
+    page.hear(new, REPLY)
+    speaking = page.speak(new)
+    next(speaking)
+    assert "One moment" in page.hear(new, "And the circle?")[1]
+    *_, last = speaking
+    assert [turn["content"] for turn in last[0]] == [QUESTION, ASKED, REPLY, ANSWER] and last[1] == ""
+
+
+@pytest.mark.slow
+def test_a_fault_of_the_model_is_a_sentence(asking_model_dir, monkeypatch, capsys):
+    """A dialogue that waits for ever, or goes on without the turn that failed."""
+    gradio = pytest.importorskip("gradio")
+    args = demo.DemoArguments(device="cpu", max_new_tokens=40)
+    page = demo.Page(gradio, [talk.Speaker("model", str(asking_model_dir), args)], [], [], Path(), args)
+    session = demo.Session(Image.new("RGB", (96, 96)))
+    monkeypatch.setattr(page.speakers[0].generator, "_generate", lambda *_: 1 / 0)
+    page.hear(session, QUESTION)
+    *_, last = page.speak(session)
+    assert "The model failed" in last[1] and "ZeroDivisionError" in capsys.readouterr().err
+    assert session.talks == [] and not session.speaking
+
+
 @in_browser
 def test_what_is_said_is_text(visit):
     """Words that become part of the page."""
@@ -250,3 +287,6 @@ def test_a_port_in_use_is_named(asking_model_dir, capsys):
             demo.serve(args, str(asking_model_dir))
     with pytest.raises(UserError, match="--port 70000"):
         demo.serve(demo.DemoArguments(port=70000), str(asking_model_dir))
+    for host in ("nowhere.invalid", "192.0.2.1", "::1"):  # no such name; another machine's; no IPv4
+        with pytest.raises(UserError, match=f"--host {host}: is no IPv4 address or name of this machine"):
+            demo.serve(demo.DemoArguments(host=host, port=0), str(asking_model_dir))

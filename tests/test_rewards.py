@@ -140,6 +140,8 @@ def test_what_a_question_costs_is_paid():
         told = prediction.model_copy(update={"ask_cost": 0.3})
         assert worth(told) == pytest.approx(worth(prediction) - 0.3 * questions)
     assert worth(once.model_copy(update={"ask_cost": 0.0})) == worth(once)
+    asks = verdict("clarify")  # of a judge that does not look at the end, where nobody knows the answer
+    assert rewards.asking(item, asks, once.model_copy(update={"ask_cost": 0.3})) == pytest.approx(-0.3)
     for then, free, lucky in ((f"It is {right}.", -0.2, 0.8), ("It is purple.", -0.5, -0.5)):
         guess = said(item, then).model_copy(update={"reading": 1})
         assert worth(guess) == pytest.approx(free)
