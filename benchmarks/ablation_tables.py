@@ -36,11 +36,15 @@ class Tables:
         self.columns = {name: self._columns(name) for name in self.models}
 
     def content(self) -> dict:
-        """{"models": {name: {metric: estimate}}, "differences": to BASELINE, "costs": {cost: {...}}, ...}; an estimate
-        is {"value", "low", "high", "n"}, a difference has "p" instead of "n"."""
+        """{"models": {name: {metric: estimate}}, "users": {name: {kind: estimate of `answered`}}, "differences": to
+        BASELINE, "costs": {cost: {...}}, ...}; an estimate is {"value", "low", "high", "n"}, a difference has "p"
+        instead of "n"."""
         return {
             "metrics": ablation.METRICS,
             "models": {name: {m: self._estimate(c) for m, c in found.items()} for name, found in self.columns.items()},
+            "users": {
+                name: {kind: self._estimate(c) for kind, c in self._answered(name).items()} for name in self.models
+            },
             "seeds": {name: self._by_seed(found["answered"]) for name, found in self.columns.items()},
             "differences": {
                 name: {m: self._difference(column, self.columns[BASELINE][m]) for m, column in found.items()}
@@ -63,6 +67,10 @@ class Tables:
         lines.append("|---" * (len(shown) + 1) + "|")
         for name, found in content["models"].items():
             lines.append(f"| {name} | {' | '.join(percent(found[m]) for m in shown)} |")
+        lines += ["", f"| right in the end where asking is right, by user | {' | '.join(INFORMED)} |"]
+        lines.append("|---" * (len(INFORMED) + 1) + "|")
+        for name, found in content["users"].items():
+            lines.append(f"| {name} | {' | '.join(percent(found[kind]) for kind in INFORMED)} |")
         lines += ["", f"| minus {BASELINE}, points | {' | '.join(ablation.METRICS.values())} |"]
         lines.append("|---" * (len(shown) + 1) + "|")
         for name, found in content["differences"].items():
@@ -99,13 +107,18 @@ class Tables:
 
     def _columns(self, name: str) -> dict[str, np.ndarray]:
         plain = self._judged("plain", name)
-        users = {kind: self._judged(f"users/user_{kind}", name) for kind in ablation.OTHERS} | {"helpful": plain}
+        untold = [self._judged(f"users/user_{kind}", name) for kind in ablation.UNTOLD]
         of_verdict = {m: metrics.METRICS[key].value for m, key in STANDARD.items()}
         found = {m: self._column(plain, value) for m, value in of_verdict.items()}
-        found["answered"] = self._mean([self._column(users[kind], right_in_the_end) for kind in INFORMED])
-        found["guessed"] = self._mean([self._column(users[kind], guessed) for kind in ablation.UNTOLD])
-        found["asked_again"] = self._mean([self._column(users[kind], asked_again) for kind in ablation.UNTOLD])
+        found["answered"] = np.mean(list(self._answered(name).values()), axis=0)
+        found["guessed"] = np.mean([self._column(judged, guessed) for judged in untold], axis=0)
+        found["asked_again"] = np.mean([self._column(judged, asked_again) for judged in untold], axis=0)
         return {m: found[m] for m in ablation.METRICS}
+
+    def _answered(self, name: str) -> dict[str, np.ndarray]:
+        """Kind of user -> whether the dialogue with one ends rightly."""
+        said = {kind: "plain" if kind == "helpful" else f"users/user_{kind}" for kind in INFORMED}
+        return {kind: self._column(self._judged(folder, name), right_in_the_end) for kind, folder in said.items()}
 
     def _cost(self, cost: float) -> dict:
         """Of the model that was told all costs; and of the best of those trained at one, each told its own."""
@@ -137,10 +150,6 @@ class Tables:
             found = [values.get(e.id) for e in examples]
             parts.append(np.array([np.nan if x is None else x for x in found], dtype=float))
         return np.concatenate(parts)
-
-    def _mean(self, columns: list[np.ndarray]) -> np.ndarray:
-        """The mean over several kinds of users, where there is one of each."""
-        return np.mean(columns, axis=0)
 
     def _draws(self, *columns: np.ndarray) -> np.ndarray:
         stacked = np.stack(columns, axis=1)

@@ -38,8 +38,8 @@ def write_model(folder: Path, name: str, examples: list[Example], asks: bool, th
 
 @pytest.fixture
 def seeds(tmp_path, ablation):
-    """Two seeds: one turn answers replies wrongly, dialogues rightly; who is told a cost asks up to 0.4; of those who
-    know one cost, all ask but the one of 0.8."""
+    """Two seeds: one turn answers replies wrongly, dialogues rightly but of users who change their mind; who is told a
+    cost asks up to 0.4; of those who know one cost, all ask but the one of 0.8."""
     folders = [tmp_path / f"tiny-{seed}" for seed in (0, 1)]
     for folder in folders:
         examples = jsonl.read(write_examples(folder / "data", 8), Example)
@@ -47,7 +47,8 @@ def seeds(tmp_path, ablation):
             slug = ablation.slug(name)
             write_model(folder / "plain", slug, examples, True, then)
             for kind in ablation.OTHERS:
-                write_model(folder / "users" / f"user_{kind}", slug, examples, True, then)
+                end = "It is green." if kind == "changes_mind" else then
+                write_model(folder / "users" / f"user_{kind}", slug, examples, True, end)
             (folder / slug).mkdir()
             (folder / slug / "log.jsonl").write_text(json.dumps({"step_time": 2.0}) + "\n")
         for cost in ablation.COSTS:
@@ -65,8 +66,11 @@ def test_tables(seeds, ablation, tmp_path):
     content = json.loads((tmp_path / "ablation.json").read_text())
     assert list(content["models"]) == ["GRPO, one turn", "GRPO, dialogues", ablation.TOLD]  # others: not there yet
     one, talks = content["models"]["GRPO, one turn"], content["models"]["GRPO, dialogues"]
-    assert one["answered"]["value"] == 0 and talks["answered"]["value"] == 1 and talks["answered"]["n"] == 8
-    assert content["differences"]["GRPO, dialogues"]["answered"]["value"] == 1
+    assert one["answered"]["value"] == 0 and talks["answered"]["n"] == 8
+    assert talks["answered"]["value"] == pytest.approx(2 / 3, abs=1e-3)
+    assert content["differences"]["GRPO, dialogues"]["answered"]["value"] == talks["answered"]["value"]
+    by_user = {kind: found["value"] for kind, found in content["users"]["GRPO, dialogues"].items()}
+    assert by_user == {"helpful": 1, "terse": 1, "changes_mind": 0}
     assert talks["guessed"]["value"] == 1 and talks["asked_again"]["value"] == 0  # "It is red.", whoever replied
     assert one["asked_needlessly"]["value"] == 0 and talks["strategy"]["value"] == 1
     costs = content["costs"]
