@@ -59,6 +59,7 @@ METRICS = {
     "asked_needlessly": "asked though there is one reading",
     "guessed": "asserts one reading after *I don't know* or *Nice picture*",
     "asked_again": "asks again after them",
+    "believed": "asserts one reading after a description of none",
     "overconfident": "overconfident",
     "grounded": "grounded",
 }

@@ -19,7 +19,7 @@ import intervals
 import metrics
 
 Judged = list[tuple[Example, Prediction, Verdict]]
-BASELINE = "GRPO, one turn"
+BASELINE = "GRPO, dialogues"
 
 
 class Tables:
@@ -113,6 +113,7 @@ class Tables:
         found["answered"] = np.mean(list(self._answered(name).values()), axis=0)
         found["guessed"] = np.mean([self._column(judged, guessed) for judged in untold], axis=0)
         found["asked_again"] = np.mean([self._column(judged, asked_again) for judged in untold], axis=0)
+        found["believed"] = self._column(self._judged("users/user_wrong", name), guessed)
         return {m: found[m] for m in ablation.METRICS}
 
     def _answered(self, name: str) -> dict[str, np.ndarray]:

@@ -47,7 +47,7 @@ def seeds(tmp_path, ablation):
             slug = ablation.slug(name)
             write_model(folder / "plain", slug, examples, True, then)
             for kind in ablation.OTHERS:
-                end = "It is green." if kind == "changes_mind" else then
+                end = {"changes_mind": "It is green.", "wrong": "There is no such star."}.get(kind, then)
                 write_model(folder / "users" / f"user_{kind}", slug, examples, True, end)
             (folder / slug).mkdir()
             (folder / slug / "log.jsonl").write_text(json.dumps({"step_time": 2.0}) + "\n")
@@ -68,7 +68,8 @@ def test_tables(seeds, ablation, tmp_path):
     one, talks = content["models"]["GRPO, one turn"], content["models"]["GRPO, dialogues"]
     assert one["answered"]["value"] == 0 and talks["answered"]["n"] == 8
     assert talks["answered"]["value"] == pytest.approx(2 / 3, abs=1e-3)
-    assert content["differences"]["GRPO, dialogues"]["answered"]["value"] == talks["answered"]["value"]
+    assert content["differences"]["GRPO, one turn"]["answered"]["value"] == -talks["answered"]["value"]
+    assert talks["believed"]["value"] == 0 and talks["believed"]["n"] == 8
     by_user = {kind: found["value"] for kind, found in content["users"]["GRPO, dialogues"].items()}
     assert by_user == {"helpful": 1, "terse": 1, "changes_mind": 0}
     assert talks["guessed"]["value"] == 1 and talks["asked_again"]["value"] == 0  # "It is red.", whoever replied
