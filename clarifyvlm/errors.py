@@ -1,5 +1,6 @@
 """Errors that a user can mend: one screen on stderr that says what, where and what to do next; no traceback."""
 
+import atexit
 import errno
 import os
 import sys
@@ -60,7 +61,18 @@ def run_main(main: Callable[[], int | None]) -> None:
             file=sys.stderr,
         )
         code = 1
+    if processes.count() > 1:
+        _end(code or 0)
     sys.exit(code or 0)
+
+
+def _end(code: int) -> None:
+    """Leave one process of several without taking Python down: threads of the libraries that are still at work then
+    abort the process now and then (SIGABRT, "terminate called"), and with it a job whose work is done."""
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _disk_is_full(error: Exception) -> bool:

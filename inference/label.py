@@ -342,6 +342,8 @@ class Keys:
     def _press(self) -> str | None:
         """One key press; None for Ctrl-D. Arrow keys and pasted text, which start with ESC, are no presses."""
         fd = sys.stdin.fileno()
+        while not select.select([fd], [], [], 0.2)[0]:
+            pass  # a Ctrl-C that came just before a blocking read would wait for the next key
         while (byte := os.read(fd, 1)) == b"\x1b":
             while select.select([fd], [], [], ESCAPE_S)[0] and os.read(fd, 4096):
                 pass
