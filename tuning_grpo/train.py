@@ -96,12 +96,11 @@ def main(argv=None) -> int:
     check_options(training)
     user_kinds(options)
     user = users.make_user(user_args, options.turns)
+    models.check_checkpoint(options.model_name_or_path)
     if training.use_vllm:
         from clarifyvlm import vllm_engine
 
         vllm_engine.check_version()
-    models.check_checkpoint(options.model_name_or_path)
-    if training.use_vllm:
         vllm_engine.check_adapter(options.model_name_or_path)
     check_is_sft(options.model_name_or_path, options.allow_base_model)
     data_dir = Path(options.data_dir)
