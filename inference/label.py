@@ -17,9 +17,7 @@ import random
 import select
 import shutil
 import sys
-import termios
 import textwrap
-import tty
 import unicodedata
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -306,12 +304,17 @@ class Keys:
     def __enter__(self):
         self.saved = None
         if sys.stdin.isatty():
+            import termios
+            import tty
+
             self.saved = termios.tcgetattr(sys.stdin.fileno())
             tty.setcbreak(sys.stdin.fileno(), termios.TCSADRAIN)  # Ctrl-C stays an interrupt
         return self
 
     def __exit__(self, *_):
         if self.saved is not None:
+            import termios
+
             termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, self.saved)
 
     def read(self, typed: bool = False) -> str | None:
@@ -338,9 +341,7 @@ class Keys:
 
     def _press(self) -> str | None:
         """One key press; None for Ctrl-D. Arrow keys and pasted text, which start with ESC, are no presses."""
-        fd, ready = sys.stdin.fileno(), []
-        while not ready:  # in pieces: a Ctrl-C just before a wait without end would be heard at the next key
-            ready = select.select([fd], [], [], 0.2)[0]
+        fd = sys.stdin.fileno()
         while (byte := os.read(fd, 1)) == b"\x1b":
             while select.select([fd], [], [], ESCAPE_S)[0] and os.read(fd, 4096):
                 pass

@@ -4,6 +4,7 @@ import io
 import os
 import re
 import select
+import signal
 import subprocess
 import sys
 import termios
@@ -230,7 +231,11 @@ class Terminal:
     def __init__(self, flags: list[str]):
         self.end, self.tty = os.openpty()
         command = [sys.executable, str(SCRIPT), *flags, "--annotator", "ann"]
-        self.process = subprocess.Popen(command, preexec_fn=lambda: os.login_tty(self.tty))
+        self.process = subprocess.Popen(command, preexec_fn=self._log_in)
+
+    def _log_in(self) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # tests that were started in the background ignore it
+        os.login_tty(self.tty)
 
     def until(self, text: str) -> str:
         """What is said up to `text`."""
