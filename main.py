@@ -13,10 +13,12 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from clarifyvlm import demo as page
-from clarifyvlm import images, models, publishing, talk
+from clarifyvlm import images
+from clarifyvlm.app import demo as demo_page
+from clarifyvlm.app import publishing, talk
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
+from clarifyvlm.models import loading
 
 ROOT = Path(__file__).resolve().parent
 DEFAULT_MODEL = Path("runs/tiny/grpo")
@@ -52,7 +54,7 @@ def ask(argv: list[str]) -> int:
     """One picture, one question: the model answers, or asks back, hears the reply and answers."""
     (args,) = parse_args([AskArguments], argv, description="One picture, one question; the model answers or asks back.")
     path = args.model_name_or_path or _default_model()
-    models.check_checkpoint(path)
+    loading.check_checkpoint(path)
     picture = images.open_image(args.image, max_side=args.image_max_side)
     question = args.question.strip()
     if not question:
@@ -78,10 +80,10 @@ def ask(argv: list[str]) -> int:
 
 def demo(argv: list[str]) -> int:
     """The page."""
-    (args,) = parse_args([page.DemoArguments], argv, description="A page to talk to a model about a picture.")
+    (args,) = parse_args([demo_page.DemoArguments], argv, description="A page to talk to a model about a picture.")
     path = args.model_name_or_path or _default_model()
-    models.check_checkpoint(path)
-    page.serve(args, path)
+    loading.check_checkpoint(path)
+    demo_page.serve(args, path)
     return 0
 
 

@@ -161,7 +161,6 @@ def slug(name: str) -> str:
 def write(folders: list[Path], seeds: list[int], args: Arguments) -> None:
     """ablation.json and ablation.md."""
     from ablation_tables import Tables
-
     from clarifyvlm.jsonl import write_text_atomic
 
     tables = Tables(folders, seeds, args.resamples)

@@ -6,17 +6,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import ablation
-import measure
 import numpy as np
 
+import ablation
+import measure
 from clarifyvlm import jsonl, rewards
 from clarifyvlm.records import INFORMED, Example, Prediction, Verdict
 from clarifyvlm.run_record import commit, versions
 
 sys.path.insert(0, str(measure.ROOT / "inference"))
-import intervals
-import metrics
+from measures import intervals, metrics
 
 Judged = list[tuple[Example, Prediction, Verdict]]
 BASELINE = "GRPO, dialogues"

@@ -49,10 +49,11 @@ def coverage(pictures: int, rate: float, sets: int) -> tuple[float, float]:
     import sys
 
     import numpy as np
+
     from measure import ROOT
 
     sys.path.insert(0, str(ROOT / "inference"))
-    import intervals
+    from measures import intervals
 
     rng = np.random.default_rng(pictures)
     clusters = intervals.Clusters([str(i // 2) for i in range(2 * pictures)])

@@ -28,11 +28,10 @@ from statistics import median
 from typing import Literal
 
 import gpu_models
-from measure import ROOT, Row, report, row, run
-
 from clarifyvlm import chat, config, images, jsonl
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.records import Example
+from measure import ROOT, Row, report, row, run
 
 
 @dataclass
@@ -161,7 +160,7 @@ def prepare(bench: Bench) -> None:
     """The card's speed, a checkpoint on disk, examples with pictures."""
     import torch
 
-    from clarifyvlm.generation import encode
+    from clarifyvlm.models.generation import encode
 
     bench.card = gpu_models.matmul_rate(bench.sizes.matrix, bench.args.device)
     card = torch.cuda.get_device_name() if bench.gpu else "CPU"
@@ -361,8 +360,8 @@ def grpo(bench: Bench) -> None:
 def predict(bench: Bench) -> None:
     import torch
 
-    from clarifyvlm import models
-    from clarifyvlm.generation import Generator, encode
+    from clarifyvlm.models import loading
+    from clarifyvlm.models.generation import Generator, encode
 
     s = bench.sizes
     pairs = examples(bench, s.predictions, "test.jsonl")
@@ -373,7 +372,7 @@ def predict(bench: Bench) -> None:
         return Measured(median(times[1:]) / count)
 
     def generator() -> Measured:
-        model, processor = models.load(bench.model, device=bench.args.device)
+        model, processor = loading.load(bench.model, device=bench.args.device)
         speak = Generator(model, processor, max_new_tokens=s.new_tokens)
         return timed(lambda: speak(conversations, pictures), len(pairs))
 

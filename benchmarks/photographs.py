@@ -24,7 +24,7 @@ WIDTH, HEIGHT = 640, 480
 EXAMPLES_PER_PICTURE = 4
 NAMES = ("dog", "cat", "cup", "chair", "car", "kite", "bench", "bird")
 PER_PICTURE = 7  # annotations, as in COCO
-READ = "import sys; sys.path.insert(0, 'dataset_generation'); import coco_annotations; coco_annotations.load({path!r})"
+READ = "import sys; sys.path.insert(0, 'dataset_generation'); from photographs import coco_annotations; coco_annotations.load({path!r})"
 PLAIN = "import json; json.load(open({path!r}, encoding='utf-8'))"
 MIB = 2**20
 

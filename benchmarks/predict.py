@@ -83,7 +83,6 @@ def predicted(args: Arguments, model: str, data: Path, output: Path) -> list[str
     """The words of predict.py."""
     sys.path.insert(0, str(ROOT / "inference"))
     import predict
-
     from clarifyvlm import jsonl
     from clarifyvlm.records import Prediction
 

@@ -15,10 +15,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from measure import report, row, run
-
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import run_main
+from measure import report, row, run
 
 OTHER = ("It is red.", "Which one do you mean, and where is it?", "I cannot see that in the picture.", "")
 RIGHT = {"good": 0.9, "fair": 0.7, "poor": 0.4}  # model -> share of references among its responses

@@ -103,8 +103,9 @@ def ours(stage: str, data: Path, output: Path, steps: int, model: Path) -> float
 
 def bare_sft(data: Path, output: Path, steps: int, model: Path) -> float:
     sys.path.insert(0, str(ROOT / "tuning_sft"))
-    import train
     from trl import SFTTrainer
+
+    import train
 
     types = [train.Options, "clarifyvlm.training.SFTArguments", "trl.ModelConfig"]
     _, training, _ = parse_args(types, flags("tuning_sft", data, output, steps, model))
@@ -122,9 +123,9 @@ def bare_sft(data: Path, output: Path, steps: int, model: Path) -> float:
 
 def bare_grpo(data: Path, output: Path, steps: int, model: Path) -> float:
     sys.path.insert(0, str(ROOT / "tuning_grpo"))
-    import train
     from trl import GRPOTrainer
 
+    import train
     from clarifyvlm import chat
     from clarifyvlm.judges import JudgeArguments
     from clarifyvlm.rewards import RewardWeights

@@ -80,7 +80,7 @@ def open_image(path: str | Path, *, max_side: int | None = None) -> "Image.Image
 
 def _kept(path: Path, max_side: int) -> Path:
     """Where the shrunk picture is kept; another name when the file at `path` changes."""
-    from clarifyvlm.judges.cache import default_folder
+    from clarifyvlm.endpoint.cache import default_folder
 
     stat = path.stat()
     key = hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {max_side}".encode()).hexdigest()

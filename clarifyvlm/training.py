@@ -23,10 +23,11 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import ProgressCallback
 from trl import GRPOConfig, ModelConfig, SFTConfig, get_quantization_config
 
-from clarifyvlm import chat, checkpoints, images, jsonl, judges, models, processes, users
+from clarifyvlm import chat, images, jsonl, judges, processes, users
 from clarifyvlm.errors import UserError
-from clarifyvlm.generation import Generator
 from clarifyvlm.judges import Judge
+from clarifyvlm.models import checkpoints, loading
+from clarifyvlm.models.generation import Generator
 from clarifyvlm.records import Example, Prediction
 from clarifyvlm.strategies import STRATEGIES
 
@@ -66,7 +67,7 @@ class MachineDefaults:
     overwrite: bool = field(default=False, metadata={"help": "Delete what an earlier run left in output_dir."})
 
     def __post_init__(self):
-        self.use_cpu = self.use_cpu or models.default_device() == "cpu"  # transformers asks for it with bf16
+        self.use_cpu = self.use_cpu or loading.default_device() == "cpu"  # transformers asks for it with bf16
         gpu = torch.cuda.is_available() and not self.use_cpu
         if self.push_to_hub:
             raise ValueError("--push_to_hub: `python main.py publish` uploads a checkpoint, with a model card.")
@@ -158,7 +159,7 @@ def refuse_unsupported(model_args) -> None:
     if model_args.model_revision != default.model_revision:
         raise UserError("--model_revision is not supported here: download that revision, and give its path.")
     if (model_args.load_in_4bit or model_args.load_in_8bit) and not (
-        model_args.use_peft or models.is_adapter(model_args.model_name_or_path)
+        model_args.use_peft or loading.is_adapter(model_args.model_name_or_path)
     ):
         raise UserError("--load_in_4bit, --load_in_8bit: quantized weights cannot be trained; add --use_peft.")
 
@@ -192,7 +193,7 @@ def count_trainable(model) -> str:
 def record_base(model, path: str) -> None:
     """Have an adapter name its base by an absolute path where that is local, so that it loads from any folder."""
     if hasattr(model, "peft_config"):
-        base = models.base_of(path) if models.is_adapter(path) else path
+        base = loading.base_of(path) if loading.is_adapter(path) else path
         for peft_config in model.peft_config.values():
             peft_config.base_model_name_or_path = str(Path(base).resolve()) if Path(base).is_dir() else base
 

@@ -56,13 +56,12 @@ class Options:
 
 
 def main(argv: list[str] | None = None) -> int:
-    from asking import SPEED_ONLY, AuthorArguments
+    from authoring.calls import SPEED_ONLY, AuthorArguments
 
     options, args = parse_args([Options, AuthorArguments], argv, description=__doc__)
     files = _check(options)
 
-    from authoring import Authoring
-
+    from authoring.work import Authoring
     from clarifyvlm.run_record import RunRecord
 
     settings = asdict(options) | asdict(args)
@@ -99,11 +98,10 @@ def finish(options: Options, args, work, run) -> int:
     """Files, audit, card and record. 3 where the audit fails and may."""
     import json
 
-    from audit import audit, collect, outcome, tell
-    from authoring_card import command, lines_of, summary
-    from card import write_card
-
+    from authoring.card_section import command, lines_of, summary
     from clarifyvlm.jsonl import write_text_atomic
+    from folder.audit import audit, collect, outcome, tell
+    from folder.card import write_card
 
     counts = work.write_files()
     if not sum(counts.values()):

@@ -169,13 +169,12 @@ def main(argv: list[str] | None = None) -> int:
     if (options.data_file is None) == (options.hub_id is None):
         raise UserError("give --data_file or --hub_id, one of the two")
 
-    import benchmark_rows
-
     from clarifyvlm.jsonl import write_atomic, write_text_atomic
     from clarifyvlm.run_record import RunRecord
+    from released import files
 
     inputs = [path for path in (options.data_file, options.annotations) if path]
-    pictures = benchmark_rows.Pictures(options.image_dir)
+    pictures = files.Pictures(options.image_dir)
     examples, left_out = _examples(options, pictures)  # a first look: what is wrong is said before anything is written
     with RunRecord.start(
         options.output_dir, "dataset_generation/benchmark.py", asdict(options), inputs, overwrite=options.overwrite
@@ -195,14 +194,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _rows(options: Options) -> Iterator[dict]:
-    import benchmark_rows
+    from released import files
 
     if options.hub_id:
-        return benchmark_rows.read_hub(options.hub_id, options.hub_config, options.hub_split)
-    rows = benchmark_rows.read(options.data_file)
+        return files.read_hub(options.hub_id, options.hub_config, options.hub_split)
+    rows = files.read(options.data_file)
     if not options.annotations:
         return rows
-    answers = {str(row.get("question_id")): row for row in benchmark_rows.read(options.annotations)}
+    answers = {str(row.get("question_id")): row for row in files.read(options.annotations)}
     return (row | answers.get(str(row.get("question_id")), {}) for row in rows)
 
 
@@ -236,8 +235,9 @@ def _examples(options: Options, pictures, output: Path | None = None) -> tuple[l
 
     UserError that lists what is wrong with the rows.
     """
-    from picture_files import listed
     from tqdm import tqdm
+
+    from folder.pictures import listed
 
     benchmark = BENCHMARKS[options.benchmark]
     examples, ids, faults, missing = [], {}, [], []

@@ -18,9 +18,9 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from asking import SPEED_ONLY, Asker, AuthorArguments, Prompt, Said, make_endpoint, usage_of
 from pydantic import BaseModel
 
+from authoring.calls import SPEED_ONLY, Asker, AuthorArguments, Prompt, Said, make_endpoint, usage_of
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
 
@@ -166,7 +166,7 @@ def _captions(options: Options, pictures: list[str]) -> dict[str, str]:
 
 def _digest(image_dir: str, pictures: list[str], captions: dict[str, str]) -> str:
     """Of names, sizes and captions: another folder is another run."""
-    from clarifyvlm.judges.cache import key_of
+    from clarifyvlm.endpoint.cache import key_of
 
     return key_of(pictures=[(p, (Path(image_dir) / p).stat().st_size) for p in pictures], captions=captions)[:16]
 
@@ -228,7 +228,7 @@ def describe(options: Options, args: AuthorArguments, pictures: list[str], capti
 async def _describe(options: Options, asker: Asker, endpoint, name: str, picture, caption: str | None) -> Row:
     if isinstance(picture, UserError):
         return Row(image=name, fault=str(picture))
-    from picture_files import size_of
+    from folder.pictures import size_of
 
     row, wrong = Row(image=name), None
     while row.attempts < options.max_attempts:
@@ -313,7 +313,7 @@ def _clipped(box: list[float]) -> list[float]:
 
 def _usable(scene: Scene, row: Row) -> tuple[list[Thing], list[Relation]]:
     """The things that are good, those of one name and place merged, and the relations between them."""
-    from photos import overlap
+    from photographs.plan import overlap
 
     row.objects = len(scene.objects)
     ids = Counter(thing.id for thing in scene.objects)

@@ -17,10 +17,9 @@ from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from parquet_rows import features, to_example, to_row
-
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
+from released.parquet_rows import features, to_example, to_row
 
 SPLITS = ("train", "validation", "test", "test_ood")
 ROW_GROUP_ROWS, ROW_GROUP_BYTES = 1000, 32 * 2**20  # what is held in memory
@@ -87,7 +86,7 @@ def _inputs(folder: Path) -> list[Path]:
 
 def export(data_dir: Path, output: Path, pretty_name: str, shard_bytes: int) -> dict[str, int]:
     """Write the parquet files, the card and the contact sheet; split -> examples. An empty split is left out."""
-    from card import write_hub_card
+    from folder.card import write_hub_card
 
     seen: set[bytes] = set()
     for split in SPLITS:
@@ -128,7 +127,8 @@ def _write_split(data_dir: Path, split: str, folder: Path, shard_bytes: int, see
     `seen` holds short hashes of the ids of earlier splits and gets those of this one: some 100 bytes each.
     """
     from tqdm import tqdm
-    from write import stream
+
+    from folder.write import stream
 
     done = sorted(folder.glob(f"{split}-*.parquet"))
     if done and len(done) == int(done[0].stem[-5:]):

@@ -107,9 +107,8 @@ class Options:
 def main(argv: list[str] | None = None) -> int:
     (options,) = parse_args([Options], argv, description=__doc__)
 
-    from write import write_part, write_split
-
     from clarifyvlm.run_record import RunRecord
+    from folder.write import write_part, write_split
 
     number, of = parse_shard(options.shard)
     source, shares, settings, plans = planned(options)
@@ -141,8 +140,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def planned(options: Options) -> tuple:
     """(source, shares, settings, plans: split -> jobs) of these options."""
-    from layout import parse_shares
-    from write import SOURCES
+    from folder.write import SOURCES
+    from scenes.layout import parse_shares
 
     source = SOURCES[options.source]
     shares = parse_shares(options.shares)
@@ -176,17 +175,18 @@ def file_digest(path: Path) -> str:
 def code_digest() -> str:
     """Of the code and the words that examples are made from: two shards with the same one go together."""
     here = Path(__file__).resolve().parent
-    files = [*here.glob("*.py"), *here.glob("*.yaml"), *(here.parent / "clarifyvlm").rglob("*.py")]
+    files = [
+        f for folder in (here, here.parent / "clarifyvlm") for f in folder.rglob("*") if f.suffix in (".py", ".yaml")
+    ]
     content = sorted(f"{f.relative_to(here.parent).as_posix()} {file_digest(f)}" for f in files)
     return hashlib.sha256("\n".join(content).encode()).hexdigest()[:16]
 
 
 def finish(options: Options, source, settings, shares: dict, run) -> int:
     """Audit, card and record of what was written. 3 where the audit fails and may."""
-    from audit import audit, collect, outcome, tell
-    from card import write_card
-
     from clarifyvlm.jsonl import write_text_atomic
+    from folder.audit import audit, collect, outcome, tell
+    from folder.card import write_card
 
     stats = collect(run.output, SPLITS)
     findings = None
@@ -217,7 +217,7 @@ def _command(options: Options) -> str:
 
 def parse_kinds(tokens: list[str]) -> dict[str, float]:
     """["color=40", ...] -> weight per kind of question."""
-    from layout import KINDS
+    from scenes.layout import KINDS
 
     weights = {}
     for token in tokens:

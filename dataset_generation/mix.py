@@ -71,10 +71,9 @@ def _check(options: Options, folders: list[Path]) -> list[str]:
 
 def _mixed(options: Options, folders: list[Path], split: str) -> list[tuple]:
     """[(number of the folder, example)] in their order."""
-    from layout import apportion
-
     from clarifyvlm import jsonl
     from clarifyvlm.records import Example
+    from scenes.layout import apportion
 
     found = [jsonl.read(folder / f"{split}.jsonl", Example, unique="id") for folder in folders]
     whole = sum(options.shares)
@@ -113,7 +112,7 @@ def _drawn(rows: list, count: int, rng: random.Random) -> list:
 
 def _check_apart(chosen: dict[str, list[tuple]]) -> None:
     """UserError where an id is there twice, or a picture is in two splits."""
-    from picture_files import listed
+    from folder.pictures import listed
 
     ids = Counter(example.id for rows in chosen.values() for _, example in rows)
     if twice := [id for id, n in ids.items() if n > 1]:
@@ -128,11 +127,10 @@ def _check_apart(chosen: dict[str, list[tuple]]) -> None:
 
 def _write(options: Options, folders: list[Path], chosen: dict[str, list[tuple]], run) -> int:
     """Pictures, files, audit, card and record. 3 where the audit fails and may not."""
-    from audit import audit, collect, outcome, tell
-    from card import write_card
-    from picture_files import link
-
     from clarifyvlm import jsonl
+    from folder.audit import audit, collect, outcome, tell
+    from folder.card import write_card
+    from folder.pictures import link
 
     for split, rows in chosen.items():
         moved = []

@@ -70,11 +70,10 @@ def page(argv: list[str]) -> int:
         if getattr(options, name) < (name == "num_examples"):
             raise UserError(f"--{name} {getattr(options, name)}: too few")
 
-    import review_page
-
     from clarifyvlm import images, jsonl
     from clarifyvlm.records import Example
     from clarifyvlm.run_record import RunRecord
+    from reviewing import page
 
     examples = jsonl.read(options.data_file, Example, unique="id")
     if not examples:
@@ -86,9 +85,9 @@ def page(argv: list[str]) -> int:
         if run.complete:
             print(f"{options.output_dir} is complete; nothing to do")
             return 0
-        items, traps = review_page.choose(examples, options.num_examples, options.num_traps, options.seed)
+        items, traps = page.choose(examples, options.num_examples, options.num_traps, options.seed)
         images.check_images([item.image for item in items], Path(options.data_file).parent)
-        html = review_page.render(items, Path(options.data_file), REASONS, MAX_SIDE)
+        html = page.render(items, Path(options.data_file), REASONS, MAX_SIDE)
         jsonl.write_text_atomic(run.output / "review.html", html)
         jsonl.write_text_atomic(run.output / "traps.json", json.dumps(traps, indent=2) + "\n")
         run.finish(examples=len(items) - len(traps), traps=len(traps))
@@ -105,30 +104,27 @@ def merge(argv: list[str]) -> int:
             f"--min_reviews {options.min_reviews}: from 1 to the number of --reviews, {len(options.reviews)}."
         )
 
-    import review_merge
-
     from clarifyvlm import jsonl
     from clarifyvlm.records import Example
     from clarifyvlm.run_record import RunRecord
+    from reviewing import merging
 
     examples = jsonl.read(options.data_file, Example, unique="id")
-    traps = review_merge.read_traps(options.traps)
-    reviews = review_merge.read(options.reviews, options.data_file, {e.id for e in examples}, traps)
-    summary, accepted = review_merge.summarize(
-        examples, reviews, traps, options.keep, options.seed, options.min_reviews
-    )
+    traps = merging.read_traps(options.traps)
+    reviews = merging.read(options.reviews, options.data_file, {e.id for e in examples}, traps)
+    summary, accepted = merging.summarize(examples, reviews, traps, options.keep, options.seed, options.min_reviews)
     inputs = [options.data_file, *options.reviews, *([options.traps] if options.traps else [])]
     stage = "dataset_generation/review.py merge"
     with RunRecord.start(options.output_file, stage, asdict(options), inputs, overwrite=options.overwrite) as run:
         if run.complete:
             print(f"{options.output_file} is complete; nothing to do")
             return 0
-        rows = review_merge.rows(examples, accepted, Path(options.data_file), run.output)
+        rows = merging.rows(examples, accepted, Path(options.data_file), run.output)
         jsonl.write_atomic(run.output, rows)
         told = run.output.with_suffix(".summary.json")
         jsonl.write_text_atomic(told, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
         run.finish(accepted=len(rows), reviewed=summary["reviewed"])
-    print("\n".join(review_merge.sentences(summary)))
+    print("\n".join(merging.sentences(summary)))
     print(f"{options.output_file}: {len(rows):,} of {summary['reviewed']:,} examples")
     return 0
 

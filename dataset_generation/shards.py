@@ -52,10 +52,9 @@ class Shard:
 
 def main(argv: list[str] | None = None) -> int:
     (options,) = parse_args([Options], argv, description=__doc__)
+    from clarifyvlm.run_record import RunRecord
     from generate import Options as Generation
     from generate import finish, in_order, planned
-
-    from clarifyvlm.run_record import RunRecord
 
     shards = read_shards([Path(s) for s in options.shards])
     args = {k: v for k, v in shards[0].args.items() if k not in OWN}
@@ -164,9 +163,8 @@ def _differences(a: Shard, b: Shard) -> list[str]:
 
 def _check_code(shard: Shard) -> None:
     """Pictures that two splits show are drawn anew here: with the code that drew the others."""
-    from generate import code_digest
-
     from clarifyvlm.run_record import versions
+    from generate import code_digest
 
     here = versions()
     others = [f"{p} {shard.versions.get(p)}, here {here[p]}" for p in SHAPING if shard.versions.get(p) != here[p]]
@@ -199,7 +197,7 @@ def _listed(problem: str, faults: list[str]) -> UserError:
 
 
 def _merge_split(shards: list[Shard], source: str, settings, split: str, jobs: list, output: Path, seen: set) -> None:
-    from write import assemble, keep
+    from folder.write import assemble, keep
 
     if keep(source, split, output, seen) is None:
         assemble(source, settings, split, jobs, output, seen, _built(shards, source, split, jobs, output))
@@ -207,11 +205,11 @@ def _merge_split(shards: list[Shard], source: str, settings, split: str, jobs: l
 
 def _built(shards: list[Shard], source: str, split: str, jobs: list, output: Path) -> Iterator[list]:
     """What the shards hold of every job, in order: each checked against the plan, its pictures put in their place."""
-    from generate import part_of
     from tqdm import tqdm
-    from write import SOURCES, stream
 
     from clarifyvlm.jsonl import dumps
+    from folder.write import SOURCES, stream
+    from generate import part_of
 
     signature = SOURCES[source].signature
     with tqdm(total=len(jobs), desc=split, unit="group", mininterval=0.5) as bar:

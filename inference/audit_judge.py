@@ -15,19 +15,18 @@ from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from agreement import AUDITED, agreement, said, same, unreliable
-from corruptions import Labelled, labelled
-from judge_effects import measure, spread, variants
-from judge_effects import warnings as effect_warnings
-
+from auditing.corruptions import Labelled, labelled
+from auditing.judge_effects import measure, spread, variants
+from auditing.judge_effects import warnings as effect_warnings
 from clarifyvlm import images, jsonl
 from clarifyvlm.config import parse_args
+from clarifyvlm.endpoint.usage import total
 from clarifyvlm.errors import UserError, run_main
-from clarifyvlm.families import family
 from clarifyvlm.judges import SPEED_ONLY, JudgeArguments, make_judge, panel_members, rubric, self_preference
-from clarifyvlm.judges.usage import total
+from clarifyvlm.judges.families import family
 from clarifyvlm.records import Example, Prediction, Verdict
 from clarifyvlm.run_record import RunRecord
+from measures.agreement import AUDITED, agreement, said, same, unreliable
 
 IGNORED = (*SPEED_ONLY, "judge_max_failure_share")
 CANARIES = (  # {question} and {strategy} are the example's; none of them says anything about a picture

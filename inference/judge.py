@@ -18,9 +18,9 @@ from pathlib import Path
 
 from clarifyvlm import images, jsonl, processes
 from clarifyvlm.config import parse_args
+from clarifyvlm.endpoint.usage import total
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.judges import SPEED_ONLY, Judge, JudgeArguments, make_judge, self_preference
-from clarifyvlm.judges.usage import total
 from clarifyvlm.records import Example, Prediction, Verdict
 from clarifyvlm.run_record import RunRecord
 

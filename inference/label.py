@@ -352,7 +352,7 @@ class Labels:
     """The file of labels. Opened for each row, as a row takes a person minutes and others may write to it as well."""
 
     def __init__(self, path: str | Path, annotator: str):
-        from corrected import Label
+        from measures.human_labels import Label
 
         self.path, self.annotator = Path(path), annotator
         try:

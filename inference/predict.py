@@ -19,9 +19,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from clarifyvlm import chat, images, jsonl, models, processes, users
+from clarifyvlm import chat, images, jsonl, processes, users
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
+from clarifyvlm.models import loading
 from clarifyvlm.records import Example, Prediction, Turn, UserKind
 from clarifyvlm.run_record import RunRecord
 
@@ -100,7 +101,7 @@ def main(argv: list[str] | None = None) -> int:
     speaker = users.make_user(played, args.turns)
     here = args.backend != "openai"
     if here:
-        models.check_checkpoint(args.model_name_or_path)
+        loading.check_checkpoint(args.model_name_or_path)
     examples = jsonl.read(args.data_file, Example, unique="id")[: args.num_examples]
     if not examples:
         raise UserError(f"{args.data_file} has no examples.")
@@ -118,7 +119,7 @@ def main(argv: list[str] | None = None) -> int:
         with jsonl.shared_appender(args.output_file, [example.id for example in examples]) as output:
             _predict(args, endpoint, speaker, examples, output)
         counts = _counts(args)
-        run.finish(**counts, made_for=models.made_for(args.model_name_or_path) if here else None)
+        run.finish(**counts, made_for=loading.made_for(args.model_name_or_path) if here else None)
     print(
         f"{args.output_file}: {counts['predictions']} predictions, {counts['asked']} asked back, "
         f"{counts['cut']} cut at {args.max_new_tokens} tokens"
@@ -244,27 +245,27 @@ def _counts(args: PredictArguments) -> dict:
 def _generator(args: PredictArguments, endpoint: EndpointArguments):
     how = {"max_new_tokens": args.max_new_tokens, "temperature": args.temperature, "top_p": args.top_p}
     if args.backend == "openai":
-        from endpoint_generator import EndpointGenerator
+        from predicting.endpoint_generator import EndpointGenerator
 
         return EndpointGenerator(args.model_name_or_path, endpoint, concurrency=args.batch_size, **how)
     if args.backend == "vllm":
-        from clarifyvlm.vllm_engine import VllmGenerator
+        from clarifyvlm.models.vllm_engine import VllmGenerator
 
         how |= {"dtype": args.dtype, "image_processor": args.image_processor, "engine_args": args.vllm_args}
         return VllmGenerator(args.model_name_or_path, **how)
-    from clarifyvlm.generation import Generator
+    from clarifyvlm.models.generation import Generator
 
-    model, processor = models.load(
+    model, processor = loading.load(
         args.model_name_or_path, device=args.device, dtype=args.dtype, image_processor=args.image_processor
     )
-    return Generator(models.merged(model), processor, **how)
+    return Generator(loading.merged(model), processor, **how)
 
 
 def _predict_chunk(
     args: PredictArguments, generator, user, chunk: list[Example], start: int, bar=None
 ) -> list[Prediction]:
     """Predictions for a chunk, in its order. Depends on the chunk and the settings alone, never on earlier chunks."""
-    label = models.model_label(args.model_name_or_path)
+    label = loading.model_label(args.model_name_or_path)
     questions = ["?" if args.blank_question else example.question for example in chunk]
     conversations = [chat.user_turn(question, args.ask_cost) for question in questions]
     responses = _say(args, generator, chunk, conversations, f"{start}:1", bar)

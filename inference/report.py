@@ -16,14 +16,12 @@ import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import audit_file
-import curves
-
 from clarifyvlm import jsonl
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.records import Example, Prediction, Verdict
 from clarifyvlm.run_record import RunRecord, hash_input
+from reporting import audit_file, curves
 
 FIRST = ("base", "sft", "grpo")
 FLOOR_EXAMPLES = 2000  # that the constant policies are measured on; of more, these many drawn by a hash of their ids
@@ -63,7 +61,7 @@ class ReportArguments:
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["compare"]:
-        import side_by_side
+        from reporting import side_by_side
 
         return side_by_side.main(argv[1:])
     (args,) = parse_args([ReportArguments], argv, description=__doc__, section="report")
@@ -140,19 +138,19 @@ def _report(
     args: ReportArguments, folders: list[Path], variants: dict, audit: dict | None, labels: list | None
 ) -> dict:
     """Write the three files. Returns counts for run.json."""
-    import bias
-    import calibration
-    import comparison
-    import dialogue
-    import failures
-    import page
-    import policies
-    import published
-    import results
-    import robustness
-    import schema
-    import strata
-    import tables
+    from measures import (
+        calibration,
+        comparison,
+        constant_policies,
+        dialogues,
+        failures,
+        guesses,
+        published,
+        results,
+        robustness,
+        strata,
+    )
+    from reporting import page, schema, tables
 
     examples = jsonl.read(args.data_file, Example, unique="id")
     if not examples:
@@ -162,9 +160,9 @@ def _report(
     floors = []
     annotated = [example for example in examples if example.facts.annotated]  # others take a judge that costs
     some = sorted(annotated, key=lambda e: hashlib.sha256(e.id.encode()).digest())[:FLOOR_EXAMPLES]
-    for name in policies.POLICIES if some else ():
-        said = policies.play(name, some)
-        floors.append(results.Judged(name, said, policies.verdicts(said, some)))
+    for name in constant_policies.POLICIES if some else ():
+        said = constant_policies.play(name, some)
+        floors.append(results.Judged(name, said, constant_policies.verdicts(said, some)))
 
     content = results.measure(examples, models, seed=args.seed, resamples=args.resamples, baseline=args.baseline)
     floor = results.measure(some, floors, seed=args.seed, resamples=args.resamples) if floors else {"models": {}}
@@ -177,9 +175,9 @@ def _report(
     content["published"] = published.measure(examples, models, seed=args.seed, resamples=args.resamples)
     content["failures"] = failures.measure(examples, models, seed=args.seed, resamples=args.resamples)
     changed = {name: [_load(folder, known, args.data_file) for folder in found] for name, found in variants.items()}
-    content["bias"] = bias.measure(examples, models, seed=args.seed, resamples=args.resamples)
+    content["bias"] = guesses.measure(examples, models, seed=args.seed, resamples=args.resamples)
     content["robustness"] = robustness.measure(examples, models, changed, seed=args.seed, resamples=args.resamples)
-    content["dialogue"] = dialogue.measure(examples, models, changed, seed=args.seed, resamples=args.resamples)
+    content["dialogue"] = dialogues.measure(examples, models, changed, seed=args.seed, resamples=args.resamples)
     content["calibration"] = calibration.measure(examples, models, seed=args.seed, resamples=args.resamples)
     content["notes"] = [note for folder in folders if (note := _out_of_place(folder, examples))]
     content |= {
@@ -235,19 +233,19 @@ def _out_of_place(folder: Path, examples: list[Example]) -> str | None:
 
 def _correct(args: ReportArguments, content: dict, examples: list[Example], models: list, labels: list) -> dict:
     """Add "corrected" to the models that enough labels are on. Returns what metrics.json says of the labels."""
-    import corrected
+    from measures import human_labels
 
     options = {"seed": args.seed, "resamples": args.resamples}
-    people, summary = corrected.match(labels, models, examples, **options)
+    people, summary = human_labels.match(labels, models, examples, **options)
     for model in models:
-        if len(people[model.name]) >= corrected.MIN_RESPONSES:
-            found = corrected.correct(examples, model, people[model.name], **options)
+        if len(people[model.name]) >= human_labels.MIN_RESPONSES:
+            found = human_labels.correct(examples, model, people[model.name], **options)
             content["models"][model.name]["corrected"] = found
     return summary
 
 
 def _read_labels(path: str) -> list:
-    from corrected import Label
+    from measures.human_labels import Label
 
     labels = jsonl.read(path, Label, made_by="inference/label.py")
     if not labels:
@@ -257,7 +255,7 @@ def _read_labels(path: str) -> list:
 
 def _load(folder: Path, known: set[str], data_file: str):
     """One model's predictions and verdicts, which must be of the data file's examples and of each other."""
-    import results
+    from measures import results
 
     predictions = jsonl.read(folder / "predictions.jsonl", Prediction, unique="example_id", mend=True)
     verdicts = jsonl.read(folder / "verdicts.jsonl", Verdict, unique="example_id")

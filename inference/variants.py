@@ -18,14 +18,14 @@ from pathlib import Path
 
 import judge
 import predict
-import transforms
-
-from clarifyvlm import jsonl, models
+from clarifyvlm import jsonl
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
+from clarifyvlm.models import loading
 from clarifyvlm.records import Example, Verdict
 from clarifyvlm.run_record import RunRecord
-from clarifyvlm.user import KINDS
+from clarifyvlm.users.scripted import KINDS
+from predicting import transforms
 
 BLANK = ("blank_image", "blank_question")  # flags of predict.py
 USERS = {f"user_{kind}": kind for kind in KINDS if kind != "helpful"}  # its --user_kind
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     (args,) = parse_args([VariantsArguments], argv, description=__doc__, section="variants")
     _check(args)
-    models.check_checkpoint(args.model_name_or_path)
+    loading.check_checkpoint(args.model_name_or_path)
     examples = jsonl.read(args.data_file, Example, unique="id")[: args.num_examples]
     if not examples:
         raise UserError(f"{args.data_file} has no examples.")
@@ -73,7 +73,7 @@ def _check(args: VariantsArguments) -> None:
     if args.num_examples < 1:
         raise UserError(f"--num_examples {args.num_examples}: must be at least 1.")
     if args.name is None:
-        args.name = models.model_label(args.model_name_or_path)
+        args.name = loading.model_label(args.model_name_or_path)
     if args.name in ("", ".", "..", "images") or Path(args.name).name != args.name:
         raise UserError(f"--name {args.name!r}: must be the name of a folder, without a path, and not `images`.")
 

@@ -108,9 +108,10 @@ def teach(folder: Path, conversations: list[tuple[list[dict], str]], *, steps: i
     import torch
     from PIL import Image
 
-    from clarifyvlm import chat, models
+    from clarifyvlm import chat
+    from clarifyvlm.models import loading
 
-    model, processor = models.load(folder, device="cpu", trainable=True)
+    model, processor = loading.load(folder, device="cpu", trainable=True)
     texts = [
         processor.apply_chat_template([*messages, chat.text_turn("assistant", response)])
         for messages, response in conversations
@@ -144,8 +145,9 @@ def teach(folder: Path, conversations: list[tuple[list[dict], str]], *, steps: i
 def asking_model_dir(tmp_path_factory) -> Path:
     """A tiny VLM that asks "Which star do you mean?" at "What color is the star?", and again where the user does not
     know; to all else it answers "It is red."."""
-    from clarifyvlm import chat, user
+    from clarifyvlm import chat
     from clarifyvlm.records import Turn
+    from clarifyvlm.users import scripted
 
     folder = build_tiny_model(tmp_path_factory.mktemp("asking_model"))
     ask, question = "Which star do you mean?", "What color is the star?"
@@ -153,7 +155,8 @@ def asking_model_dir(tmp_path_factory) -> Path:
     taught += [(chat.user_turn(question + " Tell me." * n), "It is red.") for n in (1, 2)]
     places = ("top left", "top right", "bottom left", "bottom right")
     replies = {f"The one at the {place}.": "It is red." for place in places}
-    replies |= {f"I mean the star at the {place}.": "It is red." for place in places} | dict.fromkeys(user.UNSURE, ask)
+    replies |= {f"I mean the star at the {place}.": "It is red." for place in places}
+    replies |= dict.fromkeys(scripted.UNSURE, ask)
     for reply, then in replies.items():
         turns = [Turn(role="assistant", text=ask), Turn(role="user", text=reply)]
         taught.append(([*chat.user_turn(question), *(chat.text_turn(t.role, t.text) for t in turns)], then))
@@ -168,7 +171,7 @@ def tiny_adapter_dir(tmp_path_factory, tiny_model_dir) -> Path:
     import torch
     from peft import LoraConfig, get_peft_model
 
-    from clarifyvlm.models import load
+    from clarifyvlm.models.loading import load
 
     model, processor = load(tiny_model_dir, device="cpu")
     lora = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")

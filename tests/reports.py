@@ -6,7 +6,6 @@ from pathlib import Path
 
 import judge
 import report
-
 from clarifyvlm import jsonl
 from clarifyvlm.records import Example
 

@@ -12,7 +12,7 @@ import threading
 
 from judge_server import Server, completion
 
-from clarifyvlm.judges.scene_facts import Case
+from clarifyvlm.language.facts import Case
 from clarifyvlm.records import Example
 
 LEADS = ("", "Hey, ", "Please say: ", "Looking at this picture, ", "Well, ", "Okay, ", "Now, ", "And here, ", "So, ")
@@ -184,6 +184,6 @@ def _before_noun(question: str, e: Example, word: str) -> str:
 
 
 def _reply(e: Example, reading: int) -> str:
-    from clarifyvlm.user import reply
+    from clarifyvlm.users.scripted import reply
 
     return reply(e, e.dialogue.question, reading)

@@ -17,10 +17,8 @@ PLACES = ("top left", "top right", "bottom left", "bottom right")
 
 
 def script(path: str):
-    """A stage script as a module, with its folder on sys.path as when it is run."""
+    """A stage script as a module; pytest's pythonpath has its folder, as when it is run."""
     file = ROOT / path
-    if str(file.parent) not in sys.path:
-        sys.path.insert(0, str(file.parent))
     name = path.replace("/", "_").removesuffix(".py")
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, file)

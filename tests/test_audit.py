@@ -13,7 +13,7 @@ GENERATE = str(ROOT / "dataset_generation" / "generate.py")
 @pytest.fixture(scope="module")
 def audit():
     script("dataset_generation/generate.py")
-    import audit
+    from folder import audit
 
     return audit
 

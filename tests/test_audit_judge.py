@@ -4,17 +4,17 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
-import agreement
-import audit_judge
 import numpy as np
 import pytest
-from corruptions import labelled
 from stages import script
 
+import audit_judge
+from auditing.corruptions import labelled
 from clarifyvlm import jsonl
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges.scene import SceneJudge
 from clarifyvlm.records import CRITERIA, Example, Verdict
+from measures import agreement
 
 BAR = 0.99
 CONFIGS = Path(__file__).resolve().parent.parent / "inference" / "configs"

@@ -296,7 +296,7 @@ def test_mistakes(data, tmp_path):
 def test_checks_of_questions(data):
     """A way to say the answer or the number of readings that is let through, or a plain rewording that is not."""
     script("dataset_generation/author.py")
-    import verify
+    from authoring import checks
 
     plan = next(e for e in examples(data) if e.strategy == "clarify" and e.kind == "color")
     noun = plan.facts.objects[0].name
@@ -311,11 +311,11 @@ def test_checks_of_questions(data):
         "What color is one of the four {}?", "What size is the {}?", "What color is it?", "What color is the {}? Go.",
         "What color is the {}, if there is one?", "What is not the color of the {}?", "What color is the other {}?",
     )  # fmt: skip
-    steps = set(verify.STEPS)
+    steps = set(checks.STEPS)
 
     def fault(text: str):
         text = text.format(noun)
-        return verify.check_text(text, "question", plan, steps) or verify.check_question(text, plan, steps)
+        return checks.check_text(text, "question", plan, steps) or checks.check_question(text, plan, steps)
 
     assert [q for q in good if fault(q)] == []
     assert [q for q in bad if not fault(q)] == []
@@ -324,13 +324,13 @@ def test_checks_of_questions(data):
 def test_replies_mean_the_reading_drawn(data):
     """A user's reply that names another thing than the one that the final answer is for."""
     script("dataset_generation/author.py")
-    import verify
+    from authoring import checks
 
     for e in (e for e in examples(data) if e.dialogue):
-        assert verify.meant_by(e.dialogue.reply, e) == {e.dialogue.reading}
-        assert verify.meant_by("I mean that one.", e) == set()
+        assert checks.meant_by(e.dialogue.reply, e) == {e.dialogue.reading}
+        assert checks.meant_by("I mean that one.", e) == set()
         other = (e.dialogue.reading + 1) % len(e.ambiguity.readings)
-        assert verify.meant_by(e.ambiguity.readings[other].expression, e) == {other}
+        assert checks.meant_by(e.ambiguity.readings[other].expression, e) == {other}
 
 
 def test_accepted_rows_get_full_marks(authored):

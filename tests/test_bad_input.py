@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from stages import ROOT, script, write_data
 
-from clarifyvlm import models
 from clarifyvlm.errors import run_main
+from clarifyvlm.models import loading
 from clarifyvlm.run_record import RunRecord
 
 GENERATE, SFT, GRPO = "dataset_generation/generate.py", "tuning_sft/train.py", "tuning_grpo/train.py"
@@ -88,7 +88,7 @@ def bench(tmp_path, tiny_model_dir, monkeypatch) -> Bench:
     def no_load(*args, **kwargs):
         raise AssertionError("a model was loaded before the input was checked")
 
-    monkeypatch.setattr(models, "load", no_load)
+    monkeypatch.setattr(loading, "load", no_load)
     return Bench(tmp_path, tiny_model_dir)
 
 

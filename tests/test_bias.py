@@ -5,19 +5,18 @@ import json
 import random
 import time
 
-import bias
 import numpy as np
-import page
 import pytest
-import tables
 from closed_forms import share_interval
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from reports import HOSTILE, parse
-from results import Judged
 from scipy import stats
 
 from clarifyvlm import rewards
 from clarifyvlm.records import CRITERIA, Ambiguity, Dialogue, Example, Facts, Object, Prediction, Reading, Verdict
+from measures import guesses
+from measures.results import Judged
+from reporting import page, tables
 
 COLORS = ("red", "blue", "green", "pink", "brown", "purple")
 SHAPES = ("star", "circle", "square")
@@ -82,7 +81,7 @@ def leftmost(e: Example) -> int:
 
 
 def measure(examples, *models, resamples=200) -> dict:
-    return bias.measure(examples, models, seed=0, resamples=resamples)
+    return guesses.measure(examples, models, seed=0, resamples=resamples)
 
 
 def attributes(found: dict, name="m") -> dict[str, dict]:
@@ -182,11 +181,11 @@ def test_p_is_exact():
         mass[sum(outcome)] += np.prod(np.where(outcome, chances, 1 - chances))
     for count in range(len(mass)):
         expected = min(1.0, 2 * min(mass[: count + 1].sum(), mass[count:].sum()))
-        assert bias.two_sided_p(count, chances) == pytest.approx(expected, abs=1e-12)
+        assert guesses.two_sided_p(count, chances) == pytest.approx(expected, abs=1e-12)
     many = 1 / np.random.default_rng(0).integers(2, 8, 2000)
     law = stats.poisson_binom(many)
     for count in (0, 560, int(many.sum()), 640, 2000):
-        assert bias.two_sided_p(count, many) == pytest.approx(
+        assert guesses.two_sided_p(count, many) == pytest.approx(
             min(1.0, 2 * min(law.cdf(count), law.sf(count - 1))), abs=1e-9
         )
 
@@ -231,21 +230,21 @@ def _width(row: dict) -> float:
 )
 def test_which_reading_a_response_names(answers, text, expected):
     """Parts of words, several answers, shared answers and answers within answers taken for a guess."""
-    assert bias.guessed_reading([rewards.words(a) for a in answers], text) == expected
+    assert guesses.guessed_reading([rewards.words(a) for a in answers], text) == expected
 
 
 def test_what_is_no_guess():
     """Guesses counted where there is nothing to guess: right inferences, hidden answers, shared answers, groups."""
-    assert bias.open_answers(example(0, ["red", "blue"])) is not None
-    assert bias.open_answers(example(0, ["red", "blue"], strategy="infer")) is None
-    assert bias.open_answers(example(0, ["red", None])) is None
-    assert bias.open_answers(example(0, ["red", "red", "blue"])) is None
-    assert bias.open_answers(example(0, ["red"])) is None
-    assert bias.open_answers(example(0, ["red", "!?"])) is None
+    assert guesses.open_answers(example(0, ["red", "blue"])) is not None
+    assert guesses.open_answers(example(0, ["red", "blue"], strategy="infer")) is None
+    assert guesses.open_answers(example(0, ["red", None])) is None
+    assert guesses.open_answers(example(0, ["red", "red", "blue"])) is None
+    assert guesses.open_answers(example(0, ["red"])) is None
+    assert guesses.open_answers(example(0, ["red", "!?"])) is None
     for objects in (["o1"], ["o0", "o1"], [], ["nowhere"]):
         readings = [Reading(objects=objects, expression="a", answer="red"), Reading(**_reading("o1"))]
         odd = example(0, ["red", "blue"], ambiguity=Ambiguity(type="vague", level=3, readings=readings))
-        assert bias.open_answers(odd) is None, objects
+        assert guesses.open_answers(odd) is None, objects
 
 
 def _reading(identity: str) -> dict:
@@ -270,14 +269,14 @@ def test_few_guesses_are_not_tested():
     """Attributes on a handful of guesses blowing up Holm's correction."""
     examples = scenes(40)
     rows = attributes(measure(examples, picks(examples, leftmost)))
-    assert rows and all(row["n"] >= bias.MIN_GUESSES for row in rows.values())
+    assert rows and all(row["n"] >= guesses.MIN_GUESSES for row in rows.values())
     assert measure(examples[:19], picks(examples[:19], leftmost))["models"]["m"]["attributes"] == []
 
 
 def test_positions_within_2_per_cent_tie():
     """A pixel's difference taken for a preference."""
     examples = [example(i, ["red", "blue", "green"], [30.0, 31.5, 80.0]) for i in range(40)]
-    table = dict(bias.Candidates(examples).attributes())
+    table = dict(guesses.Candidates(examples).attributes())
     assert table["leftmost"].reshape(-1, 3)[0].tolist() == [True, True, False]
     assert table["rightmost"].reshape(-1, 3)[0].tolist() == [False, False, True]
     assert table["largest"].all() and table["smallest"].all()  # boxes of one size
@@ -321,7 +320,7 @@ def test_length_against_scipy():
 def test_means_of_ranks_give_the_correlation():
     """The correlation of the draws computed by another formula than Spearman's."""
     x, y = np.random.default_rng(0).integers(0, 9, (2, 200)).astype(float)
-    a, b = bias._centred_ranks(x), bias._centred_ranks(y)
+    a, b = guesses._centred_ranks(x), guesses._centred_ranks(y)
     rho = (np.mean(a * b) - a.mean() * b.mean()) / (a.std() * b.std())
     assert rho == pytest.approx(stats.spearmanr(x, y).statistic, abs=1e-9)
 

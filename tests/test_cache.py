@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
+from clarifyvlm.endpoint.cache import ReplyCache
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges import JudgeArguments, make_judge
-from clarifyvlm.judges.cache import ReplyCache
 
 
 def test_cache_that_cannot_be_used_is_named(tmp_path):

@@ -6,19 +6,16 @@ import re
 import time
 import xml.etree.ElementTree as ElementTree
 
-import calibration
-import intervals
 import numpy as np
-import page
-import plots
 import pytest
-import tables
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from results import Judged
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from clarifyvlm.errors import UserError
 from clarifyvlm.records import CRITERIA, Ambiguity, Dialogue, Example, Facts, Prediction, Reading, Verdict
+from measures import calibration, intervals
+from measures.results import Judged
+from reporting import page, plots, tables
 
 ESTIMATES = ("mean_confidence", "right", "brier", "ece", "auroc", "aurc", "excess_aurc")
 

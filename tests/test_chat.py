@@ -65,7 +65,7 @@ def test_trl_trains_on_the_tokens_that_inference_sends(tiny_model_dir):
     from transformers import AutoProcessor
     from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
-    from clarifyvlm.generation import encode
+    from clarifyvlm.models.generation import encode
 
     processor = AutoProcessor.from_pretrained(tiny_model_dir)
     collate = DataCollatorForVisionLanguageModeling(processor, completion_only_loss=True)

@@ -9,7 +9,7 @@ from stages import ROOT, script
 
 from clarifyvlm.judges.scene import SceneJudge
 from clarifyvlm.records import Example, Object, Prediction
-from clarifyvlm.user import reply
+from clarifyvlm.users.scripted import reply
 
 SIDES = ("left", "right")
 PHOTOS = Path(os.environ.get("CLARIFYVLM_COCO_DIR", ROOT.parent / "shared" / "photos" / "coco"))
@@ -21,9 +21,9 @@ needs_photos = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def source():
     script("dataset_generation/generate.py")
-    import source_coco
+    from photographs import coco
 
-    return source_coco
+    return coco
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_more_examples_than_the_pictures_give(tmp_path):
 
 def objects(*rows):
     """(name, place, salience, area share) -> objects in the middle of their cells of a 300 x 300 picture."""
-    from clarifyvlm.places import PLACES
+    from clarifyvlm.world.places import PLACES
 
     result = []
     for i, (name, place, salience, share) in enumerate(rows):
@@ -135,7 +135,7 @@ def test_crowds_are_not_asked_for(source):
     """Catches a count of a class of which the annotation says only that there are many."""
     import random
 
-    import coco_annotations
+    from photographs import coco_annotations
 
     facts = coco_annotations.facts_of(
         300,
@@ -156,7 +156,7 @@ def test_crowds_are_not_asked_for(source):
 
 def facts(*rows):
     """(class, box) -> the facts of a 300 x 300 picture."""
-    import coco_annotations
+    from photographs import coco_annotations
 
     return coco_annotations.facts_of(300, 300, [(i, name, box, False) for i, (name, box) in enumerate(rows)])
 
@@ -197,7 +197,7 @@ def test_small_things(source):
 
 def test_salience_weights_and_threshold(source):
     """Catches options that are read and not used: the place of the large dog decides, or its size."""
-    import coco_annotations
+    from photographs import coco_annotations
 
     rows = [(1, "dog", (0, 0, 100, 100), False), (2, "dog", (130, 130, 40, 40), False)]
     by_area = coco_annotations.facts_of(300, 300, rows, (1.0, 0.0))["objects"]
@@ -240,7 +240,7 @@ def test_the_audit_passes(source, tmp_path):
 
 def test_plurals():
     """Catches "persons", "knifes", "wine glasss"."""
-    from clarifyvlm.judges.lexicon import plural_of
+    from clarifyvlm.language.lexicon import plural_of
 
     words = {
         "person": "people",

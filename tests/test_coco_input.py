@@ -57,9 +57,8 @@ def changed(annotations, bbox):
 @pytest.mark.parametrize("fault", BROKEN)
 def test_annotations_that_contradict_themselves(tmp_path, fault):
     """Catches a KeyError from the depth, a silent repair, and a list of ten thousand lines."""
-    import coco_annotations
-
     from clarifyvlm.errors import UserError
+    from photographs import coco_annotations
 
     path = instances(tmp_path / "a", 4)
     change, said = BROKEN[fault]
@@ -143,17 +142,17 @@ def test_license_and_source_of_every_picture(tmp_path):
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
 def test_sizes_from_headers(tmp_path, orientation, suffix):
     """Catches a header's size that is not the size of the picture as it is shown: a camera held upright."""
-    import picture_files
     from PIL import Image
 
     from clarifyvlm.images import open_image
+    from folder import pictures
 
     exif = Image.Exif()
     if orientation:
         exif[0x0112] = orientation
     path = tmp_path / f"a.{suffix}"
     Image.new("RGB", (60, 40)).save(path, exif=exif)
-    assert picture_files.size_of(path) == open_image(path).size == ((40, 60) if orientation == 6 else (60, 40))
+    assert pictures.size_of(path) == open_image(path).size == ((40, 60) if orientation == 6 else (60, 40))
 
 
 def test_pictures_of_one_name_in_two_folders(tmp_path):

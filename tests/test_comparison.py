@@ -2,15 +2,13 @@
 
 import itertools
 
-import comparison
-import intervals
 import numpy as np
 import pytest
-import results
 from conftest import star_example
 from scipy import stats
 
 from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
+from measures import comparison, intervals, results
 
 
 def holm_by_definition(p_values: list[float]) -> list[float]:

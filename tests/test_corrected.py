@@ -3,18 +3,16 @@
 import json
 from pathlib import Path
 
-import corrected
-import intervals
-import metrics
 import numpy as np
 import pytest
-import report
 from conftest import star_example, write_examples
-from results import Judged
 
+import report
 from clarifyvlm import jsonl
 from clarifyvlm.errors import UserError
 from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
+from measures import human_labels, intervals, metrics
+from measures.results import Judged
 
 OPTIONS = {"seed": 0, "resamples": 200}
 
@@ -40,7 +38,7 @@ def coverage(sets: int = 200, **settings) -> tuple[float, float]:
     held = np.zeros(2)
     for seed in range(sets):
         judge, people, strata, clusters, truth = simulate(seed, **settings)
-        row = corrected.estimate(judge, people, strata, clusters, seed=seed, resamples=200)
+        row = human_labels.estimate(judge, people, strata, clusters, seed=seed, resamples=200)
         draws = intervals.bootstrap(judge[:, None], clusters, seed=seed, resamples=200)[:, 0]
         own = intervals.estimate(judge, draws, clusters, is_share=True)
         held += [r["low"] <= truth <= r["high"] for r in (row, own)]
@@ -62,10 +60,10 @@ def test_errors_that_no_label_shows_are_reckoned_with():
 def test_a_perfect_judge_keeps_its_value_and_narrows_the_interval():
     """Labels that move a number which they confirm, or an interval as wide as if there were no judge."""
     judge, people, strata, clusters, _ = simulate(1, sensitivity=1.0, specificity=1.0)
-    row = corrected.estimate(judge, people, strata, clusters, **OPTIONS)
+    row = human_labels.estimate(judge, people, strata, clusters, **OPTIONS)
     assert row["value"] == row["judge_value"] == pytest.approx(judge.mean(), abs=1e-6)
     assert (row["lam"], row["n"], row["differ"]) == (1.0, 120, 0)
-    alone = corrected.estimate(np.zeros(600), people, strata, clusters, **OPTIONS)  # a judge that says nothing
+    alone = human_labels.estimate(np.zeros(600), people, strata, clusters, **OPTIONS)  # a judge that says nothing
     assert row["low"] < row["value"] < row["high"]
     assert row["high"] - row["low"] < 0.6 * (alone["high"] - alone["low"])
 
@@ -74,7 +72,7 @@ def test_a_useless_judge_is_left_out():
     """A coin's noise in the estimate: the interval must be that of the labels alone."""
     judge, people, strata, clusters, _ = simulate(2, sensitivity=0.5, specificity=0.5, labels=100, n=3000)
     one = np.zeros_like(strata)
-    row = corrected.estimate(judge, people, one, clusters, **OPTIONS)
+    row = human_labels.estimate(judge, people, one, clusters, **OPTIONS)
     draws = intervals.bootstrap(people[:, None], clusters, **OPTIONS)[:, 0]
     alone = intervals.estimate(people, draws, clusters, is_share=True)
     assert row["lam"] < 0.15 and row["n"] == 300
@@ -90,9 +88,9 @@ def test_strategies_weigh_as_they_do_in_the_test_set():
     people[[*range(0, 900, 45), *range(900, 1000, 5)]] = 0.0
     people = np.where(np.isnan(people), np.nan, truth)
     clusters = intervals.Clusters([str(i) for i in range(1000)])
-    row = corrected.estimate(np.full(1000, 0.0), people, strata, clusters, **OPTIONS)
+    row = human_labels.estimate(np.full(1000, 0.0), people, strata, clusters, **OPTIONS)
     assert row["n"] == 40 and row["value"] == 0.9 and row["judge_value"] == 0.0
-    assert corrected.estimate(np.full(1000, 0.0), people, strata, clusters, macro=True, **OPTIONS)["value"] == 0.5
+    assert human_labels.estimate(np.full(1000, 0.0), people, strata, clusters, macro=True, **OPTIONS)["value"] == 0.5
 
 
 def test_a_picture_brings_its_responses_and_labels():
@@ -102,7 +100,9 @@ def test_a_picture_brings_its_responses_and_labels():
     judge = np.where(rng.random(400) < 0.8, truth, 1 - truth)
     one, alone = np.zeros(400, int), intervals.Clusters([str(i) for i in range(400)])
     together = intervals.Clusters([str(i // 10) for i in range(400)])
-    widths = [(r := corrected.estimate(judge, truth, one, c, **OPTIONS))["high"] - r["low"] for c in (together, alone)]
+    widths = [
+        (r := human_labels.estimate(judge, truth, one, c, **OPTIONS))["high"] - r["low"] for c in (together, alone)
+    ]
     assert widths[0] > 2 * widths[1]
 
 
@@ -112,15 +112,15 @@ def test_too_few_labels_give_no_number():
     clusters = intervals.Clusters([str(i) for i in range(100)])
     judge, people = np.tile([0.0, 1.0], 50), np.full(100, np.nan)
     people[:20] = judge[:20]
-    assert corrected.estimate(judge, people, strata, clusters, **OPTIONS)["value"] is None
+    assert human_labels.estimate(judge, people, strata, clusters, **OPTIONS)["value"] is None
     people[50:54] = judge[50:54]
-    assert corrected.estimate(judge, people, strata, clusters, **OPTIONS)["value"] == 0.5
-    row = corrected.estimate(judge, people, strata, clusters, macro=True, **OPTIONS)
+    assert human_labels.estimate(judge, people, strata, clusters, **OPTIONS)["value"] == 0.5
+    row = human_labels.estimate(judge, people, strata, clusters, macro=True, **OPTIONS)
     assert row["value"] is row["low"] is row["high"] is row["lam"] is None and (row["n"], row["judge_value"]) == (
         24,
         0.5,
     )
-    nothing = corrected.estimate(np.full(100, np.nan), people, strata, clusters, **OPTIONS)
+    nothing = human_labels.estimate(np.full(100, np.nan), people, strata, clusters, **OPTIONS)
     assert nothing["judge_value"] is nothing["value"] is None and nothing["n"] == 0
 
 
@@ -146,10 +146,10 @@ def model(name: str, items: list[Example], said: str = "It is red.", told: str =
     return Judged(name, predictions, verdicts)
 
 
-def label(example: Example, *, used: str = "answer", annotator: str = "ann", **changes) -> corrected.Label:
+def label(example: Example, *, used: str = "answer", annotator: str = "ann", **changes) -> human_labels.Label:
     row = {"example_id": example.id, "model": "sft", "annotator": annotator, "text": "It is red."}
     row |= {"used_strategy": used, "criteria": criteria(used == example.strategy)}
-    return corrected.Label.model_validate(row | changes)
+    return human_labels.Label.model_validate(row | changes)
 
 
 def test_labels_find_their_model_or_are_counted():
@@ -164,7 +164,7 @@ def test_labels_find_their_model_or_are_counted():
         label(items[4], text="It is red. "),
         label(items[5], example_id="elsewhere"),
     ]
-    people, said = corrected.match(labels, models, items, **OPTIONS)
+    people, said = human_labels.match(labels, models, items, **OPTIONS)
     assert {name: list(found) for name, found in people.items()} == {
         "sft": [items[0].id], "mine": [items[1].id], "a": [], "b": [],
     }  # fmt: skip
@@ -183,7 +183,7 @@ def test_the_majority_counts_and_then_who_came_first():
     one, two = examples(2)
     labels = [label(one, used=u, annotator=a) for u, a in (("clarify", "x"), ("answer", "y"), ("answer", "z"))]
     labels += [label(two, used=u, annotator=a) for u, a in (("clarify", "x"), ("infer", "y"), ("answer", "z"))]
-    people, said = corrected.match(labels, [model("sft", [one, two])], [one, two], **OPTIONS)
+    people, said = human_labels.match(labels, [model("sft", [one, two])], [one, two], **OPTIONS)
     found = people["sft"]
     assert (found[one.id].used_strategy, found[one.id].criteria["strategy_right"]) == ("answer", 1.0)
     assert (found[two.id].used_strategy, found[two.id].criteria["strategy_right"]) == ("clarify", 1.0)
@@ -195,11 +195,11 @@ def test_annotators_agreement_is_cohens_kappa():
     items = examples(24)
     labels = [label(e, used="answer" if i < 12 else "infer") for i, e in enumerate(items)]
     labels += [label(e, used="answer" if 3 <= i < 15 else "infer", annotator="ben") for i, e in enumerate(items)]
-    agreement = corrected.match(labels, [model("sft", items)], items, **OPTIONS)[1]["agreement"]
+    agreement = human_labels.match(labels, [model("sft", items)], items, **OPTIONS)[1]["agreement"]
     assert agreement["annotators"] == ["ann", "ben"]
     assert agreement["criteria"]["used_strategy"]["n"] == 24
     assert agreement["criteria"]["used_strategy"]["kappa"]["value"] == pytest.approx(0.5)
-    few = corrected.match(labels[:24] + labels[24:40], [model("sft", items)], items, **OPTIONS)[1]["agreement"]
+    few = human_labels.match(labels[:24] + labels[24:40], [model("sft", items)], items, **OPTIONS)[1]["agreement"]
     assert few["criteria"] == {}  # 16 in common
 
 
@@ -216,7 +216,7 @@ def test_metrics_are_over_the_examples_that_their_definitions_say():
         mine.verdicts[e.id].criteria["overconfident"] = 1.0
     people = {e.id: mine.verdicts[e.id].model_copy() for e in items[1:]}
     people[items[0].id] = people[items[2].id].model_copy(update={"example_id": items[0].id})
-    found = corrected.correct(items, mine, people, **OPTIONS)
+    found = human_labels.correct(items, mine, people, **OPTIONS)
     assert list(found) == ["strategy_accuracy_micro", metrics.MACRO, "grounded", "overconfident", "over_asked", "answer_accuracy"]  # fmt: skip # noqa: E501
     assert (found["over_asked"]["n"], found["over_asked"]["value"]) == (19, pytest.approx(5 / 19, abs=1e-6))
     assert (found["answer_accuracy"]["n"], found["answer_accuracy"]["value"]) == (19, pytest.approx(14 / 19, abs=1e-6))
@@ -236,7 +236,7 @@ def test_questions_on_one_picture_stand_and_fall_together():
         for i, e in enumerate(items):
             people[e.id].criteria["grounded"] = float(i // 10 % 2)
             mine.verdicts[e.id].criteria["grounded"] = float(i % 2)
-        row = corrected.correct(items, mine, dict(list(people.items())[:100]), **OPTIONS)["grounded"]
+        row = human_labels.correct(items, mine, dict(list(people.items())[:100]), **OPTIONS)["grounded"]
         widths.append(row["high"] - row["low"])
     assert widths[1] > 2 * widths[0]
 

@@ -4,11 +4,11 @@ import json
 import re
 from pathlib import Path
 
-import curves
 import pytest
 from reports import make_report, three_models
 
 from clarifyvlm.errors import UserError
+from reporting import curves
 
 
 def write_log(folder: Path, rows: list[dict]) -> str:

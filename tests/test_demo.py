@@ -16,7 +16,7 @@ import pytest
 from conftest import write_examples
 from PIL import Image
 
-from clarifyvlm import demo, talk
+from clarifyvlm.app import demo, talk
 from clarifyvlm.errors import UserError
 from clarifyvlm.run_record import hash_input
 

@@ -2,12 +2,12 @@
 
 import random
 
-import dialogue
 import numpy as np
 import pytest
-from results import Judged
 
 from clarifyvlm.records import CRITERIA, Ambiguity, Dialogue, Example, Facts, Prediction, Reading, Turn, Verdict
+from measures import dialogues
+from measures.results import Judged
 
 ANSWERS = ["red", "red", "blue", "green"]
 NOTHING = {"value": None, "low": None, "high": None, "n": 0}
@@ -67,7 +67,7 @@ def judged(rows: dict[int, tuple[Prediction, Verdict]], name: str = "m") -> Judg
 
 
 def measure(*models: Judged, **variants: list[Judged]) -> dict:
-    return dialogue.measure(EXAMPLES, models, variants, seed=0, resamples=400)
+    return dialogues.measure(EXAMPLES, models, variants, seed=0, resamples=400)
 
 
 def share(row: dict, value: float, n: int) -> bool:
@@ -105,7 +105,7 @@ def test_tokens_of_all_over_the_questions_served():
 def test_second_replies_count_for_themselves():
     """What is only right after two replies counted after one; a question asked in the last turn not counted."""
     row = measure(asks(replies=2))["models"]["m"]
-    assert [row["accuracy"][key]["value"] for key in dialogue.REPLIES] == [0.0, 0.0, 0.75]
+    assert [row["accuracy"][key]["value"] for key in dialogues.REPLIES] == [0.0, 0.0, 0.75]
     assert row["questions"]["value"] == 2.0
     rows = {i: (said(i, "Which star?", "Left.", "Which?"), verdict(i, "clarify", "clarify", 0.0)) for i in range(40)}
     assert measure(judged(rows))["models"]["m"]["questions"]["value"] == 2.0

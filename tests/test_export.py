@@ -29,7 +29,7 @@ def load(folder, cache):
 
 def to_example(row):
     script(EXPORT)
-    from parquet_rows import to_example
+    from released.parquet_rows import to_example
 
     return to_example(row)
 
@@ -127,7 +127,7 @@ def test_card_has_the_header_of_the_hub(hub):
         assert list(hub.glob(entry["path"])), entry
     info = DatasetInfosDict.from_dataset_card_data(card.data)["default"]
     script(EXPORT)
-    from parquet_rows import features
+    from released.parquet_rows import features
 
     assert info.features == features() == load_dataset_builder(str(hub)).info.features
     assert {s: i.num_examples for s, i in info.splits.items()} == {"train": 24, "validation": 6}
@@ -140,8 +140,8 @@ def test_header_license(tmp_path):
     from collections import Counter
 
     script(EXPORT)
-    from card import hub_header
-    from parquet_rows import features
+    from folder.card import hub_header
+    from released.parquet_rows import features
 
     split = {"examples": 2000, "bytes": 1, "file_bytes": 1}
     for licenses, said in (

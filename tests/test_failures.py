@@ -4,11 +4,8 @@ import random
 from collections import Counter
 from pathlib import Path
 
-import failures
-import intervals
 import numpy as np
 import pytest
-import results
 from closed_forms import share_interval
 from conftest import star_example
 from reports import HOSTILE, judged, make_report, parse
@@ -16,6 +13,7 @@ from reports import HOSTILE, judged, make_report, parse
 from clarifyvlm.judges.gate import gate
 from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
 from clarifyvlm.strategies import STRATEGIES
+from measures import failures, intervals, results
 
 README = Path(__file__).resolve().parent.parent / "inference" / "README.md"
 

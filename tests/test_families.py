@@ -2,12 +2,12 @@
 
 import json
 
-import judge
-import predict
 import pytest
 from families import FAMILIES, build, skip_without_torchvision
 from stages import ROOT, run, write_data
 
+import judge
+import predict
 from clarifyvlm import jsonl
 from clarifyvlm.records import Prediction, Verdict
 

@@ -8,9 +8,10 @@ from families import FAMILIES, build, skip_without_torchvision
 from safetensors.torch import load_file, save_file
 from stages import ROOT, run, script, write_data
 
-from clarifyvlm import chat, decoding, images, jsonl, models
+from clarifyvlm import chat, images, jsonl
 from clarifyvlm.errors import UserError
-from clarifyvlm.generation import encode
+from clarifyvlm.models import decoding, loading
+from clarifyvlm.models.generation import encode
 from clarifyvlm.records import Example
 
 pytestmark = pytest.mark.slow
@@ -46,7 +47,7 @@ def test_sft_learns_the_response_only_and_sees_the_prompt_of_inference(base, dat
     from clarifyvlm import training as shared
 
     examples = jsonl.read(data / "train.jsonl", Example)[:6]
-    model, processor = models.load(base, device="cpu", trainable=True)
+    model, processor = loading.load(base, device="cpu", trainable=True)
     module = script("tuning_sft/train.py")
     rows = module.rows(examples, [module.rows_of(e) for e in examples], data)
     args = shared.SFTArguments(output_dir=str(tmp_path))
@@ -69,7 +70,7 @@ def test_rows_that_leave_the_batch_change_nothing(base, data, monkeypatch):
     import torch
 
     examples = (jsonl.read(data / "train.jsonl", Example) * 2)[:16]
-    model, processor = models.load(base, device="cpu")
+    model, processor = loading.load(base, device="cpu")
     end = list(range(0, len(processor.tokenizer), 6))  # of random tokens every sixth ends its row
     sizes, keep = [], decoding._keep
     monkeypatch.setattr(decoding, "_keep", lambda k, kept, size: sizes.append(len(kept)) or keep(k, kept, size))
@@ -144,19 +145,19 @@ def test_an_adapter_is_loaded_whole_and_merges(base, data, tmp_path):
     import torch
 
     train(base, data, tmp_path / "sft", "--use_peft")
-    model, processor = models.load(tmp_path / "sft", device="cpu")
+    model, processor = loading.load(tmp_path / "sft", device="cpu")
     example = jsonl.read(data / "validation.jsonl", Example)[0]
     inputs = encode(processor, [chat.messages(example)], pictures([example], data))
     with torch.no_grad():
         before = model(**inputs).logits
-        plain = models.load(base, device="cpu")[0](**inputs).logits
-        after = models.merged(model)(**inputs).logits
+        plain = loading.load(base, device="cpu")[0](**inputs).logits
+        after = loading.merged(model)(**inputs).logits
     assert torch.allclose(before, after, atol=1e-4) and not torch.allclose(before, plain, atol=1e-3)
 
     torn = shutil.copytree(tmp_path / "sft", tmp_path / "torn")
-    tensors = load_file(torn / models.ADAPTER_WEIGHTS)
+    tensors = load_file(torn / loading.ADAPTER_WEIGHTS)
     tensors.pop(sorted(tensors)[0])
-    save_file(tensors, torn / models.ADAPTER_WEIGHTS)
+    save_file(tensors, torn / loading.ADAPTER_WEIGHTS)
     with pytest.raises(UserError, match="lacks 1 weights"):
-        models.load(torn, device="cpu")
+        loading.load(torn, device="cpu")
     assert json.loads((tmp_path / "sft" / "run.json").read_text())["status"] == "complete"

@@ -15,7 +15,7 @@ from stages import ROOT, script
 from clarifyvlm import rewards
 from clarifyvlm.judges.scene import SceneJudge
 from clarifyvlm.records import Example, Prediction
-from clarifyvlm.user import KINDS, reply
+from clarifyvlm.users.scripted import KINDS, reply
 
 GENERATE = str(ROOT / "dataset_generation" / "generate.py")
 TINY = str(ROOT / "dataset_generation" / "configs" / "tiny.yaml")
@@ -61,7 +61,8 @@ def test_shares_are_met_exactly(examples):
     """Catches shares that are only met on average: a cell may be off by its rounding, and by nothing more."""
     script("dataset_generation/generate.py")
     import yaml
-    from layout import apportion, parse_shares
+
+    from scenes.layout import apportion, parse_shares
 
     shares = parse_shares(yaml.safe_load(open(TINY))["shares"])
     for split, rows in examples.items():
@@ -73,10 +74,9 @@ def test_shares_are_met_exactly(examples):
 def test_every_record_is_what_its_facts_say(examples):
     """Catches a label, reading or level that was written down rather than computed from the picture."""
     script("dataset_generation/generate.py")
-    from questions import classify, readings
-
-    from clarifyvlm.queries import Query
     from clarifyvlm.strategies import LEVELS
+    from clarifyvlm.world.queries import Query
+    from scenes.questions import classify, readings
 
     for e in sum(examples.values(), []):
         query = Query(**e.provenance["query"])
@@ -90,7 +90,7 @@ def test_pictures_are_rendered_from_the_facts(data, examples):
     """Catches a picture that belongs to other facts, and a hash that belongs to another picture."""
     from PIL import Image
 
-    from clarifyvlm.scenes import render
+    from clarifyvlm.world.scenes import render
 
     for e in examples["validation"]:
         file = data / e.image
@@ -248,9 +248,8 @@ def test_what_cannot_be_met_is_said_before_anything_is_written(tmp_path, flags, 
 def test_shipped_configs_are_planned(tmp_path):
     """Catches a shipped config with a key or a share that does not work."""
     module = script("dataset_generation/generate.py")
-    from layout import parse_shares
-
     from clarifyvlm.config import parse_args
+    from scenes.layout import parse_shares
 
     author, asking = (script(f"dataset_generation/{name}.py") for name in ("author", "asking"))
     folder = ROOT / "dataset_generation" / "configs"
@@ -260,8 +259,8 @@ def test_shipped_configs_are_planned(tmp_path):
         (options,) = parse_args([module.Options], ["--config", str(config), "--output_dir", str(tmp_path)])
         assert parse_shares(options.shares) and module.parse_kinds(options.kinds)
         if options.source == "scenes":
-            import source_scenes
+            from scenes import source
 
             shares, kinds = parse_shares(options.shares), module.parse_kinds(options.kinds)
-            plans = source_scenes.plan(source_scenes.settings(options), options, shares, kinds)
+            plans = source.plan(source.settings(options), options, shares, kinds)
             assert sum(len(a.slots) for g in plans["train"] for a in g) == options.num_train, config

@@ -9,9 +9,10 @@ import pytest
 from safetensors.torch import load_file, save_file
 from stages import ROOT, STRATEGIES, kill_when, run, script, write_data
 
-from clarifyvlm import checkpoints, jsonl, models, rewards
+from clarifyvlm import jsonl, rewards
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges import JudgeArguments
+from clarifyvlm.models import checkpoints, loading
 from clarifyvlm.records import CRITERIA, Example, Verdict
 
 FLAGS = (
@@ -131,7 +132,7 @@ def test_reward_sees_the_right_label_and_facts(stepped, data_dir):
 def test_image_tokens_are_intact(stepped):
     """Catches truncated or doubled image tokens, and prompts that differ from inference's (never happen, 6, 7)."""
     from clarifyvlm import chat
-    from clarifyvlm.generation import encode
+    from clarifyvlm.models.generation import encode
 
     trainer, _, received, scored = stepped
     processor = trainer.processing_class
@@ -214,8 +215,8 @@ def test_judge_failures_stop_the_run_and_move_nothing(tiny_model_dir, data_dir, 
         module.main(arguments(tiny_model_dir, data_dir, tmp_path / "o", "--max_failed_batches", 2, "--save_steps", 3))
     assert checkpoints.last_whole(tmp_path / "o").name == "checkpoint-2"
     assert json.loads((tmp_path / "o" / "run.json").read_text())["status"] == "running"
-    before = models.load(tiny_model_dir, device="cpu")[0].state_dict()
-    after = models.load(tmp_path / "o" / "checkpoint-2", device="cpu")[0].state_dict()
+    before = loading.load(tiny_model_dir, device="cpu")[0].state_dict()
+    after = loading.load(tmp_path / "o" / "checkpoint-2", device="cpu")[0].state_dict()
     assert all(before[name].equal(after[name]) for name in before)
 
 
@@ -243,7 +244,7 @@ def test_batch_rules_are_checked_before_the_model_loads(
 ):
     """Catches a group size that does not divide the batch, found only after minutes of loading; and a checkpoint
     inside a generation batch, which cannot be resumed exactly."""
-    monkeypatch.setattr(models, "load", lambda *a, **k: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(loading, "load", lambda *a, **k: pytest.fail("the model was loaded"))
     with pytest.raises(UserError, match=message):
         grpo(tiny_model_dir, data_dir, tmp_path / "o", *flags)
     assert not (tmp_path / "o").exists()

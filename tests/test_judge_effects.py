@@ -5,16 +5,16 @@ import random
 from itertools import count
 from pathlib import Path
 
-import audit_judge
-import judge_effects
 import pytest
-from corruptions import labelled, padded, reworded
 from judge_server import GOOD, Server, completion
 from stages import ROOT, script
 
+import audit_judge
+from auditing import judge_effects
+from auditing.corruptions import labelled, padded, reworded
 from clarifyvlm import jsonl
-from clarifyvlm.families import family
 from clarifyvlm.judges import JudgeArguments
+from clarifyvlm.judges.families import family
 from clarifyvlm.judges.gate import MAX_CHARACTERS, gate
 from clarifyvlm.judges.scene import SceneJudge
 from clarifyvlm.records import Example, Prediction

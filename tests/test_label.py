@@ -12,16 +12,16 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import audit_judge
-import label
 import pytest
 import stages
-from corrected import Label
 
+import audit_judge
+import label
 from clarifyvlm import jsonl
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges.scene import SceneJudge
 from clarifyvlm.records import CRITERIA, Example, Prediction
+from measures.human_labels import Label
 
 SCRIPT = Path(__file__).resolve().parents[1] / "inference" / "label.py"
 KEY_OF = {name: key for key, name in label.STRATEGY_KEYS.items()}

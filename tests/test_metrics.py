@@ -4,17 +4,14 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
-import intervals
-import metrics
 import numpy as np
-import policies
 import pytest
-import results
 from closed_forms import share_interval
 from conftest import star_example
 
 from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
 from clarifyvlm.strategies import STRATEGIES
+from measures import constant_policies, intervals, metrics, results
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -248,9 +245,11 @@ def test_a_constant_policy_is_right_on_its_own_strategy_only():
     used = {
         name: [
             v.used_strategy
-            for v in policies.verdicts(policies.play(name, [answer, clarify]), [answer, clarify]).values()
+            for v in constant_policies.verdicts(
+                constant_policies.play(name, [answer, clarify]), [answer, clarify]
+            ).values()
         ]
-        for name in policies.POLICIES
+        for name in constant_policies.POLICIES
     }
     assert used["always_answer"] == ["answer"] * 2 and used["always_ask"] == ["clarify"] * 2
     assert used["always_correct"] == ["correct"] * 2 and used["always_abstain"] == ["abstain"] * 2
@@ -258,7 +257,7 @@ def test_a_constant_policy_is_right_on_its_own_strategy_only():
     assert used["always_list"][1] == "enumerate" and used["always_infer"][1] == "infer"
 
 
-@pytest.mark.parametrize("name", list(policies.POLICIES))
+@pytest.mark.parametrize("name", list(constant_policies.POLICIES))
 def test_a_constant_policy_sees_no_picture(name):
     """A policy that peeks at the facts, the readings or the label, and so is no floor."""
     row = star_example(0, "x.png", "p", stars=1)
@@ -266,7 +265,7 @@ def test_a_constant_policy_sees_no_picture(name):
     other["facts"]["objects"][0] |= {"color": "blue", "place": "center", "name": "square"}
     other["ambiguity"]["readings"] = []
     other |= {"strategy": "correct", "reference": "There is no star."}
-    said = [policies.play(name, [Example.model_validate(r)])[row["id"]].text for r in (row, other)]
+    said = [constant_policies.play(name, [Example.model_validate(r)])[row["id"]].text for r in (row, other)]
     assert said[0] == said[1]
 
 

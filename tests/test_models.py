@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from clarifyvlm import models
 from clarifyvlm.errors import UserError
+from clarifyvlm.models import loading
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -40,7 +40,7 @@ def logits(model, processor):
     from PIL import Image
 
     from clarifyvlm import chat
-    from clarifyvlm.generation import encode
+    from clarifyvlm.models.generation import encode
 
     inputs = encode(processor, [chat.user_turn("What is it?")], [Image.new("RGB", (96, 96), "red")])
     with torch.inference_mode():
@@ -49,19 +49,19 @@ def logits(model, processor):
 
 def test_adapter_changes_what_the_model_says(tiny_model_dir, tiny_adapter_dir):
     """GRPO or inference that silently runs the base without its adapter."""
-    base, processor = models.load(tiny_model_dir, device="cpu")
-    tuned, _ = models.load(tiny_adapter_dir, device="cpu")
+    base, processor = loading.load(tiny_model_dir, device="cpu")
+    tuned, _ = loading.load(tiny_adapter_dir, device="cpu")
     before, after = logits(base, processor), logits(tuned, processor)
     assert (before - after).abs().max() > 0.01
-    assert (logits(models.merged(tuned), processor) - after).abs().max() < 1e-4
+    assert (logits(loading.merged(tuned), processor) - after).abs().max() < 1e-4
 
 
 def test_trainable_adapter_asks_for_gradients(tiny_adapter_dir):
     """A frozen adapter, so that GRPO trains nothing; or the whole base unfrozen."""
-    model, _ = models.load(tiny_adapter_dir, device="cpu", trainable=True)
+    model, _ = loading.load(tiny_adapter_dir, device="cpu", trainable=True)
     trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
     assert trained and all("lora_" in name for name in trained) and model.training
-    model, _ = models.load(tiny_adapter_dir, device="cpu")
+    model, _ = loading.load(tiny_adapter_dir, device="cpu")
     assert not any(weight.requires_grad for weight in model.parameters()) and not model.training
 
 
@@ -70,17 +70,17 @@ def test_adapter_with_missing_or_foreign_weights_is_refused(tiny_adapter_dir, co
     from safetensors.torch import save_file
 
     adapter = copy(tiny_adapter_dir)
-    whole = weights(adapter / models.ADAPTER_WEIGHTS)
+    whole = weights(adapter / loading.ADAPTER_WEIGHTS)
     dropped = sorted(whole)[0]
-    save_file({k: v for k, v in whole.items() if k != dropped}, adapter / models.ADAPTER_WEIGHTS)
+    save_file({k: v for k, v in whole.items() if k != dropped}, adapter / loading.ADAPTER_WEIGHTS)
     with pytest.raises(UserError) as error:
-        models.load(adapter, device="cpu")
+        loading.load(adapter, device="cpu")
     assert dropped in str(error.value) and "lacks 1" in str(error.value)
     save_file(
-        {**whole, "base_model.model.other.lora_A.weight": whole[dropped].clone()}, adapter / models.ADAPTER_WEIGHTS
+        {**whole, "base_model.model.other.lora_A.weight": whole[dropped].clone()}, adapter / loading.ADAPTER_WEIGHTS
     )
     with pytest.raises(UserError, match="does not take"):
-        models.load(adapter, device="cpu")
+        loading.load(adapter, device="cpu")
 
 
 def test_base_of_an_adapter_is_found_beside_it(tmp_path, tiny_model_dir, tiny_adapter_dir, monkeypatch):
@@ -89,14 +89,14 @@ def test_base_of_an_adapter_is_found_beside_it(tmp_path, tiny_model_dir, tiny_ad
     adapter = shutil.copytree(tiny_adapter_dir, tmp_path / "run/sft")
     edit_json(adapter / "adapter_config.json", base_model_name_or_path="../base")
     monkeypatch.chdir(tmp_path.parent)
-    assert Path(models.base_of(adapter)).resolve() == (tmp_path / "run/base").resolve()
-    models.load(adapter, device="cpu")
+    assert Path(loading.base_of(adapter)).resolve() == (tmp_path / "run/base").resolve()
+    loading.load(adapter, device="cpu")
     edit_json(adapter / "adapter_config.json", base_model_name_or_path="run/tiny/gone")
     with pytest.raises(UserError, match="run/tiny/gone.*adapter_config.json"):
-        models.check_checkpoint(adapter)
+        loading.check_checkpoint(adapter)
     edit_json(adapter / "adapter_config.json", base_model_name_or_path="owner/gone")
     with pytest.raises(UserError, match="(?s)base model of the adapter.*owner/gone.*--local-dir"):
-        models.load(adapter, device="cpu")
+        loading.load(adapter, device="cpu")
 
 
 def break_directory(how: str, folder: Path) -> None:
@@ -146,7 +146,7 @@ def test_broken_directories_are_named_without_torch(tiny_model_dir, copy, how, w
     folder = copy(tiny_model_dir)
     break_directory(how, folder)
     with pytest.raises(UserError, match=words) as error:
-        models.check_checkpoint(folder)
+        loading.check_checkpoint(folder)
     assert str(folder) in str(error.value)
 
 
@@ -159,7 +159,7 @@ def test_weights_that_do_not_fit_are_refused(tiny_model_dir, copy):
     dropped = next(k for k in sorted(whole) if "q_proj" in k)
     save_file({k: v for k, v in whole.items() if k != dropped}, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match="missing from the file.*q_proj"):
-        models.load(folder, device="cpu")
+        loading.load(folder, device="cpu")
 
 
 def test_text_only_model_is_refused(tmp_path, tiny_model_dir):
@@ -172,7 +172,7 @@ def test_text_only_model_is_refused(tmp_path, tiny_model_dir):
     LlamaForCausalLM(config).save_pretrained(tmp_path)
     shutil.copy(tiny_model_dir / "tokenizer.json", tmp_path)
     with pytest.raises(UserError, match="text-only"):
-        models.check_checkpoint(tmp_path)
+        loading.check_checkpoint(tmp_path)
 
 
 def test_wrong_paths_and_hub_names(tmp_path, monkeypatch):
@@ -180,12 +180,12 @@ def test_wrong_paths_and_hub_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("runs/tiny/grpo", "./grpo", str(tmp_path / "grpo"), "runs/grpo"):
         with pytest.raises(UserError, match="no model directory"):
-            models.load(name)
+            loading.load(name)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="is a file"):
-        models.load(tmp_path / "file")
+        loading.load(tmp_path / "file")
     with pytest.raises(UserError, match="owner/model.*--local-dir"):
-        models.load("owner/model", device="cpu")
+        loading.load("owner/model", device="cpu")
 
 
 def test_no_network_is_said_within_seconds(monkeypatch):
@@ -198,7 +198,7 @@ def test_no_network_is_said_within_seconds(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", no_network)
     began = time.monotonic()
     with pytest.raises(UserError, match="cannot reach the hub.*--local-dir"):
-        models.check_checkpoint("owner/model")
+        loading.check_checkpoint("owner/model")
     assert time.monotonic() - began < 5
 
 
@@ -216,7 +216,7 @@ def test_processor_that_needs_torchvision_says_so(tiny_model_dir, copy):
     config["video_processor"] = {"video_processor_type": "Qwen2VLVideoProcessor"}
     (folder / "processor_config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="torchvision") as error:
-        models.load(folder, device="cpu")
+        loading.load(folder, device="cpu")
     assert "clarifyvlm[gpu]" in str(error.value)
 
 
@@ -230,7 +230,7 @@ def test_local_path_never_asks_the_hub(tiny_adapter_dir, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    models.load(tiny_adapter_dir, device="cpu")
+    loading.load(tiny_adapter_dir, device="cpu")
 
 
 def test_checks_do_not_import_torch(tiny_model_dir):

@@ -10,13 +10,15 @@ import sys
 import time
 from pathlib import Path
 
-import predict
 import pytest
 from conftest import write_examples
 
-from clarifyvlm import chat, images, jsonl, models, user
+import predict
+from clarifyvlm import chat, images, jsonl
 from clarifyvlm.errors import UserError
+from clarifyvlm.models import loading
 from clarifyvlm.records import Example, Prediction
+from clarifyvlm.users import scripted
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -73,7 +75,7 @@ def test_one_turn_by_default(run, asking_model_dir):
 def test_another_user_replies_twice(run, test_file, asking_model_dir):
     """A second reply that is lost or goes to another dialogue; a user of another kind than the one asked for."""
     rows = jsonl.read(run(asking_model_dir, "--turns", "2", "--user_kind", "unsure"), Prediction)
-    assert {r.turns[1].text for r in rows if r.turns[1:]} <= set(user.UNSURE)
+    assert {r.turns[1].text for r in rows if r.turns[1:]} <= set(scripted.UNSURE)
     assert {r.user_kind for r in rows} == {"unsure", None}
     output = run(asking_model_dir, "--turns", "3", "--user_kind", "unsure", out="three")
     longer = jsonl.read(output, Prediction)
@@ -82,7 +84,7 @@ def test_another_user_replies_twice(run, test_file, asking_model_dir):
         assert (row.turns[:3], row.reading) == (first.turns, first.reading)
         if row.turns[3:]:
             assert [t.role for t in row.turns] == ["assistant", "user"] * 2 + ["assistant"]
-            assert row.turns[3].text in user.UNSURE and row.turns[3] != row.turns[1]
+            assert row.turns[3].text in scripted.UNSURE and row.turns[3] != row.turns[1]
             assert row.messages == chat.messages(example, row.turns[:4]) and len(row.completion_tokens) == 3
 
 
@@ -98,9 +100,9 @@ def test_log_probabilities_are_the_models_own(asking_model_dir, tmp_path):
     """Confidence shifted by a token, summed over padding, or taken after the temperature."""
     import torch
 
-    from clarifyvlm.generation import Generator, encode
+    from clarifyvlm.models.generation import Generator, encode
 
-    model, processor = models.load(asking_model_dir, device="cpu")
+    model, processor = loading.load(asking_model_dir, device="cpu")
     checked = 0
     pictures = [images.open_image(write_examples(tmp_path).parent / f"images/000{i}.png") for i in range(3)]
     conversations = [chat.user_turn(question) for question in QUESTIONS]
@@ -127,9 +129,9 @@ def test_neighbours_in_a_batch_change_nothing(asking_model_dir):
     """Right padding, or padding that the model attends to: a response that depends on its neighbours."""
     from PIL import Image
 
-    from clarifyvlm.generation import Generator
+    from clarifyvlm.models.generation import Generator
 
-    generate = Generator(*models.load(asking_model_dir, device="cpu"), max_new_tokens=32)
+    generate = Generator(*loading.load(asking_model_dir, device="cpu"), max_new_tokens=32)
     conversations = [chat.user_turn(question) for question in QUESTIONS]
     pictures = [Image.new("RGB", (96, 96), color) for color in ("red", "green", "blue")]
     together = generate(conversations, pictures)
@@ -278,7 +280,7 @@ def test_bad_input_fails_before_a_model_loads(run, test_file, tmp_path, tiny_mod
 
     output = run(tiny_model_dir)
     before = output.read_bytes()
-    monkeypatch.setattr(models, "load", no_load)
+    monkeypatch.setattr(loading, "load", no_load)
     lines = test_file.read_text().splitlines()
 
     def refused(words: str, *flags: str, model=tiny_model_dir, **more):

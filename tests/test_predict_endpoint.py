@@ -4,9 +4,9 @@ import json
 import math
 import time
 
-import predict
 import pytest
 
+import predict
 from clarifyvlm import chat, jsonl
 from clarifyvlm.errors import UserError
 from clarifyvlm.records import Example, Prediction

@@ -13,7 +13,8 @@ import pytest
 from safetensors.torch import load_file
 from stages import ROOT, run, write_data
 
-from clarifyvlm import checkpoints, processes
+from clarifyvlm import processes
+from clarifyvlm.models import checkpoints
 
 pytestmark = pytest.mark.slow
 TINY = ROOT / "models" / "tiny"

@@ -14,9 +14,11 @@ from hub_server import TOKEN, Hub
 from PIL import Image
 
 import main
-from clarifyvlm import chat, models, provenance
+from clarifyvlm import chat
+from clarifyvlm.app import provenance
 from clarifyvlm.errors import UserError
-from clarifyvlm.generation import encode
+from clarifyvlm.models import loading
+from clarifyvlm.models.generation import encode
 from clarifyvlm.run_record import hash_input
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -168,7 +170,7 @@ def test_stages_are_followed_as_far_as_they_are_what_was_used(run_dir, tmp_path)
 
 
 def logits(folder: Path) -> torch.Tensor:
-    model, processor = models.load(folder, device="cpu", dtype="float32")
+    model, processor = loading.load(folder, device="cpu", dtype="float32")
     inputs = encode(processor, [chat.user_turn("What is it?")], [Image.new("RGB", (96, 96), "red")])
     with torch.inference_mode():
         return model(**inputs).logits
@@ -177,14 +179,14 @@ def logits(folder: Path) -> torch.Tensor:
 def test_a_merged_adapter_says_what_the_adapter_says(tiny_adapter_dir, tmp_path, capsys):
     """Weights of the base alone, a layer that was not folded in, or a difference that the card does not tell."""
     card = publish(tiny_adapter_dir, tmp_path / "merged", "--merge")
-    assert not models.is_adapter(tmp_path / "merged")
+    assert not loading.is_adapter(tmp_path / "merged")
     assert torch.allclose(logits(tmp_path / "merged"), logits(tiny_adapter_dir), atol=1e-4)
     differs, effect = r"differ from the adapter's by ([\d.e+-]+)", r"changes them by up to ([\d.e+-]+)"
     assert float(re.search(effect, card)[1]) > 100 * float(re.search(differs, card)[1])
     short = publish(tiny_adapter_dir, tmp_path / "short", "--merge", dtype="bfloat16")
     assert float(re.search(differs, short)[1]) > 10 * float(re.search(differs, card)[1])
     config = json.loads((tmp_path / "short/config.json").read_text())
-    assert config["dtype"] == "bfloat16" and models.load(tmp_path / "short", device="cpu")
+    assert config["dtype"] == "bfloat16" and loading.load(tmp_path / "short", device="cpu")
 
 
 def test_an_adapter_finds_its_base_from_where_it_is_published(tiny_adapter_dir, tiny_model_dir, tmp_path, monkeypatch):
@@ -238,7 +240,7 @@ def test_what_cannot_be_published_is_refused_and_nothing_is_left(run_dir, tiny_a
     (out / "mine.txt").unlink()
     publish(tiny_adapter_dir, out)
     publish(tiny_adapter_dir, out, "--overwrite", "--merge")
-    assert not models.is_adapter(out) and [p.name for p in out.parent.iterdir()] == ["out"]
+    assert not loading.is_adapter(out) and [p.name for p in out.parent.iterdir()] == ["out"]
 
 
 def push(model: Path, output: Path, url: str, *flags: str, token: str | None = TOKEN) -> subprocess.CompletedProcess:

@@ -4,20 +4,21 @@ import itertools
 import json
 import re
 
-import judge
 import numpy as np
-import published
 import pytest
 from judge_server import GOOD, completion
 from reports import make_report, parse
-from results import Judged
 from stages import script
 from test_benchmark import PEOPLE, ROWS, convert  # noqa: F401 (a fixture)
 
-from clarifyvlm import jsonl, user
+import judge
+from clarifyvlm import jsonl
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges import rubric
 from clarifyvlm.records import CRITERIA, Prediction, Verdict
+from clarifyvlm.users import scripted
+from measures import published
+from measures.results import Judged
 
 benchmark = script("dataset_generation/benchmark.py")
 
@@ -77,8 +78,11 @@ def test_unknown_answers_are_no_number(convert):  # noqa: F811
     assert rubric.criteria(clear, GOOD | {"used_strategy": "answer"})[0]["answer_right"] == 1.0
     assert rubric.criteria(blurred, GOOD)[0]["answer_right"] is None
     assert "there are others" in rubric.messages(blurred, "Red.")[1]["content"]
-    assert user.reply(blurred, "Which one do you mean?", 0) == f"I mean: {clear.question}"
-    assert user.reply(blurred, "It is red.", 0) is None and user.reply(blurred, "What?", 0, "wrong") in user.UNSURE
+    assert scripted.reply(blurred, "Which one do you mean?", 0) == f"I mean: {clear.question}"
+    assert (
+        scripted.reply(blurred, "It is red.", 0) is None
+        and scripted.reply(blurred, "What?", 0, "wrong") in scripted.UNSURE
+    )
 
 
 def test_rows_to_report(convert, server, tmp_path):  # noqa: F811

@@ -14,10 +14,10 @@ import pytest
 from stages import ROOT, script
 
 from clarifyvlm import jsonl
+from clarifyvlm.endpoint.cache import ReplyCache
+from clarifyvlm.endpoint.client import Endpoint, Question
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges import JudgeArguments, make_judge
-from clarifyvlm.judges.cache import ReplyCache
-from clarifyvlm.judges.endpoint import Endpoint, Question
 from clarifyvlm.records import Example, Prediction, Verdict
 
 pytestmark = [

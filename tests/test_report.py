@@ -8,18 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-import judge
-import metrics
 import pytest
-import report
-import schema
-import tables
 from conftest import write_examples
 from reports import HOSTILE, judged, make_report, parse, predict, three_models
 
+import judge
+import report
 from clarifyvlm import jsonl
 from clarifyvlm.errors import UserError
 from clarifyvlm.records import Example, Verdict
+from measures import metrics
+from reporting import schema, tables
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
-import report
 from reports import HOSTILE, make_report, parse, three_models
 
+import report
 from clarifyvlm import jsonl
 from clarifyvlm.errors import UserError
 from clarifyvlm.records import Verdict

@@ -4,18 +4,17 @@ import json
 import time
 
 import numpy as np
-import page
 import pytest
-import robustness
-import tables
 from closed_forms import share_interval
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from reports import HOSTILE, parse
-from results import Judged
 
 from clarifyvlm.errors import UserError
 from clarifyvlm.records import CRITERIA, Ambiguity, Dialogue, Example, Facts, Prediction, Reading, Verdict
 from clarifyvlm.strategies import STRATEGIES
+from measures import robustness
+from measures.results import Judged
+from reporting import page, tables
 
 
 def examples_of(strategies: list[str]) -> list[Example]:

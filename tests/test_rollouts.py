@@ -5,11 +5,12 @@ import pytest
 from families import FAMILIES, build, skip_without_torchvision
 from stages import script, write_data
 
-from clarifyvlm import chat, config, jsonl, user
+from clarifyvlm import chat, config, jsonl
 from clarifyvlm.errors import UserError
-from clarifyvlm.generation import encode
 from clarifyvlm.judges import make_judge
+from clarifyvlm.models.generation import encode
 from clarifyvlm.records import Example
+from clarifyvlm.users import scripted
 
 GROUP = 3
 
@@ -82,7 +83,7 @@ def test_each_sequence_is_its_turns_token_by_token(asking_model_dir, data_dir, t
         replies += len(turns) // 2
         if len(turns) > 1:
             talks += 1
-            assert turns[1].text == user.reply(example, turns[0].text, prediction.reading, "terse")
+            assert turns[1].text == scripted.reply(example, turns[0].text, prediction.reading, "terse")
     assert talks > len(rows) // 3  # the model asks, and whoever can replies
     assert len(given) > 1 and sum(len(ids) for ids, *_ in given[1:]) == replies  # only the open ones speak again
     trained_on = batch["completion_mask"] * batch["tool_mask"]
@@ -137,7 +138,7 @@ def test_every_family_speaks_again_on_the_whole_conversation(family, data_dir, t
     """A template whose turns end in other tokens than generation does; a second response without the picture."""
     skip_without_torchvision(family)
     trainer = trainer_of(build(family, tmp_path / "base"), data_dir, tmp_path, max_completion_length=4)
-    monkeypatch.setattr(user, "reply", lambda *_: "The one at the top left.")
+    monkeypatch.setattr(scripted, "reply", lambda *_: "The one at the top left.")
     processor, generate = trainer.processing_class, trainer._generate_single_turn
     end = processor.tokenizer("?" + _end_of(processor), add_special_tokens=False)["input_ids"][-1]
 
@@ -203,5 +204,5 @@ def test_what_all_processes_must_do_together(monkeypatch):
 def test_users_that_there_are_not(tokens, message):
     """A misspelt kind that replies as another one."""
     with pytest.raises(UserError, match=message):
-        user.parse_kinds(tokens, "--user_kinds")
-    assert user.parse_kinds(["helpful", "terse=0.5"], "--user_kinds") == {"helpful": 1.0, "terse": 0.5}
+        scripted.parse_kinds(tokens, "--user_kinds")
+    assert scripted.parse_kinds(["helpful", "terse=0.5"], "--user_kinds") == {"helpful": 1.0, "terse": 0.5}

@@ -12,9 +12,9 @@ from clarifyvlm.errors import UserError
 @pytest.fixture(scope="module")
 def source():
     script("dataset_generation/generate.py")
-    import source_visual_genome
+    from photographs import visual_genome
 
-    return source_visual_genome
+    return visual_genome
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_colors(source, attributes, color):
 
 def test_two_boxes_of_one_thing_are_merged(source):
     """Catches one man who is asked about as two, with half of his attributes each; and two neighbours merged."""
-    import scene_graphs
+    from photographs import scene_graphs
 
     def names(*rows):
         objects = [(i, name, box, list(attributes)) for i, (name, box, *attributes) in enumerate(rows)]
@@ -105,7 +105,7 @@ BROKEN = {
 @pytest.mark.parametrize("fault", BROKEN)
 def test_graphs_that_contradict_themselves(source, tmp_path, fault):
     """Catches a KeyError from the depth and a list of ten thousand lines."""
-    import scene_graphs
+    from photographs import scene_graphs
 
     change, said = BROKEN[fault]
     broken = change(json.loads(invented(tmp_path / "a", 20).read_text()))
@@ -119,7 +119,7 @@ def test_graphs_that_contradict_themselves(source, tmp_path, fault):
 def test_objects_of_several_names_and_of_none(source, tmp_path):
     """Catches "there is no desk" where the table's second name is desk, and a file that one nameless box makes
     unusable."""
-    import scene_graphs
+    from photographs import scene_graphs
 
     box = {"x": 1, "y": 1, "w": 9, "h": 9}
     names = [["table", "desk"], ["man", "guy"], []]
@@ -133,7 +133,7 @@ def test_objects_of_several_names_and_of_none(source, tmp_path):
 def test_merged_ids_and_a_few_slips(source, tmp_path):
     """Catches relations that are lost since Visual Genome merged their objects, and a set of 100,000 pictures
     that one slip makes unusable."""
-    import scene_graphs
+    from photographs import scene_graphs
 
     box = {"x": 1, "y": 1, "w": 9, "h": 9}
     objects = [

@@ -11,8 +11,8 @@ from stages import script
 
 from clarifyvlm import jsonl, rewards
 from clarifyvlm.judges import JudgeArguments, make_judge
-from clarifyvlm.places import PLACES, at
 from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
+from clarifyvlm.world.places import PLACES, at
 
 DATA = Path(__file__).parent / "data"
 AGREEMENT = 0.98

@@ -10,8 +10,9 @@ import torch
 import transformers
 from stages import ROOT, kill_when, run, script, write_data
 
-from clarifyvlm import checkpoints, jsonl, models, training
+from clarifyvlm import jsonl, training
 from clarifyvlm.errors import UserError
+from clarifyvlm.models import checkpoints, loading
 from clarifyvlm.records import Example
 
 FLAGS = ("--per_device_train_batch_size", 8, "--learning_rate", 1e-3, "--disable_tqdm", "true", "--max_new_tokens", 16)
@@ -51,7 +52,7 @@ def batches(data_dir, tiny_model_dir, tmp_path_factory):
     from clarifyvlm import training as shared
 
     examples = jsonl.read(data_dir / "train.jsonl", Example)[:12]
-    model, processor = models.load(tiny_model_dir, device="cpu", trainable=True)
+    model, processor = loading.load(tiny_model_dir, device="cpu", trainable=True)
     module = script("tuning_sft/train.py")
     trainer = SFTTrainer(
         model=model,
@@ -133,7 +134,7 @@ def test_output_loads_by_itself(trained, tmp_path, monkeypatch):
     """Catches a checkpoint that needs the base's folder, the processor of elsewhere, or a certain current folder."""
     monkeypatch.chdir(tmp_path)
     moved = shutil.copytree(trained, tmp_path / "moved")
-    model, processor = models.load(moved, device="cpu")
+    model, processor = loading.load(moved, device="cpu")
     assert processor.chat_template and not hasattr(model, "peft_config")
     record = json.loads((trained / "run.json").read_text())
     assert record["status"] == "complete" and record["stage"] == "tuning_sft"
@@ -286,9 +287,9 @@ def test_lora_adapter_names_its_base(data_dir, tiny_model_dir, tmp_path, monkeyp
     output = tmp_path / "lora"
     lora = ("--use_peft", "--lora_r", 4, "--lora_dropout", 0.0)
     assert sft(tiny_model_dir, data_dir, output, *lora) == 0
-    assert models.is_adapter(output) and not (output / "model.safetensors").exists()
+    assert loading.is_adapter(output) and not (output / "model.safetensors").exists()
     monkeypatch.chdir(tmp_path)
-    model, _ = models.load(output, device="cpu")
+    model, _ = loading.load(output, device="cpu")
     assert any("lora_B" in name and p.abs().sum() > 0 for name, p in model.named_parameters())
     resumed = tmp_path / "resumed"
     args = arguments(tiny_model_dir, data_dir, resumed, *lora)
@@ -297,4 +298,4 @@ def test_lora_adapter_names_its_base(data_dir, tiny_model_dir, tmp_path, monkeyp
     assert done.returncode == 0 and "continuing from" in done.stdout, done.stderr
     assert weights(resumed) == weights(output)
     assert sft(output, data_dir, tmp_path / "more", *lora, "--max_steps", 2) == 0  # and goes on from an adapter
-    assert models.base_of(tmp_path / "more") == str(tiny_model_dir.resolve())
+    assert loading.base_of(tmp_path / "more") == str(tiny_model_dir.resolve())

@@ -246,10 +246,8 @@ def test_a_picture_that_was_changed(copies, tmp_path):
 
 def test_ids_and_pictures_are_looked_at_again(whole, tmp_path):
     """Catches a fault of the merge itself: an id twice, a picture in two splits, a wrong number."""
-    sys.path.insert(0, str(ROOT / "dataset_generation"))
     import generate
     import shards
-
     from clarifyvlm.config import parse_args
     from clarifyvlm.errors import UserError
 

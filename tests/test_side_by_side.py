@@ -4,13 +4,13 @@ import json
 import shutil
 
 import pytest
-import report
-import side_by_side
 from conftest import write_examples
 from reports import judged, make_report, three_models
 from scipy import stats
 
+import report
 from clarifyvlm.errors import UserError
+from reporting import side_by_side
 
 
 @pytest.fixture(scope="module")

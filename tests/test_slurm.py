@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from stages import ROOT, write_data
 
-from clarifyvlm import checkpoints
+from clarifyvlm.models import checkpoints
 
 pytestmark = pytest.mark.slow
 SCONTROL = """#!/bin/sh

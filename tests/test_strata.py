@@ -5,13 +5,12 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-import results
-import strata
 from conftest import star_example
 from sklearn.metrics import precision_recall_fscore_support
 
 from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
 from clarifyvlm.strategies import LEVELS, STRATEGIES
+from measures import results, strata
 
 
 def example(index: int, strategy: str, **more) -> Example:

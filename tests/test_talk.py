@@ -8,8 +8,10 @@ import time
 import pytest
 from PIL import Image
 
-from clarifyvlm import chat, models, talk
-from clarifyvlm.generation import Generated, Generator
+from clarifyvlm import chat
+from clarifyvlm.app import talk
+from clarifyvlm.models import loading
+from clarifyvlm.models.generation import Generated, Generator
 from clarifyvlm.run_record import hash_input
 
 PICTURE = Image.new("RGB", (96, 96), (200, 220, 240))
@@ -17,7 +19,7 @@ PICTURE = Image.new("RGB", (96, 96), (200, 220, 240))
 
 @pytest.fixture(scope="module")
 def generator(asking_model_dir):
-    return Generator(*models.load(asking_model_dir, device="cpu"), max_new_tokens=60)
+    return Generator(*loading.load(asking_model_dir, device="cpu"), max_new_tokens=60)
 
 
 def test_a_stream_grows_to_the_response(generator):
@@ -31,7 +33,7 @@ def test_a_stream_grows_to_the_response(generator):
 
 def test_a_stream_that_is_closed_stops_the_model(tiny_model_dir):
     """A model that goes on speaking to a visitor who has left."""
-    endless = Generator(*models.load(tiny_model_dir, device="cpu"), max_new_tokens=800)
+    endless = Generator(*loading.load(tiny_model_dir, device="cpu"), max_new_tokens=800)
     before = set(threading.enumerate())
     stream = endless.stream(chat.user_turn("What?"), PICTURE)
     next(stream)

@@ -7,20 +7,22 @@ import re
 
 import numpy as np
 import pytest
-import transforms
 import yaml
 from PIL import Image
 from stages import ROOT, script
 
-from clarifyvlm import jsonl, scenes
+from clarifyvlm import jsonl
 from clarifyvlm.errors import UserError
 from clarifyvlm.images import open_image
 from clarifyvlm.judges.scene import SceneJudge
-from clarifyvlm.judges.scene_facts import Case
-from clarifyvlm.places import place_of
-from clarifyvlm.queries import Query
+from clarifyvlm.language.facts import Case
 from clarifyvlm.records import Example, Prediction
-from clarifyvlm.user import reply
+from clarifyvlm.users.scripted import reply
+from clarifyvlm.world import scenes, wording
+from clarifyvlm.world.places import place_of
+from clarifyvlm.world.queries import Query
+from predicting import transforms
+from scenes import questions
 
 DATA = ROOT / "dataset_generation"
 ALL = list(transforms.TRANSFORMS)
@@ -111,9 +113,6 @@ def test_the_dialogue_stays_right(name, changed):
 @pytest.mark.parametrize("name", ALL)
 def test_the_query_still_has_these_readings(name, changed):
     """Facts, readings and query that no longer belong together, worked out anew from the changed facts."""
-    script("dataset_generation/generate.py")
-    import questions
-
     for example in changed[name][1]:
         query = Query(**example.provenance["query"])
         found = questions.readings(query, example.facts)
@@ -216,16 +215,13 @@ def test_background_leaves_foreign_pictures_alone(examples, folder):
 
 def test_reworded_is_another_phrasing_of_the_same(changed, examples):
     """The same words again, words of another kind of question, or a draw that depends on the file's order."""
-    script("dataset_generation/generate.py")
-    import phrases
-
     found = changed["reworded"][1]
     by_id = {e.id: e for e in examples}
     assert len(found) == len(examples)
     for example in found:
         query = Query(**example.provenance["query"])
         assert example.question != by_id[example.id].question
-        assert example.question in {phrases.question(query, random.Random(i)) for i in range(60)}
+        assert example.question in {wording.question(query, random.Random(i)) for i in range(60)}
     again = [transforms.reworded(e, None)[0].question for e in reversed(examples)]
     assert again == [e.question for e in reversed(found)]
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from clarifyvlm import jsonl, user
+from clarifyvlm import jsonl
 from clarifyvlm.records import Example
+from clarifyvlm.users import scripted
 
 SCENES = Path(__file__).parent / "data" / "judge_scenes.jsonl"
 
@@ -16,7 +17,7 @@ def scenes() -> dict[str, Example]:
 
 
 def replies(example: Example, text: str) -> list[str | None]:
-    return [user.reply(example, text, i) for i in range(len(example.ambiguity.readings))]
+    return [scripted.reply(example, text, i) for i in range(len(example.ambiguity.readings))]
 
 
 LIST = "It depends on which star: the one at the top left is red and the one in the center is blue."
@@ -50,7 +51,7 @@ def test_reply_says_no_more_than_was_asked(scenes):
     """A user who gives the place when asked for the size: a useless question would look useful."""
     for reply in replies(scenes["infer-color"], "The large one or the small one?"):
         assert ("large" in reply or "small" in reply) and "top" not in reply and "bottom" not in reply
-    assert "on the left" in user.reply(scenes["list-vague"], "Is it on the left or on the right?", 0)
+    assert "on the left" in scripted.reply(scenes["list-vague"], "Is it on the left or on the right?", 0)
 
 
 def test_reply_never_gives_the_answer(scenes):
@@ -83,22 +84,22 @@ def test_misspelt_word(scenes):
 
 def test_photographs(scenes):
     """Two dogs that only their places tell apart: an expression of the reading is all that is left to say."""
-    assert "large" in user.reply(scenes["photo-infer"], "Which dog do you mean?", 0)
-    assert "small" in user.reply(scenes["photo-infer"], "The large dog or the small one?", 1)
+    assert "large" in scripted.reply(scenes["photo-infer"], "Which dog do you mean?", 0)
+    assert "small" in scripted.reply(scenes["photo-infer"], "The large dog or the small one?", 1)
 
 
 def test_reading_out_of_range(scenes):
     """An index error in the middle of inference."""
-    assert user.reply(scenes["premise"], "Which star do you mean?", 0) is None
+    assert scripted.reply(scenes["premise"], "Which star do you mean?", 0) is None
 
 
 def test_terse_users_say_the_same_in_fewer_words(scenes):
     """A terse reply that says something else, or as much."""
     for text in ("Which star do you mean?", "Which one, and where is it?"):
         for i, said in enumerate(replies(scenes["ask-color"], text)):
-            terse = user.reply(scenes["ask-color"], text, i, "terse")
+            terse = scripted.reply(scenes["ask-color"], text, i, "terse")
             assert len(terse.split()) < len(said.split()) and terse.strip(".").lower() in said
-    assert user.reply(scenes["ask-color"], "What color is it?", 0, "terse") == "That is what I am asking."
+    assert scripted.reply(scenes["ask-color"], "What color is it?", 0, "terse") == "That is what I am asking."
 
 
 @pytest.mark.parametrize("text", ["Which star do you mean?", "Where is it?", "The large one or the small one?"])
@@ -107,7 +108,7 @@ def test_wrong_users_describe_none_of_the_readings(scenes, text):
     example = scenes["ask-color"]
     told = " ".join(replies(example, text))
     for reading in range(4):
-        first, second = (user.reply(example, text, reading, "wrong", turn) for turn in (1, 2))
+        first, second = (scripted.reply(example, text, reading, "wrong", turn) for turn in (1, 2))
         assert first != second
         for said in (first, second):
             value = said.strip(".").split("one ")[-1].removeprefix("at the ").removeprefix("in the ")
@@ -119,10 +120,10 @@ def test_users_who_change_their_mind_end_with_what_they_mean(scenes):
     example = scenes["ask-color"]
     told = replies(example, "Which star do you mean?")
     for reading, said in enumerate(told):
-        first, no, last = user.reply(example, "Which star do you mean?", reading, "changes_mind").partition(" No, ")
+        first, no, last = scripted.reply(example, "Which star do you mean?", reading, "changes_mind").partition(" No, ")
         assert no and first in told and first != said and last.lower() == said.lower()
-        assert user.reply(example, "Which star do you mean?", reading, "changes_mind", 2) == said
-    useless = user.reply(example, "What color is it?", 0, "changes_mind")
+        assert scripted.reply(example, "Which star do you mean?", reading, "changes_mind", 2) == said
+    useless = scripted.reply(example, "What color is it?", 0, "changes_mind")
     assert useless == "That is what I am asking."
 
 
@@ -132,6 +133,6 @@ def test_users_who_do_not_help_tell_nothing(scenes, kind):
     example = scenes["ask-color"]
     places = {o.place for o in example.facts.objects}
     for reading in range(4):
-        said = [user.reply(example, "Which star do you mean?", reading, kind, turn) for turn in (1, 2)]
+        said = [scripted.reply(example, "Which star do you mean?", reading, kind, turn) for turn in (1, 2)]
         assert said[0] != said[1] and not any(place in reply for place in places for reply in said)
-    assert user.reply(example, "It is red.", 0, kind) is None
+    assert scripted.reply(example, "It is red.", 0, kind) is None

@@ -2,14 +2,15 @@
 
 import json
 
-import predict
 import pytest
 from conftest import star_example
 from judge_server import completion
 
-from clarifyvlm import jsonl, user, users
+import predict
+from clarifyvlm import jsonl, users
 from clarifyvlm.errors import UserError
 from clarifyvlm.records import Example, Prediction
+from clarifyvlm.users import scripted
 
 ASK, LIST = "Which star do you mean? Where is it?", "The one at the top left is red, the others are not."
 EXAMPLE = Example.model_validate(star_example(0, "a.png", "0"))
@@ -81,7 +82,7 @@ def test_a_user_who_should_tell_nothing_tells_nothing(played, server, kind):
     meant = EXAMPLE.ambiguity.readings[1]
     for leak in (f"Hm, {meant.expression}?", f"It may be {meant.answer}."):
         server.reply = lambda request, leak=leak: completion({"asks": True, "reply": leak})
-        for turn, said in enumerate(user.UNSURE[:2], start=1):
+        for turn, said in enumerate(scripted.UNSURE[:2], start=1):
             assert played.replies([asked(f"{ASK} {leak}", kind=kind, turn=turn)]) == [said]
     server.reply = lambda request: completion({"asks": True, "reply": "Nice weather."})
     assert played.replies([asked(ASK, kind=kind)]) == ["Nice weather."]

@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
-import variants
 from stages import ROOT, script
 
-from clarifyvlm import chat, jsonl, user
+import variants
+from clarifyvlm import chat, jsonl
 from clarifyvlm.errors import UserError
 from clarifyvlm.images import check_images
 from clarifyvlm.records import Example, Prediction, Verdict
+from clarifyvlm.users import scripted
 
 FOREIGN = {"background", "reworded"}  # not for pictures and words that the generator did not make
 
@@ -86,7 +87,7 @@ def test_another_user_replies(config, asking_model_dir, test_file, tmp_path, mon
     assert not Path(examples[0].image).is_absolute() and not (data.parent / "images").exists()
     predictions, verdicts = rows(data.parent / asking_model_dir.name)
     asked = [p for p in predictions if len(p.turns) == 3]
-    assert asked and all(p.turns[1].text in user.UNSURE and p.user_kind == "unsure" for p in asked)
+    assert asked and all(p.turns[1].text in scripted.UNSURE and p.user_kind == "unsure" for p in asked)
     assert len(verdicts) == 5
 
 

@@ -7,11 +7,11 @@ import pytest
 from invented_photos import generate_visual_genome as generate
 from stages import script
 
-from clarifyvlm.judges.lexicon import plural_of
 from clarifyvlm.judges.scene import SceneJudge
-from clarifyvlm.queries import NUMBERS
+from clarifyvlm.language.lexicon import plural_of
 from clarifyvlm.records import Example, Object, Prediction
-from clarifyvlm.user import reply
+from clarifyvlm.users.scripted import reply
+from clarifyvlm.world.queries import NUMBERS
 
 SPLITS = ("train", "validation", "test")
 
@@ -19,9 +19,9 @@ SPLITS = ("train", "validation", "test")
 @pytest.fixture(scope="module")
 def source():
     script("dataset_generation/generate.py")
-    import source_visual_genome
+    from photographs import visual_genome
 
-    return source_visual_genome
+    return visual_genome
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +185,7 @@ def test_two_folders_of_pictures(graphs, tmp_path):
 
 
 def thing(id, name, place, salience=0.2, share=0.1, color=None, relations=()):
-    from clarifyvlm.places import PLACES
+    from clarifyvlm.world.places import PLACES
 
     row, column = divmod(PLACES.index(place), 3)
     x, y = 100 * column + 50, 100 * row + 50
@@ -242,7 +242,7 @@ def test_a_name_is_absent_only_where_nothing_carries_it(source):
     them."""
     import random
 
-    import scene_graphs
+    from photographs import scene_graphs
 
     graphs = scene_graphs.Graphs("", "GQA", {})
     asked = dict.fromkeys(["person", "man", "car", "dog", "light", "grass"], 5)

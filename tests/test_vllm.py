@@ -4,12 +4,12 @@ import importlib.util
 import json
 import shutil
 
-import predict
 import pytest
 from stages import write_data
 
-from clarifyvlm import vllm_engine
+import predict
 from clarifyvlm.errors import UserError
+from clarifyvlm.models import vllm_engine
 
 installed = importlib.util.find_spec("vllm") is not None
 

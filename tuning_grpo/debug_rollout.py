@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from rewards import advantages
-
-from clarifyvlm import chat, config, images, jsonl, rewards, user
+from clarifyvlm import chat, config, images, jsonl, rewards
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.judges import JudgeArguments, make_judge
 from clarifyvlm.records import CRITERIA, Example, Prediction, Strategy, Turn, UserKind
+from clarifyvlm.users import scripted
+from reward_functions import advantages
 
 
 @dataclass
@@ -46,10 +46,10 @@ def main(argv=None) -> int:
     judge = make_judge(judge_args, data_file.parent)
     judge.check()
 
-    from clarifyvlm import models
-    from clarifyvlm.generation import Generator
+    from clarifyvlm.models import loading
+    from clarifyvlm.models.generation import Generator
 
-    model, processor = models.load(options.model_name_or_path, device=options.device)
+    model, processor = loading.load(options.model_name_or_path, device=options.device)
     generator = Generator(
         model, processor, max_new_tokens=options.max_completion_length, temperature=options.temperature
     )
@@ -71,7 +71,7 @@ def talk(generator, example: Example, picture, options: Options) -> list[Predict
             break
         replied = []
         for turns in speaking:
-            said = user.reply(example, turns[-1].text, options.reading, options.user_kind, turn)
+            said = scripted.reply(example, turns[-1].text, options.reading, options.user_kind, turn)
             if said is not None:
                 turns.append(Turn(role="user", text=said))
                 replied.append(turns)

@@ -90,15 +90,15 @@ def main(argv=None) -> int:
         argv,
         description=__doc__,
     )
-    from clarifyvlm import models
     from clarifyvlm import training as shared
+    from clarifyvlm.models import loading
 
     check_options(training)
     user_kinds(options)
     user = users.make_user(user_args, options.turns)
-    models.check_checkpoint(options.model_name_or_path)
+    loading.check_checkpoint(options.model_name_or_path)
     if training.use_vllm:
-        from clarifyvlm import vllm_engine
+        from clarifyvlm.models import vllm_engine
 
         vllm_engine.check_version()
         vllm_engine.check_adapter(options.model_name_or_path)
@@ -168,14 +168,14 @@ def check_options(training) -> None:
 
 def user_kinds(options: Options) -> dict[str, float]:
     """Kind of user -> weight. UserError where the options of dialogues do not go together."""
-    from clarifyvlm import user
+    from clarifyvlm.users import scripted
 
     if not 1 <= options.turns <= 3:
         raise UserError(f"--turns {options.turns}: the simulated user replies twice at most; give 1, 2 or 3.")
     if options.ask_costs and options.turns == 1:
         raise UserError("--ask_costs: needs --turns 2 or 3, so that a question is answered.")
     chat.check_costs(options.ask_costs)
-    return user.parse_kinds(options.user_kinds, "--user_kinds")
+    return scripted.parse_kinds(options.user_kinds, "--user_kinds")
 
 
 def generation_steps(training) -> int:
@@ -254,18 +254,18 @@ def prompt_rows(examples: list[Example], data_dir: Path, image_max_side: int | N
 
 def build_trainer(options: Options, weights: RewardWeights, training, prompts, judge: Judge, reference=None, user=None):
     """The GRPOTrainer on a loaded checkpoint, and the JudgeRewards that it asks."""
-    from rewards import JudgeRewards
     from trl import GRPOTrainer, ModelConfig
 
-    from clarifyvlm import models
     from clarifyvlm import training as shared
+    from clarifyvlm.models import loading
+    from reward_functions import JudgeRewards
 
-    if options.load_in_4bit and not models.is_adapter(options.model_name_or_path):
+    if options.load_in_4bit and not loading.is_adapter(options.model_name_or_path):
         raise UserError(
             "--load_in_4bit: quantized weights cannot be trained; give the adapter of an SFT with --use_peft."
         )
     how = ModelConfig(dtype=options.dtype, load_in_4bit=options.load_in_4bit)
-    model, processor = models.load(
+    model, processor = loading.load(
         options.model_name_or_path,
         device=str(training.device),
         dtype=options.dtype,

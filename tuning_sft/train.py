@@ -49,13 +49,13 @@ def main(argv=None) -> int:
     options, training, model_args = config.parse_args(
         [Options, "clarifyvlm.training.SFTArguments", "trl.ModelConfig"], argv, description=__doc__
     )
-    from clarifyvlm import models
     from clarifyvlm import training as shared
+    from clarifyvlm.models import loading
 
     if training.max_length is not None or training.packing:
         raise UserError("--max_length and --packing cut or mix the image tokens of a VLM: leave them unset.")
     chat.check_costs(options.ask_costs)
-    models.check_checkpoint(model_args.model_name_or_path)
+    loading.check_checkpoint(model_args.model_name_or_path)
     data_dir = Path(options.data_dir)
     train_examples = jsonl.Indexed(
         data_dir / "train.jsonl",
@@ -117,12 +117,12 @@ def train(options: Options, training, model_args, train_examples, validation) ->
     """Train, save, then evaluate. Returns the counts for run.json."""
     from trl import SFTTrainer, get_peft_config
 
-    from clarifyvlm import models
     from clarifyvlm import training as shared
+    from clarifyvlm.models import loading
 
     shared.quiet()
     shared.refuse_unsupported(model_args)
-    model, processor = models.load(
+    model, processor = loading.load(
         model_args.model_name_or_path,
         device=str(training.device),
         dtype=model_args.dtype,
@@ -133,7 +133,7 @@ def train(options: Options, training, model_args, train_examples, validation) ->
     )
     if model_args.use_peft and model_args.lora_target_modules is None:
         model_args.lora_target_modules = "all-linear"
-    continues_adapter = models.is_adapter(model_args.model_name_or_path)
+    continues_adapter = loading.is_adapter(model_args.model_name_or_path)
 
     data_dir = Path(options.data_dir)
     trainer = SFTTrainer(

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from clarifyvlm import config, processes
 from clarifyvlm.errors import UserError
-from clarifyvlm.families import family
+from clarifyvlm.judges.families import family
 from clarifyvlm.records import Example, Prediction, Verdict
 
 if TYPE_CHECKING:
-    from clarifyvlm.judges.usage import Usage
+    from clarifyvlm.endpoint.usage import Usage
 
 
 class Judge(Protocol):
@@ -146,10 +146,10 @@ def self_preference(args: JudgeArguments, policy: str) -> str | None:
 
 
 def _openai(args: JudgeArguments, image_root: Path | None, reverse_criteria: bool) -> Judge:
-    from clarifyvlm.judges.cache import ReplyCache, default_folder
-    from clarifyvlm.judges.endpoint import Endpoint
+    from clarifyvlm.endpoint.cache import ReplyCache, default_folder
+    from clarifyvlm.endpoint.client import Endpoint
+    from clarifyvlm.endpoint.usage import Usage
     from clarifyvlm.judges.openai_api import OpenAIJudge
-    from clarifyvlm.judges.usage import Usage
 
     if not args.judge_model:
         raise UserError("--judge openai needs --judge_model, the name of a model at the endpoint.")

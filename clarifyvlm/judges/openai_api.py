@@ -13,10 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from clarifyvlm import images
+from clarifyvlm.endpoint.cache import key_of
+from clarifyvlm.endpoint.client import TEMPERATURE, Endpoint, Question, Reply, image_url
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges import rubric
-from clarifyvlm.judges.cache import key_of
-from clarifyvlm.judges.endpoint import TEMPERATURE, Endpoint, Question, Reply, image_url
 from clarifyvlm.judges.gate import gate
 from clarifyvlm.records import INFORMED, Example, Prediction, Verdict
 

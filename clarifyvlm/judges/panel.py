@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
-from clarifyvlm.judges.usage import Usage, total
+from clarifyvlm.endpoint.usage import Usage, total
 from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
 
 SHARES = ("complete", "question_value")  # the other criteria are 0 or 1

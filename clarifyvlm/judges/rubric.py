@@ -9,7 +9,7 @@ import json
 import secrets
 from collections.abc import Sequence
 
-from clarifyvlm.judges.endpoint import SchemaError
+from clarifyvlm.endpoint.client import SchemaError
 from clarifyvlm.records import Example
 from clarifyvlm.strategies import STRATEGIES
 

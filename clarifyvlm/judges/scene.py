@@ -38,8 +38,8 @@ Criteria (None: does not apply):
 
 from collections.abc import Callable, Sequence
 
-from clarifyvlm.judges.scene_facts import Case
-from clarifyvlm.judges.scene_finding import Finding
+from clarifyvlm.judges.finding import Finding
+from clarifyvlm.language.facts import Case
 from clarifyvlm.records import Example, Prediction, Verdict
 
 NAME = "scene"

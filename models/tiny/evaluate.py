@@ -35,12 +35,12 @@ def main(argv=None):
     args = parser.parse_args(argv)
 
     import torch
-    from pretraining_data import TINY_WORLD, sample_scene
-    from pretraining_questions import ask
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     from clarifyvlm.chat import user_turn
-    from clarifyvlm.scenes import render
+    from clarifyvlm.world.scenes import render
+    from pretraining_data import TINY_WORLD, sample_scene
+    from pretraining_questions import ask
 
     processor = AutoProcessor.from_pretrained(args.model_dir)
     processor.tokenizer.padding_side = "left"

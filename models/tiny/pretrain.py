@@ -39,6 +39,9 @@ def main(argv=None):
     args = parser.parse_args(argv)
 
     import torch
+    from transformers import AutoProcessor
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
     from pretraining_data import PATCH_LABELS, READ_OUTS, Rows
     from pretraining_model import (
         PatchHeads,
@@ -51,8 +54,6 @@ def main(argv=None):
         slot_attention,
     )  # fmt: skip
     from pretraining_questions import KINDS
-    from transformers import AutoProcessor
-    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
     torch.manual_seed(args.seed)
     args.output_dir.mkdir(parents=True, exist_ok=True)

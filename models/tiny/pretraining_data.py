@@ -9,11 +9,11 @@ import random
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
-from pretraining_questions import COLORS, KINDS, NAMES, SIZES, questions
 
-from clarifyvlm.places import PLACES
 from clarifyvlm.records import Facts
-from clarifyvlm.scenes import BLUR, TINY_WORLD, outline, place_objects, random_object, render
+from clarifyvlm.world.places import PLACES
+from clarifyvlm.world.scenes import BLUR, TINY_WORLD, outline, place_objects, random_object, render
+from pretraining_questions import COLORS, KINDS, NAMES, SIZES, questions
 
 PATCH = 16
 SLOT = 24  # tokens of a question with its answer

@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+
 from pretraining_data import GRID, PATCH, PATCH_LABELS, READ_OUTS, SLOT, sample_scene
 from pretraining_questions import questions, sentence
 

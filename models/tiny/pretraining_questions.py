@@ -8,16 +8,13 @@ exercises (repeat these words), which teach no strategy.
 import dataclasses
 import random
 import re
-from pathlib import Path
 
-import yaml
-
-from clarifyvlm.places import PLACES, SIDES, at
-from clarifyvlm.queries import MISSPELLINGS, NUMBERS, Query
 from clarifyvlm.records import Facts
-from clarifyvlm.scenes import BLUR, TINY_WORLD
+from clarifyvlm.world.places import PLACES, SIDES, at
+from clarifyvlm.world.queries import MISSPELLINGS, NUMBERS, Query
+from clarifyvlm.world.scenes import BLUR, TINY_WORLD
+from clarifyvlm.world.wording import PHRASINGS
 
-PHRASINGS = yaml.safe_load((Path(__file__).parents[2] / "dataset_generation" / "phrasings.yaml").read_text())
 # The kinds and how often each is asked. All weigh the same per question, whatever their length.
 KIND_WEIGHTS = {
     "color": 14,

@@ -1,0 +1,376 @@
+"""Facts as the scene judge asks them: which objects a description fits, and whether a claim is true.
+
+Every check has four outcomes, for a picture may hide something and an annotation may miss something.
+"""
+
+import re
+from difflib import get_close_matches
+
+from clarifyvlm.language.lexicon import (
+    COCO_NAMES,
+    COLORS,
+    KNOWN_NAMES,
+    PATTERNS,
+    SHAPES,
+    TOKEN,
+    cells_of,
+    normalise,
+    vocabulary,
+)
+from clarifyvlm.language.phrases import STARTS, Claim, Description, Phrases
+from clarifyvlm.records import Example, Object
+from clarifyvlm.world.queries import MISSPELLINGS
+
+YES, NO, NOT_ANNOTATED, HIDDEN = 1, 0, -1, -2
+SIZE_WORDS = ("small", "medium", "large")
+WORD_NUMBERS = {
+    w: i for i, w in enumerate("no one two three four five six seven eight nine ten eleven twelve".split())
+} | {"zero": 0, "none": 0}
+KIND_ATTRIBUTES = {
+    "color": "color", "shape": "name", "name": "name", "size": "size", "pattern": "pattern", "position": "cells",
+    "place": "cells", "count": "count", "existence": "yesno",
+}  # fmt: skip
+_GUESSABLE = (*COLORS, *SHAPES, *COCO_NAMES)
+ON = re.compile(
+    r"\b((?:sitt|stand|ly|lay)ing|seated|(?:sit|stand|lie|lay)s?) on (?=an? |(?:his|her|its|their) |"
+    r"the (?!(?:far |upper |lower )?(?:left|right|top|bottom|side)\b))",
+    re.IGNORECASE,
+)
+FIELDS = {"cells": "place", "name": "name", "color": "color", "size": "size", "pattern": "pattern"}
+
+
+def answer_of(answer: str, kind: str) -> tuple[str, object]:
+    """A canonical answer as (attribute, value): "red" -> ("color", "red"), "two" -> ("count", 2) for a count."""
+    attribute = KIND_ATTRIBUTES.get(kind)
+    word = answer.strip().lower()
+    if attribute is None:
+        if word in ("yes", "no"):
+            attribute = "yesno"
+        elif word.isdigit() or word in WORD_NUMBERS:
+            attribute = "count"
+        elif word in COLORS:
+            attribute = "color"
+        elif word in SIZE_WORDS:
+            attribute = "size"
+        elif word in PATTERNS:
+            attribute = "pattern"
+        else:
+            attribute = "cells" if cells_of(word) else "name"
+    if attribute == "count":
+        return attribute, WORD_NUMBERS.get(word, int(word) if word.isdigit() else word)
+    if attribute == "cells":
+        return attribute, cells_of(word)
+    return attribute, word
+
+
+class Case:
+    """One example, prepared: objects, readings with their answers, and what its question names."""
+
+    def __init__(self, example: Example):
+        self.example = example
+        self.objects = example.facts.objects
+        self.complete = example.facts.complete
+        names = frozenset(o.name for o in self.objects if o.name not in KNOWN_NAMES)
+        has_colors = example.facts.source == "scenes" or any(o.color for o in self.objects)
+        self.words = vocabulary(names, has_colors)
+        by_id = {o.id: o for o in self.objects}
+        kind = example.kind if example.ambiguity.type != "attribute" else ""
+        self.readings = []  # (objects, attribute, answer or None)
+        for reading in example.ambiguity.readings:
+            attribute, value = answer_of(reading.answer, kind) if reading.answer else (KIND_ATTRIBUTES.get(kind), None)
+            self.readings.append(([by_id[i] for i in reading.objects if i in by_id], attribute, value))
+        self.asked = frozenset(a for _, a, _ in self.readings if a) or frozenset(
+            [KIND_ATTRIBUTES.get(example.kind, "name")]
+        )
+        self.by_attribute = len(self.asked) > 1
+        self.targets = list({o.id: o for objects, _, _ in self.readings for o in objects}.values())
+        self.question_tokens = TOKEN.findall(normalise(example.question))
+        self.question = self._describe(self.question_tokens)
+        self.guesses = guesses_of(self.question_tokens, self.words.one.get)
+        self.salient = max(
+            range(len(self.readings)),
+            key=lambda r: max((o.salience for o in self.readings[r][0]), default=0.0),
+            default=None,
+        )
+
+    def _describe(self, tokens: list[str]) -> Description:
+        """The referring expression of the question."""
+        phrases = Phrases(self.words)
+        phrases.load(tokens)
+        i, best = 0, Description()
+        while i < phrases.n:
+            if phrases.items[i] == ("rel", "how"):  # "how big"
+                i += 2
+                continue
+            found = phrases.noun_phrase(i) if phrases.kind(i) in STARTS else None
+            if found and (found[0].given() or found[0].unknown):
+                if found[0].given():
+                    return found[0]
+                best = best if best.unknown else found[0]
+            i = found[1] if found else i + 1
+        return best
+
+    # --- objects
+
+    def fits(self, d: Description, o: Object) -> int:
+        """Whether `o` is what `d` says, as far as the picture shows and the annotation tells."""
+        worst = YES
+        if d.unknown and not (self.readings and self.is_question_word(d.unknown)):
+            return NO
+        if d.name is not None and not is_one_of(o.name, d.name):
+            if "name" not in o.hidden:
+                return NO
+            worst = HIDDEN
+        if d.cells is not None and o.place not in d.cells:
+            return NO
+        for attribute in ("color", "pattern"):
+            wanted = getattr(d, attribute)
+            if wanted is not None:
+                has = getattr(o, attribute)
+                if has is None:
+                    worst = HIDDEN if attribute in o.hidden or worst == HIDDEN else NOT_ANNOTATED
+                elif not is_one_of(has, wanted):
+                    return NO
+        if d.size is not None and d.size not in ("max", "min"):
+            size = self.size_fits(d, o)
+            if size == NO:
+                return NO
+            worst = min(worst, size)
+        if d.hidden is not None and d.hidden not in o.hidden:
+            return NO
+        if d.relation is not None:
+            related = self.related(o, *d.relation)
+            worst = min(worst, related) if related != NO else NO
+        return worst
+
+    def size_fits(self, d: Description, o: Object) -> int:
+        """Sizes of scenes are facts; in photographs "large" and "small" compare boxes of one class."""
+        if o.size is not None:
+            return YES if o.size == d.size else NO
+        areas = [_area(p) for p in self.objects if p.name == o.name]
+        if len(areas) < 2 or max(areas) < 1.3 * min(areas):
+            return NOT_ANNOTATED
+        middle = (max(areas) * min(areas)) ** 0.5
+        return YES if (_area(o) >= middle) == (d.size == "large") else NO
+
+    def readable(self, text: str) -> str:
+        """ "Standing on a rug" answers what someone is standing on as "holding a cup" does: no place, but a thing."""
+        return ON.sub(r"\1 ", text) if self.example.kind == "relation" and "name" in self.asked else text
+
+    def is_question_word(self, word: str) -> bool:
+        return any(word.rstrip("s") == t.rstrip("s") for t in self.question_tokens)
+
+    def related(self, o: Object, relation: str, d: Description) -> int:
+        """Whether `o` is left of, above, larger than, ... something that `d` fits; no fact says what is near what."""
+        others = [p for p in self.find(d)[0] if p is not o]
+        if relation == "near":
+            return NOT_ANNOTATED if others else NO
+        for p in others:
+            if p is not o:
+                (ox, oy), (px, py) = _center(o), _center(p)
+                holds = {
+                    "left": ox < px, "right": ox > px, "above": oy < py, "below": oy > py,
+                    "max": o.salience > p.salience, "min": o.salience < p.salience,
+                }  # fmt: skip
+                if holds.get(relation, False):
+                    return YES
+        return NO
+
+    def word(self, o: Object, attribute: str) -> str | None:
+        """How one would say an attribute of `o`; a size in a photograph is relative to others of its class."""
+        if attribute == "size" and o.size is None:
+            return next((s for s in ("large", "small") if self.size_fits(Description(size=s), o) == YES), None)
+        return None if attribute in o.hidden else getattr(o, FIELDS[attribute])
+
+    def pool(self, d: Description | None) -> list[Object]:
+        """Where to look: "it" and "the large one" stand for what the question is about."""
+        if d is None or d.one:
+            if d is not None and d.given() and self.example.ambiguity.type == "lexical":
+                return self.objects  # which objects are meant is what the word leaves open
+            if self.targets:
+                return self.targets
+            if self.question.name is None and not self.question.unknown:
+                return self.objects if d is not None and d.given() else []
+            return [o for o in self.objects if o.name == self.question.name] if d is not None and d.given() else []
+        if d.definite and any(self.fits(d, o) == YES for o in self.targets):
+            return self.targets  # "the star": the one that the question is about, where there are others
+        return self.objects
+
+    def find(self, d: Description | None, pool: list[Object] | None = None) -> tuple[list[Object], bool]:
+        """(objects that `d` fits, whether others might that the annotation says too little about)."""
+        pool = self.pool(d) if pool is None else pool
+        if d is None:
+            return pool, False
+        codes = [(o, self.fits(d, o)) for o in pool]
+        found = [o for o, code in codes if code == YES]
+        if d.size in ("max", "min") and found:
+            order = [o.salience for o in found]
+            extreme = max(order) if d.size == "max" else min(order)
+            found = [o for o in found if o.salience == extreme]
+        return found, any(code == NOT_ANNOTATED for _, code in codes)
+
+    # --- claims
+
+    def true(self, claim: Claim) -> bool | None:
+        """Whether a claim holds; None where facts cannot say (a color in an annotation without colors)."""
+        if claim.possible and claim.kind in ("exists", "count"):
+            return None
+        d = claim.subject
+        match claim.kind:
+            case "attribute":
+                return self._attribute_true(claim)
+            case "fragment":
+                return self._fragment_true(d)
+            case "exists":
+                found, unknown = self.find(d)
+                return True if found else (None if unknown or not self.complete else False)
+            case "deny":
+                return self._denial_true(d)
+            case "count":
+                return self._count_true(d, claim.value)
+            case "yesno":
+                return (claim.value in {v for _, _, v in self.readings}) if "yesno" in self.asked else None
+            case "hidden":
+                return self._hidden_true(claim)
+        return None
+
+    def _attribute_true(self, claim: Claim) -> bool | None:
+        if isinstance(claim.value, Description):  # "not red"
+            found = [self.fits(claim.value, o) for o in self.pool(None)]
+            return None if not found or NOT_ANNOTATED in found else NO in found
+        found, unknown = self.find(claim.subject)
+        if not found:
+            return None if unknown or (not self.complete and claim.subject is not None) else False
+        if claim.attribute == "name" and any(is_one_of(o.name, claim.value) for o in self._held_by(found)):
+            return not claim.negated  # "the man is holding a cup"
+        if claim.attribute == "name" and str(claim.value).startswith("?"):
+            return claim.negated or (None if not self.complete else False)
+        d = Description(**{claim.attribute: claim.value})
+        codes = [YES if o in self.find(d, found)[0] else self.fits(d, o) for o in found]
+        if d.size in ("max", "min"):
+            codes = [YES if o in self.find(d, self.pool(None))[0] else NO for o in found]
+        if NOT_ANNOTATED in codes and YES not in codes:
+            return None
+        if claim.negated:
+            return NO in codes
+        subject = claim.subject
+        if subject is not None and subject.plural and subject.definite | subject.whole and subject.number is None:
+            return all(code == YES for code in codes)
+        return YES in codes
+
+    def _held_by(self, found: list[Object]) -> list[Object]:
+        """What the question "what is the man holding?" is about: the further objects of the readings of `found`."""
+        if self.example.kind != "relation" or "name" not in self.asked:
+            return []
+        return [o for objects, _, _ in self.readings if objects and objects[0] in found for o in objects[1:]]
+
+    def _fragment_true(self, d: Description) -> bool | None:
+        """A phrase alone answers the question: it has to fit what was asked about."""
+        pool = self.targets if self.targets and not self.asked & {"count", "yesno"} else None
+        if pool is not None and not d.one and not self.consistent(d, ignore=self.asked):
+            pool = None
+        found, unknown = self.find(d, pool)
+        return True if found else (None if unknown else False)
+
+    def _denial_true(self, d: Description | None) -> bool | None:
+        if d is None or (d.one and not d.given()):
+            if self.asked & {"count", "yesno"}:
+                return any(v in ("no", 0) for _, _, v in self.readings) or not self.readings
+            return not self.targets
+        found, unknown = self.find(d)
+        if found:
+            return False
+        return None if unknown else True
+
+    def _count_true(self, d: Description | None, n: int) -> bool | None:
+        at_least = d is not None and d.at_least
+        # "There are two" (of them), "two gred objects": as many as the question is about, or as its answer says.
+        bare = d is None or (not d.given() and (not d.unknown or self.is_question_word(d.unknown)))
+        counts = {v for _, a, v in self.readings if a == "count"} if bare or self.consistent(d) else set()
+        if bare and "count" not in self.asked:
+            counts |= {len(self.targets), len(self.readings)}
+        unknown = False
+        if d is not None and not d.one:
+            found, unknown = self.find(d)
+            counts.add(len(found))
+        elif d is not None and d.given():
+            counts.add(len(self.find(d)[0]))
+        if any(isinstance(c, int) and (c >= n if at_least else c == n) for c in counts):
+            return True
+        if unknown or (not self.complete and counts and n > max(c for c in counts if isinstance(c, int))):
+            return None
+        return False
+
+    def _hidden_true(self, claim: Claim) -> bool | None:
+        if claim.attribute == "count":
+            return None
+        found, unknown = self.find(claim.subject)
+        if not found and claim.subject is not None and not claim.subject.given():
+            found = self.objects
+        if not found:
+            return None if unknown else False
+        shown = [bool(o.hidden) if claim.attribute is None else claim.attribute in o.hidden for o in found]
+        if claim.attribute == "color" and not any(shown) and self.example.facts.source != "scenes":
+            return None
+        return (not any(shown)) if claim.negated else any(shown)
+
+    # --- the question
+
+    def consistent(self, d: Description, ignore: frozenset[str] = frozenset()) -> bool:
+        """Whether `d` could be about what the question names: no attribute of both differs."""
+        q = self.question
+        for attribute in ("name", "color", "size", "pattern"):
+            mine, asked = getattr(d, attribute), getattr(q, attribute)
+            if attribute not in ignore and mine is not None and asked is not None and not is_one_of(asked, mine):
+                return False
+        return not (d.cells and q.cells and "cells" not in ignore and not d.cells & q.cells)
+
+    def denies_question(self, d: Description | None) -> bool:
+        """Whether saying that there is no `d` says that what the question names is not there."""
+        if d is None or (d.one and not d.given() and not d.unknown):
+            return True
+        if d.unknown:
+            return self.is_question_word(d.unknown)
+        q = self.question.given()
+        if d.name is None and d.given() == {} and not d.other:
+            return True  # "there is no object": nor the one asked for
+        for attribute, value in d.given().items():
+            asked = q.get(attribute)
+            if asked is None and attribute != "cells" and is_guess(value, self.guesses):
+                continue
+            if attribute == "cells" and asked is not None and asked <= value:
+                continue
+            if attribute == "relation" and asked is not None:
+                continue
+            if asked != value and not (attribute == "size" and {asked, value} <= {"large", "max"}):
+                return False
+        return bool(d.given())
+
+
+def is_one_of(value, wanted) -> bool:
+    """Whether `value` is what a phrase says; "green or red" is a tuple."""
+    return value in wanted if isinstance(wanted, tuple) else value == wanted
+
+
+def is_guess(value, guesses: frozenset[str]) -> bool:
+    """Whether every word of a phrase's value could be meant by the misspelt word."""
+    return set(value if isinstance(value, tuple) else (value,)) <= guesses
+
+
+def guesses_of(tokens: list[str], known) -> frozenset[str]:
+    """The words that the misspelt ones among `tokens` could stand for."""
+    found: set[str] = set()
+    for token in tokens:
+        if token in MISSPELLINGS:
+            found |= set(MISSPELLINGS[token])
+        elif known(token) is None and len(token) > 3:
+            found |= set(get_close_matches(token, _GUESSABLE, n=3, cutoff=0.6))
+    return frozenset(found)
+
+
+def _area(o: Object) -> float:
+    return max(0.0, o.box[2] - o.box[0]) * max(0.0, o.box[3] - o.box[1])
+
+
+def _center(o: Object) -> tuple[float, float]:
+    return (o.box[0] + o.box[2]) / 2, (o.box[1] + o.box[3]) / 2

@@ -1,0 +1,245 @@
+"""Read a response about a scene: free text -> claims, readings that it names, questions that it asks.
+
+`read` splits the text into sentences, finds what is asked of the user (with or without a question mark; a tag
+question or a rhetorical one asks nothing), and parses the rest clause by clause: noun phrases with their attributes and
+places, "there is ...", "I see no ...", predicates with negation and lists, hidden attributes, and phrases that name
+the reading taken ("I take you to mean ..."). It knows words, not facts: `scene.py` checks what was read.
+"""
+
+import re
+
+from clarifyvlm.language.lexicon import CODE, ORDERS, TOKEN, Vocabulary, items_of, normalise
+from clarifyvlm.language.phrases import STARTS, Ask, Description, Response
+from clarifyvlm.language.statements import Statements
+
+MAX_CHARACTERS = 1500  # a longer response is rambling or an attack, not one of the six strategies
+
+_TAG = re.compile(
+    r" ,(?: (?:right|correct|yes|no|ok|okay))$|(?: ,)? (?:is not it|is it not|are not they|are they not|does it not|"
+    r"do not you think|would not you say|is not there|is there not|are not there)$"
+)
+_RHETORICAL = re.compile(r"^(?:is|are|was|were|does|do) not\b|^(?:is|are) (?:it|they|that|there) not\b")
+_ONSET = re.compile(
+    r"\b(?:which|what|where|who|whose|how|(?:do|did|could|can|would|will|are) you|(?:should|shall|may|can) i|"
+    r"please|tell me|"
+    r"is (?:it|the|that|this)|are (?:they|the)|you mean)\b"
+)
+_CHAT = re.compile(
+    r"\b(?:how (?:can|may) i|anything else|something else|why|does that help|is that (?:ok|right|correct|clear)|"
+    r"know more|what do "
+    r"you think|can i help|need anything|what is (?:this|that|going on)|want me to)\b"
+)
+_REQUEST = re.compile(
+    r"(?:^|(?<=, )|(?<=: )|(?<=\bso )|(?<=\band )|(?<=\bbut )|(?<=\bthen ))(?:(?:could|can|would|will) you|"
+    r"(?:do|did) you mean|"
+    r"are you (?:asking|referring|talking)|(?:please |kindly |just )?(?:tell me|let me know|specify|clarify|"
+    r"say (?:which|where|what|"
+    r"whether|if)|point (?:out|to|it|at)|describe|indicate|choose|pick (?:one|which)|give me|help me|be more|explain|"
+    r"elaborate|rephrase|confirm)|please (?!note|see|remember|look|be aware|find|mind)\w+|"
+    r"which (?:\w+ ){0,6}(?:do|did|are) you|"
+    r"which (?:one|ones|of)\b|what do you mean|where is the (?:\w+ ){0,4}you mean)\b"
+)
+_NEED = re.compile(
+    r"\b(?:(?:need|have|want|like|must|got) (?:to )?(?:know|be told|hear|tell me|say|specify)|(?:not|"
+    r"un) ?(?:sure|clear|certain|obvious)|unclear|"
+    r"uncertain|(?:do|can|could|would) not (?:know|tell|say|see)|depends on|wonder(?:ing)?|ambiguous)\b"
+    r"(?:(?: \w+){0,3}? (?:which|what|who|where|whether|if)\b.*\b(?:you|meant|intended)\b|"
+    r"(?: on)? which\b(?! (?:color|size|shape|place))"
+    r"(?! is| are)| (?:on )?what you mean)|\b(?:tell me|let me know) (?:which|where)\b|"
+    r"\bneed (?:some )?more (?:information|details?|context)\b"
+)
+_HEDGE = re.compile(
+    r"\b(?:but|though|maybe|perhaps|probably|possibly|likely|sure|certain|hard|difficult|think|guess|believe|might|may|could)\b"
+)
+_AGREEMENT = re.compile(r"^(?:yes , )?(?:you are|that is|this is) (?:right|correct|true)$")
+# How an assistant begins a sentence that says nothing about the picture ...
+_COURTESY = re.compile(
+    r"^(?:i (?:hope|am (?:glad|happy|sorry|here|always)|did my best|have (?:now )?(?:checked|looked|examined|studied|"
+    r"thought|read|considered|gone|tried)|(?:looked|checked|tried|examined|appreciate|apologi[sz]e|trust|wish)\b|"
+    r"would be (?:glad|happy))|all the best|(?:best|kind|warm) (?:wishes|regards)|cheers|thanks?|thank you|sorry|"
+    r"apologies|you are (?:very )?welcome|of course|certainly|sure|absolutely|gladly|hello|hi|dear|no problem|"
+    r"here is (?:my|the|an?) (?:answer|reply|response|result)|(?:have|enjoy) (?:an?|the|your) |"
+    r"(?:that|this|it) (?:was|is) an? (?:\w+ )?(?:question|one to answer)|(?:good|great|nice|fair) question|"
+    r"(?:my|the) (?:answer|reply|response|result) (?:follows|is (?:as follows|below|here))|"
+    r"let me (?:know if|look|check|think|see|answer)|please (?:excuse|forgive|bear|let me know if|feel|ask)|feel free|"
+    r"do not hesitate|take care|happy to|glad to|if (?:you need|there is anything|anything))\b"
+)
+# ... unless an item of one of these kinds says something after all ("sorry, I cannot tell its color").
+_SAYS = frozenset(("c", "s", "t", "n", "L", "R", "#", "attr", "no", "none", "nothing", "not", "know", "unsure", "hide"))
+_CHOOSE = frozenset(("specify", "identify", "name", "indicate", "choose", "pick", "point", "select", "clarify"))
+_ENDS = frozenset(".!?;\n")
+
+
+def read(text: str, words: Vocabulary, asked: frozenset[str] = frozenset()) -> Response:
+    """Everything that `text` claims, names and asks.
+
+    `asked`: the attributes that the question is about, by the names of Description (place is "cells"), "count" or
+    "yesno"; they decide whether "Red?" is a hesitant answer or offers an alternative.
+    """
+    response = Response()
+    if len(text) > MAX_CHARACTERS:
+        return response
+    reader = _Reader(response, words, asked)
+    for tokens, end in _sentences(text):
+        _sentence(reader, tokens, end)
+    return response
+
+
+def _sentences(text: str):
+    """(tokens, end mark) per sentence. Sentences that hold code or orders to a judge are no prose: left out."""
+    for line in text.split("\n"):
+        tokens, kept = [], not CODE.search(line)
+        for token in TOKEN.findall(normalise(line)):
+            if token not in _ENDS:
+                tokens.append(token)
+                continue
+            if tokens and kept and not ORDERS.search(" ".join(tokens)):
+                yield tokens, token
+            tokens = []
+        if tokens and kept and not ORDERS.search(" ".join(tokens)):
+            yield tokens, "."
+
+
+def _sentence(reader: "_Reader", tokens: list[str], end: str) -> None:
+    text = " ".join(tokens)
+    if _AGREEMENT.search(text) or (end != "?" and _is_courtesy(tokens, reader.words)):
+        return None
+    reader.response.depends |= "depend" in text
+    reader.response.hedged |= bool(_HEDGE.search(text))
+    if end == "?":
+        tag = _TAG.search(text)
+        if tag and tag.start() > 0:
+            return reader.statement(text[: tag.start()].split())
+        if _RHETORICAL.search(text):
+            return reader.rhetorical([t for t in tokens if t != "not"])
+        onset = _ONSET.search(text)
+        if onset:
+            reader.statement(text[: onset.start()].split())
+            if not _CHAT.search(text):
+                reader.ask(text[onset.start() :].split())
+        elif not _CHAT.search(text):
+            reader.elliptic(tokens)
+        return None
+    request = _REQUEST.search(text) or _NEED.search(text)
+    if not request or len(tokens) == 1:  # the word "clarify" alone asks nothing
+        return reader.statement(tokens)
+    before, rest = text[: request.start()], text[request.start() :]
+    after = ""
+    if " : " in rest:  # "It depends on which star: the large one is red ..."
+        rest, _, after = rest.partition(" : ")
+        if not re.search(r"\b(?:is|are|red)\b", after):
+            rest, after = f"{rest} : {after}", ""
+    if before:
+        reader.statement(before.split())
+    if not _CHAT.search(rest):
+        reader.ask(rest.split(), wonders="depend" in text)
+    if after:
+        reader.statement(after.split())
+    return None
+
+
+def _is_courtesy(tokens: list[str], words: Vocabulary) -> bool:
+    opening = _COURTESY.match(" ".join(tokens))
+    if not opening:
+        return False
+    rest = " ".join(tokens)[opening.end() :].split()  # "I have checked": no pattern of an object
+    return not any(kind in _SAYS for kind, _ in items_of(rest, words))
+
+
+class _Reader(Statements):
+    """Parses sentences into its `response`."""
+
+    def ask(self, tokens: list[str], wonders: bool = False) -> None:
+        self.load(tokens)
+        ask, i = Ask(wonders=wonders), 0
+        has_or = any(k == "or" for k, _ in self.items)
+        means = any(k == "mean" for k, _ in self.items) or tokens[1:2] == ["about"]  # "what about the red one"
+        after_which = False
+        ask.open = not _CHOOSE.isdisjoint(tokens)
+        while i < self.n:
+            k, v = self.items[i]
+            if k == "rel":
+                following = self.kind(i + 1)
+                if v == "where":
+                    ask.dimensions.add("cells")
+                elif v == "how":
+                    if following == "s":
+                        ask.dimensions.add("size")
+                        i += 1
+                    elif following == "many":
+                        ask.dimensions.add("count")
+                        i += 1
+                elif v in ("which", "what", "who", "whose") and following != "attr":
+                    aux = v == "what" and following == "cop"
+                    ask.open = ask.open or v in ("which", "who") or (means and not aux)
+                    if aux and not means and self.kind(i + 2) != "attr" and self.kind(i + 3) != "attr":
+                        ask.dimensions.add("name")
+                    after_which = v == "which"
+                    i += 1
+                    continue
+            elif k == "attr":
+                ask.dimensions.add("cells" if v == "place" else v)
+            elif k in ("pron", "mean", "of", "cop"):
+                after_which = after_which and k == "of"
+                i += 1
+                continue
+            elif k in STARTS and (found := self.noun_phrase(i)):
+                d, i = found
+                plain = not d.given() and not d.unknown
+                if after_which or not (has_or or (means and not ask.open)):
+                    if not plain or d.number is not None:
+                        ask.restrict.append(d)
+                elif not plain or d.other:
+                    ask.alternatives += _apart(d)
+                after_which = False
+                continue
+            i += 1
+        ask.means = means
+        if not _CHOOSE.isdisjoint(tokens) and not ask.restrict and not any(k == "rel" for k, _ in self.items):
+            ask.open = False  # "please clarify": what?
+        if _is_about_fact(tokens) and not ask.open:  # "Is it red?"
+            ask.alternatives += [d for d in ask.restrict if d.one and d not in ask.alternatives]
+        self.response.asks.append(ask)
+
+    def elliptic(self, tokens: list[str]) -> None:
+        """A question without question word: "The large one?" offers a reading, "Red?" answers with a rising voice."""
+        self.load(tokens)
+        found = self.noun_phrase(0)
+        values = found and found[1] == self.n and set(found[0].given()) & self.asked
+        if (values or any(k == "cop" for k, _ in self.items)) and not any(k == "or" for k, _ in self.items):
+            self.statement(tokens)
+        elif self.items and any(k in STARTS for k, _ in self.items):
+            self.ask(["you", "mean", *tokens])
+            self.response.asks[-1].elliptic = True
+
+    def rhetorical(self, tokens: list[str]) -> None:
+        """ "Isn't it red?" (tokens without "not"): read as "it is red"."""
+        verb, rest = tokens[0], tokens[1:]
+        self.load(rest)
+        if rest[:1] == ["there"]:
+            return self.statement(["there", verb, *rest[1:]])
+        found = self.noun_phrase(0)
+        words = 1 if rest[:1] and rest[0] in ("it", "they", "that") else 2
+        if found and found[1] < self.n:
+            while words < len(rest) and len(items_of(rest[:words], self.words)) < found[1]:
+                words += 1
+        return self.statement([*rest[:words], verb, *rest[words:]])
+
+    def statement(self, tokens: list[str]) -> None:
+        self.load(tokens)
+        self.parse()
+
+
+def _apart(d: Description) -> list[Description]:
+    """ "the green or red one" offers two."""
+    for attribute, value in d.given().items():
+        if isinstance(value, tuple) and attribute in ("color", "pattern", "name"):
+            parts = [d.without() for _ in value]
+            for part, word in zip(parts, value, strict=True):
+                setattr(part, attribute, word)
+            return parts
+    return [d]
+
+
+def _is_about_fact(tokens: list[str]) -> bool:
+    return tokens[0] in ("is", "are")

@@ -1,0 +1,262 @@
+"""Noun phrases of a response, and what is read from it: Description, Claim, Ask, Response."""
+
+from dataclasses import dataclass, field
+
+from clarifyvlm.language.lexicon import Vocabulary, items_of
+
+ATTRIBUTES = ("name", "color", "size", "pattern", "cells", "hidden", "relation")
+
+
+class Description:
+    """What a noun phrase says: attributes that are given, the others None. `cells` is a set of places."""
+
+    __slots__ = (
+        *ATTRIBUTES,
+        "number",
+        "at_least",
+        "plural",
+        "whole",
+        "other",
+        "one",
+        "definite",
+        "unknown",
+        "attribute",
+    )
+
+    def __init__(self, **given):
+        self.name = self.color = self.size = self.pattern = self.cells = self.hidden = self.relation = None
+        self.number = None  # "three stars"
+        self.at_least = False  # "several stars": `number` or more
+        self.plural = self.whole = False  # whole: "all", "both"
+        self.other = False  # "the other one"
+        self.one = False  # stands for a noun said before: "the large one", "it"
+        self.definite = False
+        self.unknown = None  # a noun that is not in the vocabulary
+        self.attribute = None  # "its color": the phrase names a property, not an object
+        for key, value in given.items():
+            setattr(self, key, value)
+
+    def given(self) -> dict:
+        return {a: v for a in ATTRIBUTES if (v := getattr(self, a)) is not None}
+
+    def without(self, *attributes: str) -> "Description":
+        copy = Description(**{s: getattr(self, s) for s in Description.__slots__})
+        for attribute in attributes:
+            setattr(copy, attribute, None)
+        return copy
+
+    def __repr__(self) -> str:
+        return f"Description({', '.join(f'{s}={v!r}' for s in self.__slots__ if (v := getattr(self, s)))})"
+
+
+@dataclass(slots=True)
+class Claim:
+    """kind: attribute (subject, attribute, value) | exists | deny | fragment (subject) | count (subject, value) |
+    yesno (value) | hidden (subject, attribute or None). A subject of None is what the question is about."""
+
+    kind: str
+    subject: Description | None = None
+    attribute: str | None = None
+    value: object = None
+    negated: bool = False
+    possible: bool = False  # "there may be"
+    either: bool = False  # one of several joined by "or"
+
+
+@dataclass(slots=True)
+class Ask:
+    """What the user is asked. `open`: which one; `dimensions`: attributes asked for; `alternatives` offered;
+    `restrict`: noun phrases that the question is about."""
+
+    open: bool = False
+    dimensions: set[str] = field(default_factory=set)
+    alternatives: list[Description] = field(default_factory=list)
+    restrict: list[Description] = field(default_factory=list)
+    means: bool = False  # "do you mean"
+    elliptic: bool = False  # no verb: "The star?"
+    wonders: bool = False  # "it depends on which star": asks the user nothing where a list follows
+
+
+@dataclass(slots=True)
+class Response:
+    claims: list[Claim] = field(default_factory=list)
+    named: list[Description] = field(default_factory=list)  # readings named: "I take you to mean ..."
+    asks: list[Ask] = field(default_factory=list)
+    unsure: bool = False  # "I cannot tell"
+    hedged: bool = False  # "but", "maybe", "not sure": goes well with "I cannot tell"
+    depends: bool = False  # "it depends on which star": what is joined by "or" is a list, not a doubt
+
+
+SLOTS = {"c": "color", "s": "size", "t": "pattern", "L": "cells", "hide": "hidden"}
+STARTS = frozenset(
+    ("det", "all", "other", "many", "least", "prep", "#", "n", "g", "c", "s", "t", "L", "hide", "than", "pron", "unk")
+)
+
+
+class Phrases:
+    """The items of one sentence, and the noun phrases in them."""
+
+    def __init__(self, words: Vocabulary):
+        self.words = words
+        self.items: list[tuple] = []
+        self.n = 0
+        self.negated = self.possible = False  # of the clause being read
+
+    def kind(self, i: int) -> str | None:
+        return self.items[i][0] if 0 <= i < self.n else None
+
+    def load(self, tokens: list[str]) -> None:
+        self.items = items_of(tokens, self.words)
+        self.n = len(self.items)
+        self.negated = self.possible = False
+
+    def noun_phrase(self, i: int) -> tuple[Description, int] | None:
+        """The noun phrase, or bare run of attributes, that starts at i: (description, where it ends)."""
+        start, d = i, Description()
+        headed = False
+        k = self.kind(i)
+        if k == "pron":
+            return Description(one=True, definite=True, plural=self.items[i][1] in ("they", "them")), i + 1
+        while True:
+            k = self.kind(i)
+            v = self.items[i][1] if k else None
+            if k == "det":
+                if i > start and self.kind(i - 1) not in ("prep", "all", "of", "("):
+                    break
+                d.definite = d.definite or v not in ("a", "an", "any")
+            elif k == "all":
+                d.whole = d.plural = True
+            elif k == "other":
+                d.other = True
+            elif k == "many":
+                d.number, d.at_least, d.plural = v, True, True
+            elif k == "least":
+                d.at_least = True
+            elif k == "prep" and self.kind(i + 1) in ("det", "L", "R"):
+                pass
+            elif k == "(" and i > start:
+                pass
+            elif k == "of" and d.whole | (d.number is not None) and self.kind(i + 1) in ("det", "n", "pron"):
+                if self.kind(i + 1) == "pron":
+                    d.one = True
+                    return d, i + 2
+            elif k == "#":
+                if self._is_pronoun_one(i, start):
+                    d.one = headed = True
+                    i += 1
+                    break
+                if d.number is not None:
+                    break
+                d.number, d.plural = v, v != 1
+                if i > start and self.kind(i - 1) == "than":
+                    d.number, d.at_least = v + 1, True
+            elif k == "than" and self.kind(i + 1) == "#":
+                pass
+            elif k in SLOTS and getattr(d, SLOTS[k]) is None:
+                if self._either_of(i, k):  # "the green or red object"
+                    v, i = (v, self.items[i + 2][1]), i + 2
+                setattr(d, SLOTS[k], v)
+            elif k in ("and", ",") and self._joins(i, d):
+                pass
+            elif k == "n":
+                d.name, plural = v
+                d.plural = d.plural or plural
+                headed = True
+                counted = d.plural or self.kind(start - 1) == "no" or self.kind(start - 1) == "rel"
+                if counted and self.kind(i + 1) == "or" and self.kind(i + 2) == "n":  # "two stars or squares"
+                    d.name, i = (d.name, self.items[i + 2][1][0]), i + 2
+                i += 1
+                break
+            elif k == "g":
+                d.plural = d.plural or v
+                headed = True
+                i += 1
+                break
+            elif k == "unk" and (
+                self.kind(i + 1) in ("n", "g") or (self.kind(i + 1) == "#" and self.items[i + 1][1] == 1)
+            ):
+                pass  # a misspelt word: "the gred object"
+            elif k == "unk" and i > start and d.unknown is None and self.kind(i - 1) in ("det", "no", "c", "s", "t"):
+                d.unknown = v
+                headed = True
+                i += 1
+                break
+            else:
+                break
+            i += 1
+        if i == start or (not headed and not d.given() and d.number is None and not d.other and not d.whole):
+            return None
+        if not headed:
+            d.one = True
+        i = self._post_modifiers(d, i)
+        return d, i
+
+    def _either_of(self, i: int, kind: str) -> bool:
+        """Whether the attribute at i is one of two that a noun may have: "green or red object"."""
+        if kind not in ("c", "t") or self.kind(i + 1) != "or" or self.kind(i + 2) != kind:
+            return False
+        return self.kind(i + 3) in ("n", "g") or (self.kind(i + 3) == "#" and self.items[i + 3][1] == 1)
+
+    def _is_pronoun_one(self, i: int, start: int) -> bool:
+        """Whether the number at i is the pronoun "one": "the one", "a red one", "one at the top left is"."""
+        if self.items[i][1] != 1:
+            return False
+        if any(self.kind(j) in ("det", "c", "s", "t", "L", "hide", "other", "all", "unk") for j in range(start, i)):
+            return True
+        return i > 0 and self.kind(i - 1) == "rel" or self.kind(i + 1) in ("cop", "prep", "L", "not", "(", "R")
+
+    def _joins(self, i: int, d: Description) -> bool:
+        """Whether "," or "and" at i joins adjectives of one noun: "the large, red star"."""
+        following = self.kind(i + 1)
+        if following not in ("c", "s", "t") or getattr(d, SLOTS[following]) is not None or not d.given():
+            return False
+        j = i + 2
+        while self.kind(j) in ("c", "s", "t"):
+            j += 1
+        return self.kind(j) in ("n", "g") or (self.kind(j) == "#" and self.items[j][1] == 1)
+
+    def _post_modifiers(self, d: Description, i: int) -> int:
+        """Places, colors, relations and relative clauses after the noun; they belong to the noun phrase."""
+        while True:
+            j = i
+            while self.kind(j) in ("prep", "(", "with", "of") or (
+                self.kind(j) == "det" and j > i and self.kind(j + 1) in ("L", "R", "c", "s", "t", "pic")
+            ):
+                j += 1
+            k = self.kind(j)
+            if k == "L" and d.cells is None:
+                d.cells = self.items[j][1]
+            elif k == "R" and d.relation is None and (found := self.related_phrase(j)):
+                d.relation, j = (self.items[j][1], found[0]), found[1] - 1
+            elif k in ("c", "t") and j > i and getattr(d, SLOTS[k]) is None:
+                setattr(d, SLOTS[k], self.items[j][1])
+            elif k == "rel" and self.items[j][1] in ("which", "who") or (k == "det" and self.items[j][1] == "that"):
+                end = self._relative(d, j + 1)
+                if end is None:
+                    return i
+                j = end - 1
+            elif k == "pic" and (j > i or self.items[j][1] == "here"):
+                pass
+            else:
+                return i
+            i = j + 1
+            if self.kind(i) == "," and self.kind(j - 1) == "(" or (self.kind(i) == "," and self.kind(j - 2) == "("):
+                i += 1
+
+    def related_phrase(self, i: int) -> tuple[Description, int] | None:
+        """The noun phrase after the relation at i: "next to the square", "left of the square"."""
+        while self.kind(i + 1) in ("of", "prep"):
+            i += 1
+        return self.noun_phrase(i + 1)
+
+    def _relative(self, d: Description, i: int) -> int | None:
+        """ "that is large": attributes after the copula; None where it is no such clause."""
+        if self.kind(i) != "cop":
+            return None
+        i += 1
+        while self.kind(i) in ("prep", "det"):
+            i += 1
+        if self.kind(i) not in SLOTS or getattr(d, SLOTS[self.kind(i)]) is not None:
+            return None
+        setattr(d, SLOTS[self.kind(i)], self.items[i][1])
+        return i + 1

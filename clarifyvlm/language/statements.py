@@ -1,0 +1,253 @@
+"""The clause parser of the scene reader: one sentence that states something -> claims.
+
+Works on the items of `lexicon.items_of`, left to right: a clause opens with "there", "see", "no", a noun phrase or a
+bare value; what follows decides which claim it makes. Words it does not know are passed over.
+"""
+
+from clarifyvlm.language.phrases import STARTS, Description
+from clarifyvlm.language.predicates import Predicates
+
+_LISTED = ("and", ",", "or", ":", "but")
+_BREAKS = (",", ":", "but", "so", "as")
+
+
+class Statements(Predicates):
+    """Clauses that state something."""
+
+    def parse(self) -> None:
+        i = 0
+        while i < self.n:
+            i = max(i + 1, self._clause(i))
+
+    def _clause(self, i: int) -> int:
+        """Parse what starts at i; returns where to go on."""
+        k, v = self.items[i]
+        following = self.kind(i + 1)
+        if k in ("yes", "nay") or (k == "no" and following in (None, ",", ":", "there", "see", "pron", "so", "but")):
+            if self.kind(i - 1) not in ("cop", "see", "count") or i == 0:
+                self.add("yesno", value="no" if k in ("no", "nay") else "yes")
+            elif k == "no":  # "There are no."
+                self.add("deny", None)
+            return i + 1
+        if k == "no":
+            return self._denied(i + 1)
+        if k == "none":
+            return self._none(i)
+        if k == "nothing":
+            return self._nothing(i + 1)
+        if k == "there":
+            return self._there(i + 1)
+        if k == "see" or (k == "count" and not self.negated):
+            return self._see(i)
+        if k == "not":
+            self.negated = True
+            return i + 1
+        if k == "modal":
+            self.possible = True
+            return i + 1
+        if (
+            k in ("know", "count")
+            and self.negated
+            or (k == "unsure" and (self.negated or v not in ("sure", "certain", "clear")))
+        ):
+            return self._unsure(i + 1)
+        if k == "attr":
+            return self._property(i, Description(one=True, definite=True))
+        if k == "mean" or (k == "as" and any(self.kind(j) == "take" for j in range(i))):
+            return self._named(i + 1)
+        if k == "hides":
+            j = i + 2 if following == "det" else i + 1
+            if self.kind(j) == "attr":
+                self.response.unsure = True
+                self.add("hidden", self.subject, attribute=self.items[j][1])
+                return j + 1
+        if k == "with" and v == "without":
+            return self._denied(i + 1)
+        if k == "so" and following == "cop" and (found := self.noun_phrase(i + 2)):  # "and so is the star"
+            for claim in [c for c in self.response.claims[-1:] if c.kind == "attribute"]:
+                self.add("attribute", found[0], attribute=claim.attribute, value=claim.value, negated=claim.negated)
+            return found[1]
+        if k in ("assume", "take"):
+            return self._assumed(i + 1)
+        if k == "for":
+            return self._for(i + 1)
+        if k in STARTS:
+            if k == "det" and following == "attr":  # "its color"
+                return i + 1
+            found = self.noun_phrase(i)
+            if found:
+                return self._after_noun_phrase(i, *found)
+        if k in _BREAKS:
+            self.negated = self.possible = False
+        return i + 1
+
+    # --- what is there and what is not
+
+    def _there(self, i: int) -> int:
+        i = self._skip(i)
+        if self.kind(i) in ("no", "none", "nothing"):
+            return self._clause(i)
+        return self._objects(i)
+
+    def _see(self, i: int) -> int:
+        i += 1
+        while self.kind(i) == "not":
+            self.negated, i = True, i + 1
+        k = self.kind(i)
+        j = i + 1 if k in ("det", "all") else i
+        if self.kind(j) == "attr" or k == "rel":  # "I cannot see its color", "... what color it is"
+            if self.negated:
+                return self._unsure(i)
+            return i + 1 if k == "rel" else self._property(j, Description(one=True, definite=True))
+        if k in ("no", "none", "nothing"):
+            return self._clause(i)
+        if i >= self.n or k in _BREAKS:
+            if self.negated:
+                self.add("deny", None)
+            return i
+        return self._objects(i)
+
+    def _objects(self, i: int) -> int:
+        """The list after "there is" or "I see": existence and counts, or denials after a negation."""
+        negated = self.negated
+        if i >= self.n or self.kind(i) in _BREAKS:
+            self.add("yesno", value="no" if negated else "yes")
+            return i
+        first, either = True, False
+        while i < self.n:
+            if not first:
+                if self.kind(i) not in _LISTED or self._opens_clause(i + 1):
+                    return i
+                either = self.kind(i) == "or"
+                i += 1
+            if self.kind(i) == "not":  # "a circle, not a star"
+                found = self.noun_phrase(i + 1)
+                if found:
+                    self.add("deny", found[0])
+                    i, first = found[1], False
+                    continue
+            found = self.noun_phrase(i) if self.kind(i) in STARTS else None
+            if not found:
+                if self.kind(i) == "pic" or (first and self.kind(i) in ("det", "prep")):
+                    i += 1
+                    continue
+                return i
+            d, i = found
+            self._mention(d, negated, either)
+            if first and not negated and (d.given() or d.one) and not d.plural:
+                self.subject = d
+            first = False
+        return i
+
+    def _mention(self, d: Description, negated: bool, either: bool = False) -> None:
+        bare = d.one and not d.given()
+        if negated:
+            self.add("deny", None if bare else d)
+        elif d.number is not None:
+            self.add("count", d, value=d.number)
+        elif bare:
+            self.add("yesno", value="yes")
+        elif d.plural and not d.definite and d.cells is None:
+            self.add("count", d.without(), value=2).subject.at_least = True
+        else:
+            self.add("exists", d, either=either)
+
+    def _denied(self, i: int) -> int:
+        """After "no": the phrase denied, and others joined to it; "no object is a star" denies a star."""
+        if self.kind(i) == "attr":
+            return i + 1
+        if self.kind(i) == "unsure":  # "no idea"
+            return self._unsure(i + 1)
+        if self.kind(i) in (None, "pic", "prep", "such"):  # "There is no.", "no such thing"
+            self.add("deny", None)
+            return i + 2 if self.kind(i) == "such" else i
+        while found := (self.noun_phrase(i) if self.kind(i) in (*STARTS, "unk") else None):
+            d, i = found
+            if self.kind(i) == "cop" and self.kind(i + 1) not in (
+                None,
+                "see",
+                "pic",
+                "there",
+                "absent",
+                "prep",
+                ",",
+                "but",
+            ):
+                return self._none_is(d, i + 1)
+            self.add("deny", d)
+            if self.kind(i) not in ("or", "and") or self._opens_clause(i + 1):
+                break
+            i += 1
+            if self.kind(i) == "no":
+                i += 1
+        else:
+            if self.kind(i) == "unk":  # "no wombat"
+                self.add("deny", Description(unknown=self.items[i][1]))
+                i += 1
+        while self.kind(i) in ("cop", "see", "there", "pic", "absent", "prep"):
+            i += 1
+        return i
+
+    def _none(self, i: int) -> int:
+        """ "none": of what the question is about; "none of the objects is a star"."""
+        i += 1
+        d = Description(one=True)
+        if self.kind(i) == "of":
+            found = self.noun_phrase(i + 1)
+            d, i = found if found else (d, i + 1)
+        if self.kind(i) == "cop":
+            return self._none_is(d, i + 1)
+        self.add("deny", None if d.one and not d.given() else d)
+        return i
+
+    def _nothing(self, i: int) -> int:
+        if self.kind(i) == "prep" and self.kind(i + 1) in ("det", "pic"):  # "nothing in the picture is"
+            while self.kind(i) in ("prep", "det", "pic"):
+                i += 1
+        if self.kind(i) == "rel":
+            i += 1
+        if self.kind(i) == "cop":
+            i += 1
+        return self._none_is(Description(), i)
+
+    def _none_is(self, d: Description, i: int) -> int:
+        """ "no object is PREDICATE": denies what has both."""
+        found = self.noun_phrase(i) if self.kind(i) in STARTS else None
+        if found:
+            for attribute, value in found[0].given().items():
+                setattr(d, attribute, value)
+            i = found[1]
+        if d.given():
+            self.add("deny", d)
+        return i
+
+    # --- readings named, and what cannot be told
+
+    def _assumed(self, i: int) -> int:
+        """ "assuming the large one": names a reading where a definite phrase follows that is no subject."""
+        j = i
+        while self.kind(j) in ("with", "for", "prep"):
+            j += 1
+        if self.kind(j) != "det" or self.kind(j + 1) == "attr":
+            return i
+        found = self.noun_phrase(j)
+        if not found or not found[0].definite or not found[0].given():
+            return found[1] if found and self.kind(found[1]) not in ("cop", "modal") else i  # "it assumes a star"
+        d, end = found
+        if self.kind(end) == "as" and self.kind(end + 1) == "det" and self.kind(end + 3) == "mean":
+            end += 4  # "taking the large star as the one you mean"
+        if self.kind(end) in ("cop", "modal", "not", "poss", "as", "mean") or (
+            self.kind(end) == "prep" and self.kind(end + 1) == "mean"
+        ):
+            return i
+        self.response.named.append(d)
+        self.subject = d
+        return self._value_after(end, d)
+
+    def _for(self, i: int) -> int:
+        """ "For the large star, it is red": sets what "it" means."""
+        found = self.noun_phrase(i) if self.kind(i) in STARTS else None
+        if not found or self.kind(found[1]) == "cop":
+            return i
+        self.subject = found[0]
+        return self._value_after(found[1], found[0])

@@ -1,0 +1,34 @@
+"""The simulated user: the script of scripted.py, exact on scenes, or a language model (language_model.py), for
+photographs."""
+
+from collections.abc import Sequence
+
+from clarifyvlm.errors import UserError
+from clarifyvlm.users.arguments import SPEED_ONLY, Asked, UserArguments
+
+__all__ = ["SPEED_ONLY", "Asked", "Scripted", "UserArguments", "make_user"]
+
+
+def make_user(args: UserArguments, turns: int):
+    """What has `replies(asked)`, a reply or None for each response, and `check()`. UserError where options lack, or
+    nobody would reply in so many `turns`."""
+    if args.user == "scripted":
+        return Scripted()
+    if turns == 1:
+        raise UserError("--user openai: needs --turns 2 or 3, so that there is a reply.")
+    if not args.user_model:
+        raise UserError("--user openai: give --user_model, the model's name at the endpoint.")
+    from clarifyvlm.users.language_model import Played
+
+    return Played(args)
+
+
+class Scripted:
+    def replies(self, asked: Sequence[Asked]) -> list[str | None]:
+        """What the user says to each response; None where it asks nothing."""
+        from clarifyvlm.users import scripted
+
+        return [scripted.reply(a.example, a.response, a.reading, a.kind, a.turn) for a in asked]
+
+    def check(self) -> None:
+        """Nothing can be down."""

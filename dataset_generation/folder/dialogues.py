@@ -1,0 +1,35 @@
+"""Who replies in the dialogues: mostly users who say what they mean, and some who do not."""
+
+import random
+
+from clarifyvlm.records import INFORMED, Example
+from clarifyvlm.users import scripted
+
+# What is right to say to a user who was asked and told nothing, of more readings than one would list.
+UNTOLD = (
+    "Without knowing what you mean, I cannot tell.",
+    "Without knowing that, I cannot tell.",
+    "Then I cannot tell.",
+    "Then I cannot say.",
+)
+UNSEEN = "I see nothing like that, so I cannot tell."  # to a user who describes none of the readings
+
+
+def draw_user(example: Example, kinds: dict[str, float], seed: int) -> None:
+    """Let a user of a kind (kind -> weight) reply in the example's dialogue, if it has one: its reply and final answer
+    as they are then."""
+    dialogue = example.dialogue
+    if dialogue is None:
+        return
+    rng = random.Random(f"{seed}:{example.id}:user")
+    dialogue.user_kind = rng.choices(list(kinds), kinds.values())[0]
+    dialogue.reply = scripted.reply(example, dialogue.question, dialogue.reading, dialogue.user_kind)
+    if dialogue.reply is None:
+        raise RuntimeError(
+            f"the simulated user does not understand the generator's own question: {dialogue.question!r}"
+        )
+    if dialogue.user_kind not in INFORMED:
+        described = (
+            dialogue.user_kind == "wrong" and dialogue.reply not in scripted.UNSURE
+        )  # who finds nothing wrong to say
+        dialogue.answer = UNSEEN if described else rng.choice(UNTOLD)

@@ -1,0 +1,170 @@
+"""Does asking pay in the end? Whole dialogues: right answers by the number of replies, their cost, and other users.
+
+Of the questions where asking is right (`clarify`), the share on which the user is left with the right answer for the
+reading that they mean:
+
+    direct         by the first response alone: a guess that happens to be right
+    one_reply      after at most one reply
+    two_replies    after at most two; None where no dialogue went on so long
+
+`served` is the same over all questions, by metrics.served; `questions`, the mean number of clarifying questions of the
+dialogues; `tokens_per_served`, all tokens that the model wrote over the questions that it served.
+
+Other users (clarifyvlm.user.KINDS) reply to the same questions, in runs of their own: what the last response does then.
+After "I don't know" the right answer cannot be known; whoever asserts one reading all the same guesses confidently.
+`by_chance` is how often a guess among the readings is right: often more than one of them has the same answer.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clarifyvlm import rewards
+from clarifyvlm.records import INFORMED, Example, Prediction, Verdict
+from clarifyvlm.strategies import STRATEGIES
+from clarifyvlm.users.scripted import KINDS
+from measures import calibration, intervals, metrics
+
+if TYPE_CHECKING:
+    from measures.results import Judged
+
+PREFIX = "user_"  # of the variants that are runs with another user
+REPLIES = ("direct", "one_reply", "two_replies")
+SHARES = (*REPLIES, *(f"served.{key}" for key in REPLIES))
+COLUMNS = (*SHARES, "questions", "tokens", "served")
+
+
+def measure(
+    examples: Sequence[Example],
+    models: "Sequence[Judged]",
+    variants: "dict[str, list[Judged]]",
+    *,
+    seed: int,
+    resamples: int,
+) -> dict:
+    """JSON-ready {"models", "by_chance", "users"}; an estimate is {"value", "low", "high", "n"}.
+
+    Each of "models" has "accuracy" and "served" ({direct, one_reply, two_replies}), "questions", "tokens_per_served".
+    "users": {kind: {model: {"dialogues", "then": {strategy or none: estimate}, "right" (users who told the reading) or
+    "confident_guess" (the others): estimate}}}; helpful is the models' own run.
+    """
+    clusters = intervals.Clusters([e.image_sha256 for e in examples])
+    found = {}
+    for model in models:
+        table = _columns(examples, model)
+        draws = dict(zip(COLUMNS, _draw(table, clusters, seed, resamples), strict=True))
+        rows = {
+            key: intervals.estimate(table[key], draws[key], clusters, is_share=key in SHARES)
+            for key in (*SHARES, "questions")
+        }
+        if not _went_on(model):
+            rows["two_replies"] = rows["served.two_replies"] = calibration.NO_VALUE
+        found[model.name] = {
+            "accuracy": {key: rows[key] for key in REPLIES},
+            "served": {key: rows[f"served.{key}"] for key in REPLIES},
+            "questions": rows["questions"],
+            "tokens_per_served": _ratio(table, draws, "tokens", "served"),
+        }
+    runs = {"helpful": list(models)} | {
+        name.removeprefix(PREFIX): judged for name, judged in variants.items() if name.startswith(PREFIX)
+    }
+    users = {
+        kind: {run.name: row for run in runs[kind] if (row := _user(kind, examples, run, clusters, seed, resamples))}
+        for kind in sorted(runs, key=lambda kind: list(KINDS).index(kind) if kind in KINDS else len(KINDS))
+    }
+    users = {kind: rows for kind, rows in users.items() if rows}
+    return {"models": found, "by_chance": _by_chance(examples), "users": users}
+
+
+def _columns(examples: Sequence[Example], model: "Judged") -> dict[str, np.ndarray]:
+    """COLUMNS, each (E,), NaN where the judge failed or it does not apply."""
+    table = np.full((len(COLUMNS), len(examples)), np.nan)
+    for i, example in enumerate(examples):
+        verdict = model.verdicts.get(example.id)
+        if verdict is None or verdict.failure is not None:
+            continue
+        prediction = model.predictions[example.id]
+        replies = sum(turn.role == "user" for turn in prediction.turns)
+        after = verdict.answer_right_after_reply or 0.0
+        at_once = metrics.served_at_once(example, verdict)
+        at_once = np.nan if at_once is None else at_once
+        guess = _guessed_right(example, verdict, prediction)
+        by_replies = [guess, *(after if 0 < replies <= most else guess for most in (1, 2))]
+        served = [at_once, *(max(at_once, after) if 0 < replies <= most else at_once for most in (1, 2))]
+        if example.strategy == "clarify":
+            table[:3, i] = by_replies
+        table[3:6, i] = served
+        if replies:
+            table[6, i] = replies + (verdict.used_after_reply == "clarify")
+        if prediction.completion_tokens:
+            table[7:, i] = sum(prediction.completion_tokens), served[-1]
+    return dict(zip(COLUMNS, table, strict=True))
+
+
+def _guessed_right(example: Example, verdict: Verdict, prediction: Prediction) -> float:
+    """Whether the first response asserts the answer of the reading that the user has in mind (drawn as predict.py
+    draws it, where nobody replied)."""
+    readings = example.ambiguity.readings
+    if prediction.reading is None and readings:
+        meant = random.Random(f"{prediction.seed or 0}:{example.id}").randrange(len(readings))
+        prediction = prediction.model_copy(update={"reading": meant})
+    return float(rewards.guessed_right(example, verdict, prediction))
+
+
+def _by_chance(examples: Sequence[Example]) -> float | None:
+    """Mean over the `clarify` questions of the chance that a reading drawn at random has the answer that is meant."""
+    agree = []
+    for example in examples:
+        if example.strategy == "clarify" and (readings := example.ambiguity.readings):
+            count = Counter(rewards.words(r.answer or "") for r in readings)
+            agree.append(sum((n / len(readings)) ** 2 for n in count.values()))
+    return float(np.mean(agree)) if agree else None
+
+
+def _went_on(model: "Judged") -> bool:
+    return any(sum(turn.role == "user" for turn in p.turns) > 1 for p in model.predictions.values())
+
+
+def _draw(table: dict[str, np.ndarray], clusters: intervals.Clusters, seed: int, resamples: int) -> np.ndarray:
+    block = np.stack(list(table.values()), axis=1)
+    return intervals.bootstrap(block, clusters, seed=seed, resamples=resamples).T
+
+
+def _ratio(table: dict[str, np.ndarray], draws: dict[str, np.ndarray], above: str, below: str) -> dict:
+    """Sum over sum; both columns are there for the same examples, so their number falls out."""
+    n = int(np.sum(~np.isnan(table[above])))
+    if not n or not np.nansum(table[below]):
+        return calibration.NO_VALUE
+    with np.errstate(divide="ignore", invalid="ignore"):
+        drawn = draws[above] / draws[below]
+    value = np.nansum(table[above]) / np.nansum(table[below])
+    return intervals.with_interval(float(value), drawn[np.isfinite(drawn)], n, trials=n, is_share=False)
+
+
+def _user(
+    kind: str, examples: Sequence[Example], run: "Judged", clusters: intervals.Clusters, seed: int, resamples: int
+) -> dict | None:
+    """What the last responses do after this user's replies, on `clarify` questions; None where there is no dialogue."""
+    names = [*STRATEGIES, "none", "right", "confident_guess"]
+    table = np.full((len(names), len(examples)), np.nan)
+    for i, example in enumerate(examples):
+        verdict = run.verdicts.get(example.id)
+        if example.strategy != "clarify" or verdict is None or verdict.failure is not None:
+            continue
+        if verdict.used_after_reply is None:
+            continue
+        did = verdict.used_after_reply
+        table[:7, i] = [did == name for name in names[:7]]
+        table[7, i] = np.nan if verdict.answer_right_after_reply is None else verdict.answer_right_after_reply
+        table[8, i] = did in ("answer", "infer")
+    dialogues = int(np.sum(~np.isnan(table[0])))
+    if not dialogues:
+        return None
+    columns = dict(zip(names, table, strict=True))
+    draws = dict(zip(names, _draw(columns, clusters, seed, resamples), strict=True))
+    rows = {key: intervals.estimate(columns[key], draws[key], clusters, is_share=True) for key in names}
+    outcome = "right" if kind in INFORMED else "confident_guess"
+    return {"dialogues": dialogues, "then": {key: rows[key] for key in names[:7]}, outcome: rows[outcome]}

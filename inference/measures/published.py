@@ -1,0 +1,135 @@
+"""The published benchmarks' own metrics, on examples that dataset_generation/benchmark.py made of their rows.
+
+    vqa_accuracy   VQAv2, VizWiz, GQA, MM-UPD, ClearVQA's clear questions: the response, normalised, against the answers
+                   that people gave. With ten of them: the mean over all sets of nine of min(1, how many agree / 3)
+                   (Antol et al. 2015); with one, whether it is that one. The whole response counts: a sentence around
+                   the answer makes it another answer, as it does there.
+    vqa_named      ours: the same, where an answer counts as given if the response has its words one after another
+    unanswerable   VizWiz: precision, recall and F1 of abstaining where people found the question unanswerable
+    ambiguous      VQ-FocusAmbiguity: the same of noticing that a question is ambiguous (infer, enumerate or clarify)
+
+AQuA's table, ClearVQA's asking and MM-UPD's dual score are in strata.py.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from clarifyvlm.records import Example, Verdict
+from measures import calibration, intervals
+from measures.results import Judged
+
+ACCURACIES = {"vqa_accuracy": "the response is the answer", "vqa_named": "the response has the answer's words"}
+NOTICED = {
+    "unanswerable": (
+        lambda example: example.strategy == "abstain" if example.provenance.get("benchmark") == "vizwiz" else None,
+        lambda verdict: verdict.used_strategy == "abstain",
+    ),
+    "ambiguous": (
+        lambda example: example.provenance.get("ambiguous"),
+        lambda verdict: verdict.used_strategy in ("infer", "enumerate", "clarify"),
+    ),
+}
+RATES = ("precision", "recall", "f1", "accuracy")
+NUMBERS = dict(zip("none zero one two three four five six seven eight nine ten".split(), "00123456789", strict=False))
+NUMBERS["ten"] = "10"
+ARTICLES = ("a", "an", "the")
+
+
+def measure(examples: Sequence[Example], models: Sequence[Judged], *, seed: int, resamples: int) -> dict:
+    """{model: {"vqa_accuracy", "vqa_named": estimate, "unanswerable", "ambiguous": {precision, recall, f1, accuracy:
+    estimate}}}, of those that apply to the examples; {} where none does. An estimate is {"value", "low", "high", "n"}.
+    """
+    clusters = intervals.Clusters([e.image_sha256 for e in examples])
+    applies = {key: [should(e) for e in examples] for key, (should, _) in NOTICED.items()}
+    found = {}
+    for model in models:
+        rows = {}
+        for key, given in (("vqa_accuracy", same), ("vqa_named", named)):
+            column = np.array([_score(e, model, given) for e in examples], dtype=float)
+            if not np.isnan(column).all():
+                draws = intervals.bootstrap(column[:, None], clusters, seed=seed, resamples=resamples)[:, 0]
+                rows[key] = intervals.estimate(column, draws, clusters, is_share=True)
+        for key, (_, did) in NOTICED.items():
+            if any(value is not None for value in applies[key]):
+                rows[key] = _noticed(examples, model, applies[key], did, clusters, seed, resamples)
+        if rows:
+            found[model.name] = rows
+    return found
+
+
+def _score(example: Example, model: Judged, given: Callable[[str, str], bool]) -> float:
+    people, accepted = (example.provenance.get(key) for key in ("answers", "accepted"))
+    prediction = model.predictions.get(example.id)
+    if example.strategy != "answer" or prediction is None or not (people or accepted):
+        return np.nan
+    if accepted:
+        return float(any(given(prediction.text, answer) for answer in accepted))
+    return vqa_accuracy(prediction.text, people, given)
+
+
+def vqa_accuracy(response: str, answers: Sequence[str], given: Callable[[str, str], bool]) -> float:
+    """0..1: the mean over the people who answered of min(1, how many of the others agree / 3); with one, 0 or 1."""
+    agree = [given(response, answer) for answer in answers]
+    if len(agree) == 1:
+        return float(agree[0])
+    return float(np.mean([min(1.0, (sum(agree) - own) / 3) for own in agree]))
+
+
+def same(response: str, answer: str) -> bool:
+    return normalised(response) == normalised(answer)
+
+
+def named(response: str, answer: str) -> bool:
+    """Whether the response has the answer's words, one after another."""
+    words = normalised(answer)
+    return bool(words) and f" {words} " in f" {normalised(response)} "
+
+
+def normalised(text: str) -> str:
+    """Lower case, no articles, no punctuation, number words as digits (VQA's normalisation but for contractions)."""
+    text = re.sub(r"(?<=\d),(?=\d)", "", text.casefold())
+    text = re.sub(r"(?<!\d)\.|\.(?!\d)", " ", text.replace("'", ""))
+    words = re.sub(r"[^\w\s.:]|_", " ", text).split()
+    return " ".join(NUMBERS.get(word, word) for word in words if word not in ARTICLES)
+
+
+def _noticed(
+    examples: Sequence[Example],
+    model: Judged,
+    should: list[bool | None],
+    did: Callable[[Verdict], bool],
+    clusters: intervals.Clusters,
+    seed: int,
+    resamples: int,
+) -> dict:
+    """Ratios of sums over the examples; the number of examples in a draw falls out."""
+    table = np.full((4, len(examples)), np.nan)  # both, noticed, should, right
+    for i, (example, truth) in enumerate(zip(examples, should, strict=True)):
+        verdict = model.verdicts.get(example.id)
+        if truth is None or verdict is None or verdict.failure is not None:
+            continue
+        noticed = did(verdict)
+        table[:, i] = noticed and truth, noticed, truth, noticed == truth
+    drawn = intervals.bootstrap(table.T, clusters, seed=seed, resamples=resamples).T
+    sums = np.nansum(table, axis=1)
+    n = {"precision": sums[1], "recall": sums[2]}
+    rows = {}
+    for name in RATES:
+        count = int(n.get(name, np.sum(~np.isnan(table[0]))))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            value, draws = (_rate(name, *of) for of in (sums, drawn))
+        if name == "accuracy":
+            rows[name] = intervals.estimate(table[3], drawn[3], clusters, is_share=True)
+        elif not count or np.isnan(value):
+            rows[name] = calibration.NO_VALUE | {"n": count}
+        else:
+            of = np.where(table[1 if name == "precision" else 2] == 1, 1.0, np.nan)
+            trials = clusters.touched(of)
+            rows[name] = intervals.with_interval(float(value), draws, count, trials=trials, is_share=True)
+    return rows
+
+
+def _rate(name: str, both, noticed, should, right):
+    return {"precision": both / noticed, "recall": both / should, "f1": 2 * both / (noticed + should)}.get(name, right)

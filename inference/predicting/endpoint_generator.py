@@ -1,0 +1,133 @@
+"""Responses of a model behind an endpoint that speaks OpenAI's chat completions: what predict.py --backend openai calls
+where it would call a model of its own."""
+
+import asyncio
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from clarifyvlm import processes
+from clarifyvlm.endpoint.cache import ReplyCache, default_folder, key_of
+from clarifyvlm.endpoint.client import Endpoint, Question, Reply
+from clarifyvlm.endpoint.usage import Usage
+from clarifyvlm.errors import UserError
+from clarifyvlm.judges.openai_api import encoded
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from predict import EndpointArguments
+
+STOPPED = {"length": "length"}  # finish reasons that are not "stop"
+
+
+@dataclass
+class Said:
+    """One response. `logprob` (sum over its tokens) and `confidence` are None where the endpoint gives none."""
+
+    text: str
+    tokens: int
+    finish_reason: str  # "stop" | "length"
+    logprob: float | None
+    confidence: float | None
+
+
+class EndpointGenerator:
+    """Called like clarifyvlm.generation.Generator: conversations and their pictures -> responses, in order."""
+
+    def __init__(
+        self,
+        model: str,
+        args: "EndpointArguments",
+        *,
+        concurrency: int,
+        max_new_tokens: int,
+        temperature: float,
+        top_p: float,
+    ):
+        kept = ReplyCache(args.endpoint_cache_dir or default_folder(), role="endpoint") if temperature == 0 else None
+        self.endpoint = Endpoint(
+            args.endpoint_base_url,
+            model,
+            api_key_env=args.endpoint_api_key_env,
+            timeout_s=args.endpoint_timeout_s,
+            max_retries=args.endpoint_max_retries,
+            concurrency=concurrency,
+            cache=kept,
+            usage=Usage(processes.part_of(args.endpoint_max_calls), None, 0.0, 0.0),
+            role="endpoint",
+            model_flag="--model_name_or_path",
+        )
+        self.sampling = {"max_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "logprobs": True}
+        self.endpoint.check()
+
+    def __call__(self, conversations: Sequence[list[dict]], images: "Sequence[Image.Image]", seed: int) -> list[Said]:
+        """UserError where a call fails for good; the replies that came are kept and not paid for again."""
+        return self.endpoint.run(self._all(conversations, images, seed))
+
+    async def _all(self, conversations, images, seed: int) -> list[Said]:
+        asked = (self._one(*pair, seed + i) for i, pair in enumerate(zip(conversations, images, strict=True)))
+        results = await asyncio.gather(*asked, return_exceptions=True)
+        if error := next((r for r in results if isinstance(r, BaseException)), None):
+            raise error
+        return results
+
+    async def _one(self, conversation: list[dict], image: "Image.Image", seed: int) -> Said:
+        url, digest = encoded(image)
+        sampling = self.sampling | ({"seed": seed} if self.sampling["temperature"] else {})
+        question = Question(
+            key=key_of(
+                endpoint=self.endpoint.base_url,
+                model=self.endpoint.model,
+                messages=as_sent(conversation, digest),
+                sampling=sampling,
+            ),
+            messages=lambda spelt_out: as_sent(conversation, url),
+            schema={},
+            parse=json.loads,
+            sampling=sampling,
+        )
+        reply = await self.endpoint.ask(question)
+        if reply.failure is not None:
+            raise self._failed(reply)
+        return said(reply.found)
+
+    def _failed(self, reply: Reply) -> UserError:
+        if reply.failure == "budget":
+            return UserError("--endpoint_max_calls is spent; everything is kept. Allow more: the same command goes on.")
+        return UserError(
+            f"the endpoint {self.endpoint.base_url} (model {self.endpoint.model}) failed: {reply.failure} "
+            f"({(reply.raw or 'no reply')[:200]}). What came is kept; mend it and run the same command: it goes on."
+        )
+
+
+def as_sent(conversation: list[dict], picture: str) -> list[dict]:
+    """The chat of clarifyvlm.chat in the form of the API; `picture` is the URL of its one picture."""
+    parts = {"image": lambda part: {"type": "image_url", "image_url": {"url": picture}}}
+    return [
+        {
+            "role": message["role"],
+            "content": [parts.get(part["type"], dict)(part) for part in message["content"]]
+            if message["role"] == "user"
+            else "".join(part["text"] for part in message["content"]),
+        }
+        for message in conversation
+    ]
+
+
+def said(found: dict) -> Said:
+    """The response in a reply's first choice. A refusal or a filtered reply is what the model said: "" or its words."""
+    choice, usage = found["choice"], found["usage"]
+    message = choice["message"]
+    text = (message.get("content") or message.get("refusal") or "").strip()
+    tokens = [t["logprob"] for t in ((choice.get("logprobs") or {}).get("content") or [])]
+    total = math.fsum(tokens) if tokens else None
+    return Said(
+        text=text,
+        tokens=usage.get("completion_tokens") or len(tokens),
+        finish_reason=STOPPED.get(choice.get("finish_reason"), "stop"),
+        logprob=total,
+        confidence=math.exp(total / len(tokens)) if tokens else None,
+    )

@@ -1,0 +1,250 @@
+"""Numbers as text, and report.md: the tables that run.sh prints and that paste into a paper's appendix."""
+
+from measures import metrics
+
+MINUS = "\N{MINUS SIGN}"
+
+
+def number(value: float | None, share: bool = True, *, signed: bool = False) -> str:
+    """0.931 -> "93.1" (per cent) or "0.931" (a reward); with a sign for differences."""
+    if value is None:
+        return "n/a"
+    text = f"{100 * value:{'+' if signed else ''}.1f}" if share else f"{value:{'+' if signed else ''}.3f}"
+    return text.replace("-", MINUS)
+
+
+def interval(row: dict, share: bool = True, *, signed: bool = False) -> str:
+    """{"value", "low", "high"} -> "93.1 [91.0, 95.0]"."""
+    if row["value"] is None:
+        return "n/a"
+    value, low, high = (number(row[key], share, signed=signed) for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def p_value(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def label(key: str) -> str:
+    """The name to show for a metric's key in metrics.json."""
+    return "Strategy accuracy" if key == "strategy_accuracy_micro" else metrics.label(key)
+
+
+def markdown(content: dict) -> str:
+    """report.md of metrics.json's content."""
+    models = content["models"]
+    parts = [
+        "# ClarifyVLM report",
+        f"{content['examples']:,} questions on {content['pictures']:,} pictures of `{content['data']}`, judged by "
+        f"{content['judge']}. Per cent with 95 % intervals (bootstrap over pictures, seed {content['seed']}); the "
+        "reward is at most 1.",
+        *_partial(content),
+        *content["notes"],
+        *filter(None, [judges_differ(content)]),
+        table(
+            ["", *models],
+            [
+                [metrics.label(key), *(interval(row[key], metrics.is_share(key)) for row in models.values())]
+                for key in metrics.OVERVIEW
+            ]
+            + [["Judge failures", *(str(row["judge_failures"]) for row in models.values())]],
+        ),
+        *(_corrected(content) if "labels" in content else []),
+        "## Strategy accuracy by right strategy",
+        table(
+            ["right strategy", *models],
+            [
+                [strategy, *(interval(row["strategy_accuracy"][strategy]) for row in models.values())]
+                for strategy in next(iter(models.values()))["strategy_accuracy"]
+            ],
+        ),
+    ]
+    shown = [d for d in content["differences"] if d["metric"] in metrics.OVERVIEW]
+    if shown:
+        parts += [
+            "## Differences",
+            "First minus second, paired; in points, the reward as it is.",
+            table(
+                ["models", "metric", "difference", "p (Holm)"],
+                [
+                    [
+                        f"{d['a']} {MINUS} {d['b']}",
+                        metrics.label(d["metric"]),
+                        interval(d, metrics.is_share(d["metric"]), signed=True),
+                        p_value(d["p_holm"]),
+                    ]
+                    for d in shown
+                ],
+            ),
+        ]
+    parts += ["## Constant policies", "What a model earns that says the same whatever it sees."]
+    columns = (metrics.MACRO, "overconfident", "over_asked", "reward")
+    parts.append(
+        table(
+            ["policy", *(metrics.label(key) for key in columns)],
+            [
+                [name.replace("_", " "), *(number(row[key]["value"], metrics.is_share(key)) for key in columns)]
+                for name, row in content["constant_policies"].items()
+            ],
+        )
+    )
+    parts += _judge_audit(content["judge_audit"]) if "judge_audit" in content else []
+    return "\n\n".join(parts) + "\n"
+
+
+def latex(content: dict) -> str:
+    """The main table for a paper: models in rows, interval bounds as a small second line. Needs booktabs."""
+    keys = [key for key in metrics.OVERVIEW if metrics.is_share(key)]
+    lines = [
+        f"% {content['examples']} questions on {content['pictures']} pictures; per cent, 95 % intervals by a bootstrap "
+        f"over pictures (seed {content['seed']}). Needs \\usepackage{{booktabs}}.",
+        rf"\begin{{tabular}}{{l{'r' * len(keys)}}}",
+        r"\toprule",
+        " & ".join(["", *(_tex(metrics.label(key)) for key in keys)]) + r" \\",
+        r"\midrule",
+    ]
+    for name, row in content["models"].items():
+        cells, bounds = [_tex(name)], [""]
+        for key in keys:
+            value, low, high = (number(row[key][part]).replace(MINUS, "$-$") for part in ("value", "low", "high"))
+            cells.append(value)
+            bounds.append("" if value == "n/a" else rf"{{\scriptsize [{low}, {high}]}}")
+        lines += [" & ".join(cells) + r" \\", " & ".join(bounds) + r" \\"]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+_TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+
+
+def _tex(text: str) -> str:
+    return "".join(_TEX.get(c, "\\" + c if c in "&%$#_{}" else " " if c in "\n\r" else c) for c in text)
+
+
+def _partial(content: dict) -> list[str]:
+    """A line on the models that answered only some of the questions, if there are any."""
+    counts = {name: row["examples"] for name, row in content["models"].items()}
+    some = [f"{name} {n:,}" for name, n in counts.items() if n < content["examples"]]
+    return [f"Answered only in part, and measured on that: {', '.join(some)}."] if some else []
+
+
+def judges_differ(content: dict) -> str | None:
+    """Which model was judged by what, and that these are not compared; None where one judge judged all."""
+    judges = content["judges"]
+    sets = {tuple(names) for names in judges.values()}
+    if len(sets) == 1 and len(*sets) == 1:
+        return None
+    said = _line("; ".join(f"{model} by {' and '.join(names)}" for model, names in judges.items()))
+    why = "a difference between their numbers may be one between the judges."
+    if len(sets) == 1:
+        return f"Several judges gave the verdicts on each model ({said}): {why}"
+    return f"Different judges: {said}. Models that were not judged by the same are not compared, for {why}"
+
+
+def audited_another(audit: dict) -> str | None:
+    """That judges of the report are not the one that was audited; None where it is."""
+    if not audit["not_audited"]:
+        return None
+    others = _line(" and ".join(audit["not_audited"]))
+    return f"The audit is of {_line(audit['judge'])}; verdicts here are by {others}, of which it says nothing."
+
+
+def label_warnings(content: dict) -> list[str]:
+    """What a reader must know of people's labels that could not be used, a sentence each."""
+    labels, models = content["labels"], content["models"]
+    sentences = []
+    if labels["unmatched"]:
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in labels["unmatched"].items())
+        unused = sum(labels["unmatched"].values())
+        sentences.append(f"{unused:,} of {labels['labels']:,} labels fit no response and are not used ({reasons}).")
+    if labels["other_words"]:
+        counts = ", ".join(f"{name} {count:,}" for name, count in labels["other_words"].items())
+        sentences.append(
+            f"Labels on other words than the model says here, perhaps in another run: {counts}. Those that do fit are "
+            "then no random draw of its responses, and what they correct may be wrong."
+        )
+    few = [f"{name} ({n:,})" for name, n in labels["matched"].items() if n and "corrected" not in models[name]]
+    if few:
+        sentences.append(f"Too few labelled responses to correct anything: {', '.join(few)}.")
+    return sentences
+
+
+def agreement_of_annotators(labels: dict) -> str | None:
+    """Cohen's kappa of the first two annotators, a sentence; None where they share too few responses."""
+    found = labels["agreement"]
+    if not found or not found["criteria"]:
+        return None
+    one, other = found["annotators"]
+    rows = (f"{name.replace('_', ' ')} {interval(row['kappa'], False)}" for name, row in found["criteria"].items())
+    return f"How far annotators agree, as Cohen's kappa of {_line(one)} and {_line(other)}: {', '.join(rows)}."
+
+
+def _corrected(content: dict) -> list[str]:
+    rows = {name: row["corrected"] for name, row in content["models"].items() if "corrected" in row}
+    parts = ["## Corrected for the judge's errors", *label_warnings(content)]
+    if rows:
+        keys = next(iter(rows.values()))
+        parts += [
+            "By the judge, then corrected with people's labels (their number) by prediction-powered inference.",
+            table(
+                ["", *rows],
+                [[label(key), *(f"{_from_to(row[key])} ({row[key]['n']:,})" for row in rows.values())] for key in keys],
+            ),
+        ]
+    return [*parts, *filter(None, [agreement_of_annotators(content["labels"])])]
+
+
+def _from_to(row: dict) -> str:
+    return f"{number(row['judge_value'])} \N{RIGHTWARDS ARROW} {interval(row)}"
+
+
+def _judge_audit(audit: dict) -> list[str]:
+    parts = ["## Who judges the judge", _audited(audit), *filter(None, [audited_another(audit)])]
+    if audit["warnings"]:
+        parts.append("\n".join(f"- **{_line(sentence)}**" for sentence in audit["warnings"]))
+    measures = ("accuracy", "kappa", "ac2")
+    rows = [
+        [name, str(row["n"]), *(interval(row[m], m == "accuracy") if row[m] else "n/a" for m in measures)]
+        for name, row in audit["criteria"].items()
+        if row["n"]
+    ]
+    if rows:
+        parts.append(table(["criterion", "n", "accuracy", "kappa", "AC2"], rows))
+    if audit["effects"]:
+        parts.append(table(["effect", "n", "used strategy changed", "reward shift"], _effects(audit["effects"])))
+    return parts
+
+
+def _audited(audit: dict) -> str:
+    """The judge that was audited, on what, what it failed on, and the canaries; a sentence."""
+    parts = [_line(audit["judge"])]
+    if audit["responses"] is not None:
+        parts.append(f"audited on {audit['responses']:,} responses of known labels")
+    if audit["canaries"]:
+        parts.append(f"{audit['canaries']['passed_n']:,} of {audit['canaries']['tried']:,} canaries passed")
+    failed = sum(audit["judge_failures"].values())
+    return ", ".join([*parts, f"{failed:,} failures of the judge"]) + "."
+
+
+def _effects(effects: dict) -> list[list[str]]:
+    rows = []
+    for name, row in effects.items():
+        flips, shift = row["flips"].get("used_strategy"), row["reward_shift"]
+        shown = [interval(flips) if flips else "n/a", interval(shift, False, signed=True) if shift else "n/a"]
+        rows.append([name.replace("_", " "), str(row["n"]), *shown])
+    return rows
+
+
+def _line(text: str) -> str:
+    """A text of a file's as one line, so that it cannot end a paragraph or a table."""
+    return " ".join(text.split())
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table whose columns also line up in a terminal."""
+    cells = [[_line(text).replace("|", "\\|") for text in row] for row in [head, *rows]]
+    widths = [max(len(row[k]) for row in cells) for k in range(len(head))]
+    lines = [
+        "| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |" for row in cells
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
