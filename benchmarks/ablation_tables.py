@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +12,6 @@ import measure
 from clarifyvlm import jsonl, rewards
 from clarifyvlm.records import INFORMED, Example, Prediction, Verdict
 from clarifyvlm.run_record import commit, versions
-
-sys.path.insert(0, str(measure.ROOT / "inference"))
 from measures import intervals, metrics
 
 Judged = list[tuple[Example, Prediction, Verdict]]

@@ -46,13 +46,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def coverage(pictures: int, rate: float, sets: int) -> tuple[float, float]:
     """The shares of `sets` data sets whose interval, and whose percentiles, hold `rate`."""
-    import sys
 
     import numpy as np
 
-    from measure import ROOT
-
-    sys.path.insert(0, str(ROOT / "inference"))
     from measures import intervals
 
     rng = np.random.default_rng(pictures)

@@ -31,7 +31,7 @@ import gpu_models
 from clarifyvlm import chat, config, images, jsonl
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.records import Example
-from measure import ROOT, Row, report, row, run
+from measure import Row, report, row, run, script
 
 
 @dataclass
@@ -249,11 +249,7 @@ def ours(bench: Bench, stage: str, options: dict) -> Measured:
     """Of `<stage>/train.py`, run as a user runs it, until its training is over."""
     from clarifyvlm import training
 
-    script = ROOT / stage / "train.py"
-    sys.path.insert(0, str(script.parent))  # as for a script: tuning_grpo has a module beside it
-    spec = importlib.util.spec_from_file_location(f"{stage}_train", script)
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = script(f"{stage}/train.py")
     watch, train = clock(bench), training.train
 
     def train_only(trainer) -> None:
@@ -269,7 +265,6 @@ def ours(bench: Bench, stage: str, options: dict) -> Measured:
             module.main(argv)
     finally:
         training.train = train
-        sys.path.remove(str(script.parent))
     return watch.measured()
 
 

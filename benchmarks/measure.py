@@ -1,10 +1,12 @@
 """What the benchmarks share: the time and memory of a command with all its processes, and the results file."""
 
 import datetime
+import importlib.util
 import json
 import os
 import platform
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +19,19 @@ from clarifyvlm.jsonl import write_text_atomic
 from clarifyvlm.run_record import commit, versions
 
 ROOT = Path(__file__).resolve().parents[1]
+STAGES = ("dataset_generation", "tuning_sft", "tuning_grpo", "inference")
+sys.path += [str(ROOT / stage) for stage in STAGES]  # scripts of the stages find their rooms as when they are run
 SAMPLE_S = 0.2  # between two looks at the memory
+
+
+def script(path: str):
+    """A script of a stage ("tuning_sft/train.py") as a module."""
+    name = path.replace("/", "_").removesuffix(".py")
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, ROOT / path)
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
 
 
 @dataclass

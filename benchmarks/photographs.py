@@ -24,7 +24,7 @@ WIDTH, HEIGHT = 640, 480
 EXAMPLES_PER_PICTURE = 4
 NAMES = ("dog", "cat", "cup", "chair", "car", "kite", "bench", "bird")
 PER_PICTURE = 7  # annotations, as in COCO
-READ = "import sys; sys.path.insert(0, 'dataset_generation'); from photographs import coco_annotations; coco_annotations.load({path!r})"
+READ = "from photographs import coco_annotations; coco_annotations.load({path!r})"
 PLAIN = "import json; json.load(open({path!r}, encoding='utf-8'))"
 MIB = 2**20
 
@@ -40,7 +40,7 @@ class Arguments:
 
 def main(argv: list[str] | None = None) -> int:
     (args,) = parse_args([Arguments], argv, description=__doc__)
-    from measure import report, row, run
+    from measure import ROOT, report, row, run
 
     pictures = min(args.num_pictures, 200) if args.quick else args.num_pictures
     file_mb = min(args.file_mb, 60) if args.quick else args.file_mb
@@ -52,7 +52,8 @@ def main(argv: list[str] | None = None) -> int:
         alone, _ = generate(folder, "one", count, 1)
         large = folder / "large.json"
         write_large(large, file_mb * 1_000_000)
-        read_s, read_memory = run([sys.executable, "-c", READ.format(path=str(large))])
+        rooms = str(ROOT / "dataset_generation")
+        read_s, read_memory = run([sys.executable, "-c", READ.format(path=str(large))], PYTHONPATH=rooms)
         plain_s, plain_memory = run([sys.executable, "-c", PLAIN.format(path=str(large))])
         size = f"{large.stat().st_size / 1e6:.0f} MB"
     rows = [

@@ -81,10 +81,11 @@ def same(a: list[str], b: list[str]) -> int:
 
 def predicted(args: Arguments, model: str, data: Path, output: Path) -> list[str]:
     """The words of predict.py."""
-    sys.path.insert(0, str(ROOT / "inference"))
-    import predict
     from clarifyvlm import jsonl
     from clarifyvlm.records import Prediction
+    from measure import script
+
+    predict = script("inference/predict.py")
 
     options = {
         "model_name_or_path": model,

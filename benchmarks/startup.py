@@ -20,7 +20,7 @@ from clarifyvlm.errors import run_main
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("dataset_generation", "tuning_sft", "tuning_grpo", "inference", "models/tiny")
 COMMANDS = {"main.py": ("ask", "demo", "publish"), "dataset_generation/review.py": ("page", "merge")}
-NO_CONFIG = ("models/tiny", "inference/schema.py")
+NO_CONFIG = ("models/tiny", "inference/reporting/schema.py")
 HELP_S, ERROR_S = 0.3, 1.5
 
 

@@ -93,20 +93,19 @@ def ours_grpo(data: Path, output: Path, steps: int, model: Path) -> float:
 
 
 def ours(stage: str, data: Path, output: Path, steps: int, model: Path) -> float:
-    sys.path.insert(0, str(ROOT / stage))
-    import train
+    from measure import script
 
-    train.main(flags(stage, data, output, steps, model))
+    script(f"{stage}/train.py").main(flags(stage, data, output, steps, model))
     log = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
     return next(line["train_runtime"] for line in log if "train_runtime" in line)
 
 
 def bare_sft(data: Path, output: Path, steps: int, model: Path) -> float:
-    sys.path.insert(0, str(ROOT / "tuning_sft"))
     from trl import SFTTrainer
 
-    import train
+    from measure import script
 
+    train = script("tuning_sft/train.py")
     types = [train.Options, "clarifyvlm.training.SFTArguments", "trl.ModelConfig"]
     _, training, _ = parse_args(types, flags("tuning_sft", data, output, steps, model))
     from clarifyvlm.chat import reference_messages
@@ -122,14 +121,14 @@ def bare_sft(data: Path, output: Path, steps: int, model: Path) -> float:
 
 
 def bare_grpo(data: Path, output: Path, steps: int, model: Path) -> float:
-    sys.path.insert(0, str(ROOT / "tuning_grpo"))
     from trl import GRPOTrainer
 
-    import train
     from clarifyvlm import chat
     from clarifyvlm.judges import JudgeArguments
     from clarifyvlm.rewards import RewardWeights
+    from measure import script
 
+    train = script("tuning_grpo/train.py")
     types = [train.Options, RewardWeights, JudgeArguments, "clarifyvlm.training.GRPOArguments"]
     *_, training = parse_args(types, flags("tuning_grpo", data, output, steps, model))
     found = examples(data)

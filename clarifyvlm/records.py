@@ -12,7 +12,7 @@ Strategy = Literal["answer", "infer", "enumerate", "clarify", "correct", "abstai
 AmbiguityType = Literal[
     "none", "referential", "attribute", "vague", "spatial", "lexical", "premise", "unanswerable", "unknown"
 ]
-UserKind = Literal["helpful", "terse", "changes_mind", "unsure", "wrong", "off_topic"]  # clarifyvlm.user.KINDS
+UserKind = Literal["helpful", "terse", "changes_mind", "unsure", "wrong", "off_topic"]  # users.scripted.KINDS
 INFORMED: tuple[UserKind, ...] = ("helpful", "terse", "changes_mind")  # their reply says which reading they mean
 Split = Literal["train", "validation", "test", "test_ood"]
 
@@ -27,7 +27,7 @@ class Object(Record):
     id: str
     name: str  # the noun: a shape ("star") in scenes, a class ("dog") in photographs
     box: tuple[float, float, float, float]
-    place: str  # one of clarifyvlm.places.PLACES: the cell of a 3 x 3 grid that holds the box's centre
+    place: str  # one of clarifyvlm.world.places.PLACES: the cell of a 3 x 3 grid that holds the box's centre
     salience: float = Field(gt=0)  # drawn area as a share of the picture (scenes); AQuA's area + centrality (coco)
     color: str | None = None
     size: str | None = None
@@ -132,7 +132,7 @@ class Prediction(Record):
     logprob: float | None = None  # sum over the first response's tokens
     confidence: float | None = None  # exp(mean log-probability) of the first response, 0..1
     reading: int | None = None  # the reading that the simulated user had in mind
-    user_kind: str | None = None  # of clarifyvlm.user.KINDS; None where nobody replied
+    user_kind: str | None = None  # of clarifyvlm.users.scripted.KINDS; None where nobody replied
     ask_cost: float | None = None  # what the model was told that a question costs; a right answer is worth 1
     seed: int | None = None
     seconds: float | None = None

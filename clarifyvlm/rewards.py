@@ -7,7 +7,7 @@ response earns exactly 1 whatever its strategy, and a constant policy (always an
 most the share of examples on which it happens to be right. The right strategy with every fault in the response still
 earns more than a wrong one: otherwise a model that lists with slips would learn not to list. Only a question that comes
 to nothing (useless, and a wrong answer after it) earns no more than that. Terms are pure functions of
-(Example, Verdict, Prediction) and never see another response. `tuning_grpo/rewards.py` hands them to TRL.
+(Example, Verdict, Prediction) and never see another response. `tuning_grpo/reward_functions.py` hands them to TRL.
 """
 
 import re

@@ -49,7 +49,6 @@ class RunRecord:
         stage: str,
         args: dict,
         inputs: Iterable[str | Path] = (),
-        overwrite: bool = False,
         ignore: Iterable[str] = (),
         shared: bool = False,
     ) -> "RunRecord":
@@ -58,13 +57,14 @@ class RunRecord:
         `output` is a folder (record: run.json in it) or a JSON(L) file (record: <stem>.run.json beside it).
         `inputs` are files or checkpoint folders; their content counts, so a moved input is no change. Arguments that
         name an input or a folder above one are compared by that content; those in `ignore` (speed and memory only:
-        device, num_workers, ...) are not compared. `overwrite` deletes what an earlier run of the same stage left.
-        `shared`: the stage knows how to work in several processes.
+        device, num_workers, ...) are not compared. With args["overwrite"], what an earlier run of the same stage
+        left is deleted. `shared`: the stage knows how to work in several processes.
 
         Raises UserError when another run holds the lock, when an earlier run had other arguments or inputs (each one
         named, old -> new), or when the folder holds files that no run of this stage wrote.
         """
         output, inputs, stage = Path(output), [Path(p) for p in inputs], str(stage)
+        overwrite = bool(args.get("overwrite"))
         is_file = output.suffix in FILE_SUFFIXES
         folder = output.parent if is_file else output
         if not is_file and output.exists() and not output.is_dir():

@@ -2,8 +2,9 @@
 
 Reads <data_dir>/{train,validation,test,test_ood}.jsonl and their pictures, writes the same files to --output_dir, with
 rejections.jsonl, audit.json, README.md (the card) and run.json. What is asked of which picture, what it can mean and
-what is right to say stay as they are: the model only words it, and every wording is verified (verify.py). A wording
-that fails is asked for again with the reason. A stopped run is continued by the same command; no reply is paid twice.
+what is right to say stay as they are: the model only words it, and every wording is verified
+(authoring/checks.py). A wording that fails is asked for again with the reason. A stopped run is continued by the same
+command; no reply is paid twice.
 
     python dataset_generation/author.py --config dataset_generation/configs/author.yaml --data_dir runs/coco/data \
         --output_dir runs/coco/authored --author_base_url http://localhost:8000/v1 --author_model NAME
@@ -67,9 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     settings = asdict(options) | asdict(args)
     ignore = (*SPEED_ONLY, "audit")
     stage = "dataset_generation/author.py"
-    with RunRecord.start(
-        options.output_dir, stage, settings, files.values(), overwrite=options.overwrite, ignore=ignore
-    ) as run:
+    with RunRecord.start(options.output_dir, stage, settings, files.values(), ignore=ignore) as run:
         if run.complete:
             print(f"{options.output_dir} is complete; nothing to do")
             return 0

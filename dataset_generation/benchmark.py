@@ -176,9 +176,7 @@ def main(argv: list[str] | None = None) -> int:
     inputs = [path for path in (options.data_file, options.annotations) if path]
     pictures = files.Pictures(options.image_dir)
     examples, left_out = _examples(options, pictures)  # a first look: what is wrong is said before anything is written
-    with RunRecord.start(
-        options.output_dir, "dataset_generation/benchmark.py", asdict(options), inputs, overwrite=options.overwrite
-    ) as run:
+    with RunRecord.start(options.output_dir, "dataset_generation/benchmark.py", asdict(options), inputs) as run:
         if run.complete:
             print(f"{options.output_dir} is complete; nothing to do")
             return 0

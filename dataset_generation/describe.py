@@ -102,9 +102,7 @@ def main(argv: list[str] | None = None) -> int:
     inputs = [options.captions] if options.captions else []
     settings = asdict(options) | asdict(args) | {"pictures": _digest(options.image_dir, pictures, captions)}
     stage = "dataset_generation/describe.py"
-    with RunRecord.start(
-        options.output_file, stage, settings, inputs, overwrite=options.overwrite, ignore=SPEED_ONLY
-    ) as run:
+    with RunRecord.start(options.output_file, stage, settings, inputs, ignore=SPEED_ONLY) as run:
         if run.complete:
             print(f"{options.output_file} is complete; nothing to do")
             return 0

@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     folder = Path(options.data_dir or options.import_dir)
     inputs = _inputs(folder) if options.data_dir else sum(parquet_files(folder).values(), [])
     stage = "dataset_generation/export.py"
-    with RunRecord.start(options.output_dir, stage, asdict(options), inputs, options.overwrite) as run:
+    with RunRecord.start(options.output_dir, stage, asdict(options), inputs) as run:
         if run.complete:
             print(f"{options.output_dir} is complete; nothing to do")
             return 0

@@ -54,7 +54,7 @@ class Options:
     dialogue_users: list[str] = field(
         default_factory=lambda: ["helpful"],
         metadata={
-            "help": "kind=weight ...: who replies in dialogues: helpful, terse, unsure, ... (clarifyvlm/user.py)"
+            "help": "kind=weight ...: who replies in dialogues (clarifyvlm/users/scripted.py): helpful, terse, ..."
         },
     )
     place_share: float = field(
@@ -117,7 +117,6 @@ def main(argv: list[str] | None = None) -> int:
         "dataset_generation/generate.py",
         asdict(options) | ({"code": code_digest()} if options.shard else {}),
         inputs=source.inputs(options),
-        overwrite=options.overwrite,
         ignore=FASTER_ONLY,
     ) as run:
         if run.complete:

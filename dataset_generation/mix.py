@@ -46,9 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     chosen = {split: _mixed(options, folders, split) for split in splits}
     _check_apart(chosen)
     inputs = [folder / f"{split}.jsonl" for folder in folders for split in splits]
-    with RunRecord.start(
-        options.output_dir, "dataset_generation/mix.py", asdict(options), inputs, overwrite=options.overwrite
-    ) as run:
+    with RunRecord.start(options.output_dir, "dataset_generation/mix.py", asdict(options), inputs) as run:
         if run.complete:
             print(f"{options.output_dir} is complete; nothing to do")
             return 0

@@ -79,9 +79,7 @@ def page(argv: list[str]) -> int:
     if not examples:
         raise UserError(f"{options.data_file} has no examples.")
     inputs = [options.data_file]
-    with RunRecord.start(
-        options.output_dir, "dataset_generation/review.py page", asdict(options), inputs, overwrite=options.overwrite
-    ) as run:
+    with RunRecord.start(options.output_dir, "dataset_generation/review.py page", asdict(options), inputs) as run:
         if run.complete:
             print(f"{options.output_dir} is complete; nothing to do")
             return 0
@@ -115,7 +113,7 @@ def merge(argv: list[str]) -> int:
     summary, accepted = merging.summarize(examples, reviews, traps, options.keep, options.seed, options.min_reviews)
     inputs = [options.data_file, *options.reviews, *([options.traps] if options.traps else [])]
     stage = "dataset_generation/review.py merge"
-    with RunRecord.start(options.output_file, stage, asdict(options), inputs, overwrite=options.overwrite) as run:
+    with RunRecord.start(options.output_file, stage, asdict(options), inputs) as run:
         if run.complete:
             print(f"{options.output_file} is complete; nothing to do")
             return 0

@@ -66,7 +66,6 @@ def main(argv: list[str] | None = None) -> int:
         "dataset_generation/shards.py",
         asdict(options),
         inputs=[shard.folder / "run.json" for shard in shards],
-        overwrite=options.overwrite,
         ignore=("audit",),
     ) as run:
         if run.complete:

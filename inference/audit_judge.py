@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError("nothing to audit with: give --num_responses above 0 or --labels.")
     inputs = [path for path in (args.data_file, args.labels, judge_args.judge_panel) if path]
     settings = asdict(args) | asdict(judge_args)
-    with RunRecord.start(args.output_file, "audit_judge", settings, inputs, args.overwrite, IGNORED) as run:
+    with RunRecord.start(args.output_file, "audit_judge", settings, inputs, ignore=IGNORED) as run:
         if run.complete:
             print(f"{args.output_file}: complete already")
             return 0

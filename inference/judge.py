@@ -61,9 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     judge = make_judge(judge_args, image_root=images.root_of(args.data_file, examples))
     settings = asdict(args) | asdict(judge_args)
     inputs = [args.data_file, args.predictions, *filter(None, [judge_args.judge_panel])]
-    with RunRecord.start(
-        args.output_file, "judge", settings, inputs, overwrite=args.overwrite, ignore=IGNORED, shared=True
-    ) as run:
+    with RunRecord.start(args.output_file, "judge", settings, inputs, ignore=IGNORED, shared=True) as run:
         if run.complete:
             print(f"{args.output_file}: {len(predictions)} verdicts, complete already")
             return 0

@@ -53,7 +53,9 @@ class PredictArguments:
     )
     # how the model speaks
     turns: int = field(default=1, metadata={"help": "2, 3: the simulated user replies when the model asks, and again"})
-    user_kind: UserKind = field(default="helpful", metadata={"help": "how the user replies: clarifyvlm/user.py"})
+    user_kind: UserKind = field(
+        default="helpful", metadata={"help": "how the user replies (clarifyvlm/users/scripted.py)"}
+    )
     ask_cost: float | None = field(default=None, metadata={"help": "tell the model that a question costs this much"})
     max_new_tokens: int = field(default=128, metadata={"help": "longest response, in tokens"})
     temperature: float = field(default=0.0, metadata={"help": "0: always the likeliest token"})
@@ -108,9 +110,7 @@ def main(argv: list[str] | None = None) -> int:
     inputs = [args.model_name_or_path, args.data_file] if here else [args.data_file]
     ignore = SPEED_ONLY
     settings = asdict(args) | asdict(endpoint) | asdict(played)
-    with RunRecord.start(
-        args.output_file, "predict", settings, inputs, overwrite=args.overwrite, ignore=ignore, shared=True
-    ) as run:
+    with RunRecord.start(args.output_file, "predict", settings, inputs, ignore=ignore, shared=True) as run:
         if run.complete:
             print(f"{args.output_file}: {len(examples)} predictions, complete already")
             return 0

@@ -89,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
         *(folder / name for folder in judged for name in ("predictions.jsonl", "verdicts.jsonl")),
         *extra,
     ]
-    with RunRecord.start(args.output_dir, "report", asdict(args), inputs, overwrite=args.overwrite) as run:
+    with RunRecord.start(args.output_dir, "report", asdict(args), inputs) as run:
         if run.complete:
             print(f"{args.output_dir}: complete already")
             return 0

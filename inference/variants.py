@@ -119,7 +119,7 @@ def _where_asking_is_right(args: VariantsArguments, variant: str, examples: Sequ
     root, folder = Path(args.data_file).resolve().parent, path.parent.resolve()
     moved = [e.model_copy(update={"image": os.path.relpath(root / e.image, folder)}) for e in asking]
     settings = {"variant": variant, "examples": transforms.digest(moved)}
-    with RunRecord.start(path, "variant", settings, overwrite=args.overwrite) as run:
+    with RunRecord.start(path, "variant", settings | {"overwrite": args.overwrite}) as run:
         if not run.complete:
             run.finish(examples=jsonl.write_atomic(path, moved))
     return path

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from clarifyvlm import chat, processes
 from clarifyvlm.records import Example, Prediction, Turn
-from clarifyvlm.users.arguments import Asked, Scripted
+from clarifyvlm.users import Asked, Scripted
 
 SAID = "\N{OBJECT REPLACEMENT CHARACTER}"  # stands for a response when the template's words around it are asked for
 

@@ -120,7 +120,7 @@ def main(argv=None) -> int:
     inputs += [path for path in (judge_args.judge_panel, options.reference_judge) if path and Path(path).is_file()]
     record = shared.record_of(options, weights, judge_args, user_args, training)
     with RunRecord.start(
-        training.output_dir, "tuning_grpo", record, inputs, training.overwrite, ignore=shared.SPEED_ONLY, shared=True
+        training.output_dir, "tuning_grpo", record, inputs, ignore=shared.SPEED_ONLY, shared=True
     ) as run:
         if run.complete:
             print(f"{training.output_dir} is complete: nothing to do")

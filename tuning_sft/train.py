@@ -70,7 +70,7 @@ def main(argv=None) -> int:
     inputs = [data_dir / "train.jsonl", data_dir / "validation.jsonl", model_args.model_name_or_path]
     record = shared.record_of(options, training, model_args)
     with RunRecord.start(
-        training.output_dir, "tuning_sft", record, inputs, training.overwrite, ignore=shared.SPEED_ONLY, shared=True
+        training.output_dir, "tuning_sft", record, inputs, ignore=shared.SPEED_ONLY, shared=True
     ) as run:
         if run.complete:
             print(f"{training.output_dir} is complete: nothing to do")

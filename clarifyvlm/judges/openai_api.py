@@ -1,7 +1,7 @@
 """The LLM judge: a model at any endpoint that speaks OpenAI's chat completions (hosted, `vllm serve`, `llama-server`).
 
 None is asked where a rule decides (gate.py) or where the same was asked before (cache.py). What a call may come to is
-in endpoint.py; here a failed call becomes a Verdict with that failure's name.
+in clarifyvlm/endpoint/client.py; here a failed call becomes a Verdict with that failure's name.
 """
 
 import asyncio

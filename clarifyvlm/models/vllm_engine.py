@@ -47,7 +47,7 @@ def check_adapter(path: str | Path) -> None:
 
 
 class VllmGenerator:
-    """Called like clarifyvlm.generation.Generator: conversations and their pictures -> responses, in order.
+    """Called like clarifyvlm.models.generation.Generator: conversations and their pictures -> responses, in order.
 
     The prompts are those of training, token for token; vLLM batches by itself. `engine_args`: a JSON mapping of vLLM's
     own engine arguments, such as tensor_parallel_size. UserError for an adapter, which must be merged first.

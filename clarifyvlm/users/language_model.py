@@ -1,4 +1,4 @@
-"""The simulated user played by a language model: what users.py calls on photographs.
+"""The simulated user played by a language model: for photographs.
 
 The model is told what the user means and what kind of user it is (user.KINDS); it says whether the response asks, and
 replies. A reply that tells what its kind of user would not, or gives the answer away, is not used: the user then names

@@ -1,7 +1,7 @@
 """What a question asks, apart from its words: a kind ("color") and a referring expression ("the red star").
 
 A `Query` is evaluated against facts: which objects fit, and what the answer is for each. The generator, the base's
-pretraining and the tests share it; the words come from `dataset_generation/phrasings.yaml`.
+pretraining and the tests share it; the words come from `clarifyvlm/world/phrasings.yaml`.
 """
 
 from dataclasses import dataclass

@@ -100,7 +100,7 @@ def _short(content: bytes) -> int:
 
 
 def _look(row: dict) -> bytes:
-    """What two pictures share when they show the same things in the same places (see source_scenes.signature)."""
+    """What two pictures share when they show the same things in the same places (see scenes/source.py)."""
     if row["facts"]["source"] != "scenes":
         return row["image_sha256"].encode()
     objects = sorted(

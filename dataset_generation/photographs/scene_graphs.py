@@ -1,7 +1,7 @@
 """Scene graphs of Visual Genome or GQA -> the facts of each picture: objects, attributes, relations.
 
 Annotators write what they like, so names, colors and predicates are made comparable by the tables of
-phrasings_visual_genome.yaml. What stays in doubt (two colors on one thing, a group under one box) has no value.
+visual_genome.yaml. What stays in doubt (two colors on one thing, a group under one box) has no value.
 """
 
 import gc

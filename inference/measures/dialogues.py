@@ -10,7 +10,8 @@ reading that they mean:
 `served` is the same over all questions, by metrics.served; `questions`, the mean number of clarifying questions of the
 dialogues; `tokens_per_served`, all tokens that the model wrote over the questions that it served.
 
-Other users (clarifyvlm.user.KINDS) reply to the same questions, in runs of their own: what the last response does then.
+Other users (clarifyvlm.users.scripted.KINDS) reply to the same questions, in runs of their own: what the last response
+does then.
 After "I don't know" the right answer cannot be known; whoever asserts one reading all the same guesses confidently.
 `by_chance` is how often a guess among the readings is right: often more than one of them has the same answer.
 """

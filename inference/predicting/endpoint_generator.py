@@ -35,7 +35,7 @@ class Said:
 
 
 class EndpointGenerator:
-    """Called like clarifyvlm.generation.Generator: conversations and their pictures -> responses, in order."""
+    """Called like clarifyvlm.models.generation.Generator: conversations and their pictures -> responses, in order."""
 
     def __init__(
         self,

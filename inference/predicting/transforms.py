@@ -201,7 +201,7 @@ def apply(
             "other data."
         )
     settings = {"transform": name, "examples": digest(examples)}
-    with RunRecord.start(path, "transform", settings, overwrite=overwrite) as run:
+    with RunRecord.start(path, "transform", settings | {"overwrite": overwrite}) as run:
         if run.complete:
             return path
         rows = (_stored(*found, path.parent) for found in itertools.chain([first], changed))

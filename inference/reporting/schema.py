@@ -1,6 +1,6 @@
 """What metrics.json holds, key by key.
 
-    python inference/schema.py        # writes metrics.schema.json (JSON Schema) from the classes below
+    python inference/reporting/schema.py        # writes metrics.schema.json (JSON Schema) from the classes below
 
 Every estimate has its 95 % interval and n, the number of examples that it is over; None (null) where nothing could be
 measured. SCHEMA_VERSION rises when a key is renamed, removed or given another meaning; new keys leave it.
@@ -195,7 +195,7 @@ class Published(Closed):
 
 
 class Preference(Closed):
-    """Do guesses pick the object with an attribute more often than chance? Definitions in bias.py."""
+    """Do guesses pick the object with an attribute more often than chance? Definitions in measures/guesses.py."""
 
     attribute: str
     n: int = Field(description="guesses on which the attribute tells the candidates apart")
@@ -278,7 +278,7 @@ class Robustness(Closed):
 
 
 class DialogueRow(Closed):
-    """Of one model: right answers by the number of replies, and their cost; definitions in dialogue.py."""
+    """Of one model: right answers by the number of replies, and their cost; definitions in measures/dialogues.py."""
 
     accuracy: dict[str, Estimate] = Field(description="direct, one_reply, two_replies: where asking is right")
     served: dict[str, Estimate] = Field(description="the same over all questions")

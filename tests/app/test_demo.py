@@ -1,0 +1,292 @@
+"""The page of `main.py demo` in headless Chromium: whole dialogues by keys and by touch, bad uploads, two users."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from clarifyvlm.app import demo, talk
+from clarifyvlm.errors import UserError
+from clarifyvlm.run_record import hash_input
+from small_examples import write_examples
+
+ROOT = Path(__file__).resolve().parents[2]
+BROWSER = next((b for b in ("chromium", "chromium-browser", "google-chrome", "chrome") if shutil.which(b)), None)
+
+
+def in_browser(test):
+    without = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on this machine")
+    return pytest.mark.slow(without(test))
+
+
+TURNS = "#dialogue [data-testid=user], #dialogue [data-testid=bot]"
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
+QUESTION, ASKED, REPLY, ANSWER = (
+    "What color is the star?",
+    "Which star do you mean?",
+    "The one at the top left.",
+    "It is red.",
+)
+
+
+@pytest.fixture(scope="module")
+def page_url(tmp_path_factory, asking_model_dir, tiny_model_dir):
+    """The page of a model whose record says that it was tuned from another one."""
+    folder = tmp_path_factory.mktemp("demo")
+    data, tuned = write_examples(folder / "data"), folder / "tuned"
+    shutil.copytree(asking_model_dir, tuned)
+    inputs = [{"path": str(tiny_model_dir), "sha256": hash_input(tiny_model_dir)}]
+    record = {"stage": "tuning_sft", "status": "complete", "inputs": inputs}
+    (tuned / "run.json").write_text(json.dumps(record | {"args": {"model_name_or_path": str(tiny_model_dir)}}))
+    command = [sys.executable, ROOT / "main.py", "demo", "--model_name_or_path", tuned, "--data_file", data]
+    command += ["--port", "0", "--device", "cpu", "--max_new_tokens", "40"]
+    uploads = folder / "tmp"
+    uploads.mkdir()
+    process = subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(uploads)}
+    )
+    line = next((line for line in process.stdout if line.startswith("The page: ")), "")
+    assert "models: SFT, base" in line, "the page did not start"
+    yield line.split()[2]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 0
+    assert list(uploads.glob("clarifyvlm-demo-*")) == []  # uploads go with the page
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        found = play.chromium.launch(executable_path=shutil.which(BROWSER), args=FLAGS)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def visit(browser, page_url):
+    """A function: open the page as another visitor. No page may call another host, or fail in its scripts."""
+    contexts, faults = [], []
+
+    def visit(**how):
+        context = browser.new_context(**how)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda r: r.url.startswith((page_url, "data:", "blob:")) or faults.append(r.url))
+        page.goto(page_url)
+        page.locator("#words textarea").wait_for()
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+def says(page, *turns: str) -> None:
+    """Wait until the dialogue is these turns."""
+    from playwright.sync_api import expect
+
+    expect(page.locator(TURNS)).to_have_text(list(turns), timeout=30_000)
+
+
+def label(page, text: str) -> None:
+    from playwright.sync_api import expect
+
+    expect(page.locator("#words label")).to_contain_text(text, timeout=30_000)
+
+
+def pick(page, star: int) -> None:
+    """The scene of the gallery by keys; its question then stands in the box."""
+    page.locator("#scenes button").nth(star).focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('#words textarea').value.startsWith('What color')")
+
+
+@in_browser
+def test_a_dialogue_by_keys(visit, tmp_path):
+    """A page that needs a mouse, forgets the dialogue at the reply, or does not show what the models did."""
+    page = visit(viewport={"width": 1300, "height": 900})
+    words = page.locator("#words textarea")
+    page.keyboard.press("Tab")
+    pick(page, 1)
+    words.focus()
+    words.fill(QUESTION)
+    page.keyboard.press("Enter")
+    says(page, QUESTION, ASKED)
+    label(page, "Your reply")
+    page.keyboard.type(REPLY)  # the box still has the focus
+    page.keyboard.press("Enter")
+    says(page, QUESTION, ASKED, REPLY, ANSWER)
+    label(page, "Your question")
+    cards = page.locator("#panel .card")
+    assert cards.count() == 2 and cards.nth(1).locator("h3").inner_text() == "base"
+    shown = page.locator("#panel").inner_text()
+    assert re.search(rf"SFT\s+\W?{re.escape(ASKED)}\W?\s+clarify.* \d+% confident\s+\W?{re.escape(ANSWER)}", shown), (
+        shown
+    )
+    page.screenshot(path=tmp_path / "page.png")
+    assert (tmp_path / "page.png").stat().st_size > 20_000
+    page.locator("#anew").click()
+    says(page)
+
+
+@in_browser
+def test_readings_of_a_scene(visit):
+    """Readings of another question than the one asked, or a verdict where nobody knows what is right."""
+    page = visit()
+    page.locator("#scenes button").nth(1).click()
+    page.wait_for_function("document.querySelector('#words textarea').value.startsWith('What color')")
+    assert "Questions whose readings are known here" in page.locator("#panel").inner_text()
+    page.locator("#send").click()
+    page.locator("#panel .readings li").first.wait_for()
+    shown = page.locator("#panel").inner_text()
+    assert "Right here: clarify" in shown and "4 readings" in shown and "the star at the top left: red" in shown
+    page.locator("#anew").click()
+    says(page)
+    page.locator("#words textarea").fill("Is it late?")
+    page.locator("#send").click()
+    page.get_by_text("Nobody has annotated").wait_for()
+    assert page.locator("#panel .right, #panel .wrong, #panel .readings").count() == 0
+
+
+@in_browser
+def test_bad_uploads_get_a_sentence(visit, tmp_path):
+    """A stack trace, a page that hangs, or a question about the picture before the broken one."""
+    page = visit()
+    page.locator("#send").click()
+    notice = page.locator("#notice [role=alert]")
+    notice.wait_for()
+    assert "picture" in notice.inner_text()
+    whole = (ROOT / "inference/example.png").read_bytes()
+    for name, content, told in (
+        ("torn.png", whole[: len(whole) // 2], "corrupt or truncated picture"),
+        ("notes.png", b"not a picture", "not a picture in a known format"),
+        ("empty.png", b"", "not a picture in a known format"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        page.set_input_files("#picture input[type=file]", tmp_path / name)
+        page.get_by_text(re.compile(f"This file cannot be used: {told}")).wait_for()
+        assert str(tmp_path) not in notice.inner_text() and "Traceback" not in page.content()
+    page.locator("#words textarea").fill(QUESTION)
+    page.locator("#send").click()
+    page.get_by_text("Drop in a picture or pick a scene first.").wait_for()
+    page.set_input_files("#picture input[type=file]", ROOT / "inference/example.png")
+    notice.wait_for(state="detached")
+    page.locator("#send").click()
+    says(page, QUESTION, ASKED)
+
+
+@in_browser
+def test_two_users_at_once_on_phones(visit):
+    """One visitor's words in another's dialogue, or a page wider than a phone."""
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    first, second = visit(**phone), visit(**phone)
+    for page in (first, second):
+        page.locator("#scenes button").nth(1).tap()
+        page.wait_for_function("document.querySelector('#words textarea').value.startsWith('What color')")
+    first.locator("#words textarea").fill(QUESTION)
+    second.locator("#words textarea").fill(QUESTION + " Tell me.")
+    first.locator("#send").tap()
+    second.locator("#send").tap()
+    says(first, QUESTION, ASKED)
+    says(second, QUESTION + " Tell me.", ANSWER)
+    label(first, "Your reply")
+    label(second, "Your question")
+    first.locator("#words textarea").fill(REPLY)
+    first.locator("#send").tap()
+    says(first, QUESTION, ASKED, REPLY, ANSWER)
+    says(second, QUESTION + " Tell me.", ANSWER)
+    assert first.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.slow
+def test_a_late_answer_stands_under_its_own_question(asking_model_dir):
+    """On a busy machine: a question whose turn comes when the page is about another one already, answered in its
+    place, under its words; and a reply that is lost without a word while the models speak."""
+    gradio = pytest.importorskip("gradio")
+    args = demo.DemoArguments(device="cpu", max_new_tokens=40)
+    page = demo.Page(gradio, [talk.Speaker("model", str(asking_model_dir), args)], [], [], Path(), args)
+    old = demo.Session(Image.new("RGB", (96, 96)))
+    page.hear(old, "Is it late?")
+    new = page.new_question(old)[0]
+    page.hear(new, QUESTION)
+    late = list(page.speak(new))  # the old question's turn, with the session that the page has by now
+    assert [turn["content"] for turn in late[-1][0]] == [QUESTION, ASKED]
+    assert list(page.speak(new)) == [(gradio.skip(),) * 4]
+    page.hear(new, REPLY)
+    speaking = page.speak(new)
+    next(speaking)
+    assert "One moment" in page.hear(new, "And the circle?")[1]
+    *_, last = speaking
+    assert [turn["content"] for turn in last[0]] == [QUESTION, ASKED, REPLY, ANSWER] and last[1] == ""
+
+
+@pytest.mark.slow
+def test_a_fault_of_the_model_is_a_sentence(asking_model_dir, monkeypatch, capsys):
+    """A dialogue that waits for ever, or goes on without the turn that failed."""
+    gradio = pytest.importorskip("gradio")
+    args = demo.DemoArguments(device="cpu", max_new_tokens=40)
+    page = demo.Page(gradio, [talk.Speaker("model", str(asking_model_dir), args)], [], [], Path(), args)
+    session = demo.Session(Image.new("RGB", (96, 96)))
+    monkeypatch.setattr(page.speakers[0].generator, "_generate", lambda *_: 1 / 0)
+    page.hear(session, QUESTION)
+    *_, last = page.speak(session)
+    assert "The model failed" in last[1] and "ZeroDivisionError" in capsys.readouterr().err
+    assert session.talks == [] and not session.speaking
+
+
+@in_browser
+def test_what_is_said_is_text(visit):
+    """Words that become part of the page."""
+    page = visit()
+    page.set_input_files("#picture input[type=file]", ROOT / "inference/example.png")
+    page.locator("#picture img").wait_for()
+    hostile = "<img src=x onerror=\"document.title='owned'\"> **bold** $x$"
+    page.locator("#words textarea").fill(hostile)
+    page.locator("#send").click()
+    page.locator("#panel .card").nth(1).locator("meter").wait_for()
+    assert page.locator(TURNS).first.inner_text().strip() == hostile
+    assert page.title() == "ClarifyVLM" and page.locator("#dialogue img[src=x]").count() == 0
+
+
+@in_browser
+def test_only_uploads_are_given_out(page_url):
+    """A page through which any file of the machine can be read."""
+    for path in ("/etc/passwd", ROOT / "README.md", ROOT / "models/tiny/config.json"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{page_url}gradio_api/file={path}", timeout=20)
+        assert refused.value.code in (403, 404), path
+
+
+def test_without_gradio_the_command_is_named(asking_model_dir, monkeypatch):
+    """A traceback where the extra is not installed."""
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    with pytest.raises(UserError, match=re.escape("pip install -e '.[demo]'")):
+        demo.serve(demo.DemoArguments(), str(asking_model_dir))
+
+
+@pytest.mark.slow
+def test_a_port_in_use_is_named(asking_model_dir, capsys):
+    """A traceback, or a page on another port than was asked for."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        args = demo.DemoArguments(port=taken.getsockname()[1], device="cpu")
+        with pytest.raises(UserError, match="--port"):
+            demo.serve(args, str(asking_model_dir))
+    with pytest.raises(UserError, match="--port 70000"):
+        demo.serve(demo.DemoArguments(port=70000), str(asking_model_dir))
+    for host in ("nowhere.invalid", "192.0.2.1", "::1"):  # no such name; another machine's; no IPv4
+        with pytest.raises(UserError, match=f"--host {host}: is no IPv4 address or name of this machine"):
+            demo.serve(demo.DemoArguments(host=host, port=0), str(asking_model_dir))

@@ -1,0 +1,235 @@
+"""./run.sh from end to end, as a user runs it: what it leaves behind, what a rerun does, and what a kill -9 costs."""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from clarifyvlm import jsonl
+from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
+from stages import ROOT
+
+pytestmark = pytest.mark.slow
+
+MODELS = ("base", "sft", "grpo")
+STEP = re.compile(r"^\$ python (\S+)", flags=re.M)
+STEPS = 11  # commands in one run: data, audit of the judge, SFT, GRPO, the report, three models' predictions, verdicts
+CONTRACT = (
+    *(f"data/{name}" for name in ("train.jsonl", "validation.jsonl", "test.jsonl", "test_ood.jsonl", "images")),
+    *(f"data/{name}" for name in ("README.md", "audit.json", "run.json")),
+    *("judge_audit.json", "judge_audit.run.json"),
+    *(f"{stage}/{name}" for stage in ("sft", "grpo") for name in ("model.safetensors", "config.json", "run.json")),
+    *(f"inference/{model}/{name}.jsonl" for model in MODELS for name in ("predictions", "verdicts")),
+    *(f"report/{name}" for name in ("metrics.json", "report.md", "report.html", "run.json")),
+)
+
+
+class Run:
+    """./run.sh in a process group of its own, so that all of it can be killed at once."""
+
+    def __init__(self, *arguments, log: Path, **environment):
+        self.log = log
+        everything = os.environ | {"CLARIFYVLM_PYTHON": sys.executable} | environment
+        self.began = time.monotonic()
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                ["./run.sh", *map(str, arguments)],
+                cwd=ROOT,
+                env=everything,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def said(self) -> str:
+        return Path(self.log).read_text(errors="replace")
+
+    @property
+    def steps(self) -> list[str]:
+        """The scripts begun so far, in order."""
+        return STEP.findall(self.said)
+
+    def wait(self) -> str:
+        self.process.wait(timeout=1200)
+        return self.said
+
+    def wait_for_step(self, number: int) -> bool:
+        """Until the step of this number (from 0) has begun; False where the run ended before."""
+        while len(self.steps) <= number:
+            if self.process.poll() is not None:
+                return False
+            time.sleep(0.02)
+        return True
+
+    def kill(self) -> None:
+        """kill -9, the whole group: as a power cut takes it."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("pipeline")
+
+
+@pytest.fixture(scope="module")
+def finished(folder) -> tuple[Path, str, list[float]]:
+    """(run folder, what was said, seconds per step) of an undisturbed smoke run. Do not change the folder."""
+    run = Run("smoke", folder / "run", log=folder / "finished.log")
+    starts = []
+    for number in range(STEPS):
+        assert run.wait_for_step(number), run.said[-1500:]
+        starts.append(time.monotonic())
+    said = run.wait()
+    assert run.process.returncode == 0, said[-1500:]
+    seconds = [b - a for a, b in zip(starts, [*starts[1:], time.monotonic()], strict=True)]
+    return (folder / "run").rename(folder / "finished"), said, seconds
+
+
+def contents(run: Path) -> dict[str, bytes]:
+    """What must be the same in every run of one seed: data, weights, predictions, verdicts and metrics."""
+    wanted = ("data/**/*", "*/*.safetensors", "inference/*/*.jsonl", "judge_audit.json", "report/metrics.json")
+    paths = [p for pattern in wanted for p in run.glob(pattern) if p.is_file() and p.name != "run.json"]
+    return {str(p.relative_to(run)): p.read_bytes() for p in sorted(paths)}
+
+
+def left_over(run: Path) -> list[str]:
+    return [str(p) for p in run.rglob("*") if p.name.startswith(".") or p.suffix in (".tmp", ".lock", ".parts")]
+
+
+def test_every_file_of_the_contract_is_there(finished):
+    """A stage that ends well and leaves out a file which the next stage, or the user, expects."""
+    run, said, _ = finished
+    assert not [name for name in CONTRACT if not (run / name).exists()] and not left_over(run)
+    assert (run / "report/report.md").read_text() in said
+    assert said.rstrip().splitlines()[-1].startswith("The report: ") and "report.html" in said.rstrip().splitlines()[-1]
+    assert "Traceback" not in said and "Warning" not in said
+    assert len(STEP.findall(said)) == STEPS
+    records = [json.loads(p.read_text()) for p in run.rglob("*run.json") if "checkpoint" not in str(p)]
+    assert len(records) == STEPS and all(r["status"] == "complete" and r["versions"] for r in records)
+
+
+def test_records_of_the_stages_fit_each_other(finished):
+    """Predictions or verdicts on other examples than asked, judge failures that nobody counts, a report without a
+    model."""
+    run, _, _ = finished
+    examples = jsonl.read(run / "data/test.jsonl", Example, unique="id")
+    metrics = json.loads((run / "report/metrics.json").read_text())
+    assert set(metrics["models"]) == set(MODELS) and {"constant_policies", "differences", "seed", "judge"} < set(
+        metrics
+    )
+    for model in MODELS:
+        said = jsonl.read(run / f"inference/{model}/predictions.jsonl", Prediction, unique="example_id")
+        found = jsonl.read(run / f"inference/{model}/verdicts.jsonl", Verdict, unique="example_id")
+        assert [p.example_id for p in said] == [v.example_id for v in found] == [e.id for e in examples]
+        assert all(set(v.criteria) == set(CRITERIA) for v in found)
+        macro = metrics["models"][model]["strategy_accuracy_macro"]
+        assert macro["n"] == len(examples) and 0 <= macro["low"] <= macro["value"] <= macro["high"] <= 1
+
+
+def test_second_run_skips_what_is_complete(finished, folder):
+    """Work done twice; a run folder that is taken for another one once it is moved."""
+    whole, _, seconds = finished
+    run = Path(shutil.copytree(whole, folder / "again"))
+    kept = {p: p.stat().st_mtime_ns for p in run.rglob("*") if p.is_file() and "report" not in p.parts}
+    again = Run("smoke", run, log=folder / "again.log")
+    said = again.wait()
+    assert again.process.returncode == 0, said[-1500:]
+    assert said.count("complete") >= STEPS - 1 and "it/s" not in said and "ex/s" not in said
+    assert {p: p.stat().st_mtime_ns for p in kept} == kept
+    assert time.monotonic() - again.began < 1.5 * sum(seconds)
+
+
+def test_changed_config_is_refused_and_overwrite_goes_through(finished, folder):
+    """Old and new settings mixed in one folder; --overwrite that leaves a stage as it was; a seed passed over."""
+    run, _, _ = finished
+    before = contents(run)
+    refused = Run("smoke", run, log=folder / "refused.log", GENERATE_ARGS="--num_train 60")
+    said = refused.wait()
+    assert refused.process.returncode == 2 and "Traceback" not in said and len(refused.steps) == 1
+    assert "num_train: " in said and "-> 60" in said and "--overwrite" in said
+    assert contents(run) == before
+
+    other = Path(shutil.copytree(run, folder / "other"))
+    anew = Run("smoke", other, "--seed", 1, "--overwrite", log=folder / "anew.log")
+    said = anew.wait()
+    assert anew.process.returncode == 0, said[-1500:]
+    after = contents(other)
+    for name in ("data/train.jsonl", "sft/model.safetensors", "grpo/model.safetensors", "report/metrics.json"):
+        assert after[name] != before[name], name
+    assert not {e.id for e in jsonl.read(other / "data/test.jsonl", Example)} & {
+        e.id for e in jsonl.read(run / "data/test.jsonl", Example)
+    }
+
+
+def test_kill_at_any_moment_costs_nothing(finished, folder):
+    """kill -9 in each stage, twice at random moments: a torn file taken for whole, a line twice or never, a resume
+    that goes on with other random numbers."""
+    whole, _, seconds = finished
+    rng = random.Random(os.environ.get("CLARIFYVLM_TEST_SEED", "kill"))
+    run = folder / "run"  # the path of the undisturbed run, for the paths that its files name
+    kills = 0
+    scripts = STEP.findall((folder / "finished.log").read_text())
+    firsts = [scripts.index(name) for name in dict.fromkeys(scripts)]
+    for number in firsts:
+        for _ in range(2):
+            disturbed = Run("smoke", run, log=folder / f"killed{kills}.log")
+            if disturbed.wait_for_step(number):
+                time.sleep(rng.uniform(0.2, 1.0) * seconds[number])
+            if disturbed.process.poll() is None:
+                disturbed.kill()
+                kills += 1
+    last = Run("smoke", run, log=folder / "last.log")
+    said = last.wait()
+    assert last.process.returncode == 0, said[-1500:]
+    assert kills >= len(firsts) and not left_over(run)
+    undisturbed, after = contents(whole), contents(run)
+    assert set(after) == set(undisturbed)
+    assert not [name for name in undisturbed if after[name] != undisturbed[name]]
+
+
+def test_two_runs_in_one_folder(folder):
+    """Two runs that write into each other's files."""
+    first = Run("smoke", folder / "two", log=folder / "first.log")
+    try:
+        assert first.wait_for_step(2)  # the model's answers: longer than the second run's start
+        second = Run("smoke", folder / "two", log=folder / "second.log")
+        said = second.wait()
+        assert second.process.returncode == 2 and "another run (process" in said and "Traceback" not in said
+        assert first.process.poll() is None
+    finally:
+        first.kill()
+
+
+def test_photographs_through_all_stages(folder):
+    """A frame that only generated scenes fit: judge, report or training that asks for a color or a shape."""
+    photos = Path(os.environ.get("CLARIFYVLM_COCO_DIR", ROOT.parent / "shared/photos/coco"))
+    if not (photos / "instances.json").exists():
+        pytest.skip(f"no photographs in {photos} (CLARIFYVLM_COCO_DIR)")
+    run = Run(
+        "coco",
+        folder / "coco",
+        log=folder / "coco.log",
+        GENERATE_ARGS=f"--coco_annotations {photos}/instances.json --image_dir {photos}/images --num_examples 60",
+        SFT_ARGS="--max_steps 2 --num_validation_examples 6",
+        GRPO_ARGS="--max_steps 1 --save_steps 1 --num_prompts 6 --num_validation_examples 6",
+        PREDICT_ARGS="--num_examples 12 --max_new_tokens 24",
+    )
+    said = run.wait()
+    assert run.process.returncode == 0, said[-1500:]
+    assert not [name for name in CONTRACT if "test_ood" not in name and not (folder / "coco" / name).exists()]
+    facts = [e.facts for e in jsonl.read(folder / "coco/data/test.jsonl", Example)]
+    assert facts and all(f.source == "coco" for f in facts)
+    metrics = json.loads((folder / "coco/report/metrics.json").read_text())
+    assert all(metrics["models"][m]["strategy_accuracy_macro"]["n"] == 12 for m in MODELS)
+    assert all(metrics["models"][m]["judge_failures"] == 0 for m in MODELS)
+    assert len(metrics["notes"]) == 3 and all("made for pictures of scenes" in note for note in metrics["notes"])
