@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import judge
-from benchmark_rows import PEOPLE, ROWS
+from benchmark_rows import PEOPLE, ROWS, converter
 from clarifyvlm import jsonl
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges import rubric
