@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from clarifyvlm import processes
 from clarifyvlm.errors import UserError
+from clarifyvlm.paths import cache_folder
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -80,11 +81,9 @@ def open_image(path: str | Path, *, max_side: int | None = None) -> "Image.Image
 
 def _kept(path: Path, max_side: int) -> Path:
     """Where the shrunk picture is kept; another name when the file at `path` changes."""
-    from clarifyvlm.endpoint.cache import default_folder
-
     stat = path.stat()
     key = hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {max_side}".encode()).hexdigest()
-    return default_folder() / "pictures" / key[:2] / f"{key[2:34]}.png"
+    return cache_folder() / "pictures" / key[:2] / f"{key[2:34]}.png"
 
 
 def _keep(picture: "Image.Image", kept: Path) -> None:

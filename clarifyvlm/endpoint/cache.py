@@ -1,4 +1,4 @@
-"""Replies of LLM judges on disk: what was asked once, word for word, is not paid for again.
+"""Replies of endpoints on disk: what was asked once, word for word, is not paid for again.
 
 One SQLite file, safe for several processes on one machine (its write-ahead log needs a local disk). Only replies that
 could be used are in it; failures are asked again.
@@ -6,20 +6,15 @@ could be used are in it; failures are asked again.
 
 import hashlib
 import json
-import os
 import sqlite3
 import threading
 from pathlib import Path
 
 from clarifyvlm.errors import UserError
+from clarifyvlm.paths import cache_folder as default_folder  # noqa: F401
 
 FILE = "replies.sqlite3"
 WAIT_S = 60.0  # for another process's write
-
-
-def default_folder() -> Path:
-    """`$XDG_CACHE_HOME/clarifyvlm`, or `~/.cache/clarifyvlm`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clarifyvlm"
 
 
 def key_of(**parts) -> str:

@@ -12,7 +12,6 @@ the fault named. What still fails has a name:
 """
 
 import asyncio
-import base64
 import contextlib
 import json
 import os
@@ -285,11 +284,6 @@ class Endpoint:
         if name not in self._lacks:
             self._lacks.add(name)
             print(f"the {self.role} at {self.base_url}: {OPTIONAL[name]}", file=sys.stderr)
-
-
-def image_url(data: bytes, kind: str) -> str:
-    """The data URL of a picture file's bytes; `kind` as in image/<kind>."""
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _proxy(said: str) -> Reply:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from clarifyvlm import config, processes
+from clarifyvlm import config
+from clarifyvlm.endpoint.arguments import make_endpoint, speed_only, with_flags
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges.families import family
 from clarifyvlm.records import Example, Prediction, Verdict
@@ -41,6 +42,7 @@ class Judge(Protocol):
         order; what it raises ends the call. What has no verdict after `deadline_s` is the failure `timeout`."""
 
 
+@with_flags("judge")
 @dataclass
 class JudgeArguments:
     """Which judge, and how to reach it. The same flags in inference/judge.py and tuning_grpo/train.py."""
@@ -51,12 +53,6 @@ class JudgeArguments:
             "help": "scene: exact, offline, reads the facts. openai: an OpenAI-compatible model. panel: several."
         },
     )
-    judge_base_url: str | None = field(
-        default=None,
-        metadata={"help": "Endpoint of --judge openai, e.g. http://localhost:8000/v1. Else OPENAI_BASE_URL."},
-    )
-    judge_model: str | None = field(default=None, metadata={"help": "Model name at that endpoint."})
-    judge_api_key_env: str = field(default="OPENAI_API_KEY", metadata={"help": "Environment variable with its key."})
     judge_panel: str | None = field(
         default=None, metadata={"help": "YAML file of --judge panel: a list `judges` with these flags as keys."}
     )
@@ -66,35 +62,10 @@ class JudgeArguments:
     judge_calls: Literal["joint", "per_criterion"] = field(
         default="joint", metadata={"help": "All criteria in one call, or each group of them in its own (four times)."}
     )
-    judge_timeout_s: float = field(default=60.0, metadata={"help": "Deadline of one call with its retries, seconds."})
-    judge_max_retries: int = field(default=3, metadata={"help": "Retries on 408/409/429/5xx and lost connections."})
-    judge_concurrency: int = field(default=16, metadata={"help": "Calls in flight at once, over all processes."})
-    judge_max_tokens: int = field(default=1024, metadata={"help": "Longest verdict, tokens."})
-    judge_max_calls: int | None = field(
-        default=None, metadata={"help": "Stop, with everything kept, at so many calls."}
-    )
-    judge_budget_usd: float | None = field(default=None, metadata={"help": "Stop likewise at this cost; needs prices."})
-    judge_input_price: float = field(default=0.0, metadata={"help": "USD per million tokens sent."})
-    judge_output_price: float = field(default=0.0, metadata={"help": "USD per million tokens received."})
-    judge_cache_dir: str | None = field(
-        default=None, metadata={"help": "Folder of the replies kept; unset: ~/.cache/clarifyvlm."}
-    )
     no_judge_cache: bool = field(default=False, metadata={"help": "Ask everything anew, keep nothing."})
 
 
-# How fast, how patiently and for how much the judge is asked changes no verdict: a rerun may change these.
-SPEED_ONLY = (
-    "judge_api_key_env",
-    "judge_timeout_s",
-    "judge_max_retries",
-    "judge_concurrency",
-    "judge_max_calls",
-    "judge_budget_usd",
-    "judge_input_price",
-    "judge_output_price",
-    "judge_cache_dir",
-    "no_judge_cache",
-)
+SPEED_ONLY = (*speed_only("judge"), "no_judge_cache")  # these change no verdict
 
 
 def make_judge(args: JudgeArguments, image_root: str | Path | None = None, reverse_criteria: bool = False) -> Judge:
@@ -146,33 +117,10 @@ def self_preference(args: JudgeArguments, policy: str) -> str | None:
 
 
 def _openai(args: JudgeArguments, image_root: Path | None, reverse_criteria: bool) -> Judge:
-    from clarifyvlm.endpoint.cache import ReplyCache, default_folder
-    from clarifyvlm.endpoint.client import Endpoint
-    from clarifyvlm.endpoint.usage import Usage
     from clarifyvlm.judges.openai_api import OpenAIJudge
 
-    if not args.judge_model:
-        raise UserError("--judge openai needs --judge_model, the name of a model at the endpoint.")
-    if args.judge_budget_usd is not None and not (args.judge_input_price or args.judge_output_price):
-        raise UserError("--judge_budget_usd needs --judge_input_price and --judge_output_price (USD per million).")
-    endpoint = Endpoint(
-        args.judge_base_url,
-        args.judge_model,
-        api_key_env=args.judge_api_key_env,
-        timeout_s=args.judge_timeout_s,
-        max_retries=args.judge_max_retries,
-        concurrency=args.judge_concurrency,
-        max_tokens=args.judge_max_tokens,
-        cache=None if args.no_judge_cache else ReplyCache(args.judge_cache_dir or default_folder()),
-        usage=Usage(
-            processes.part_of(args.judge_max_calls),
-            processes.part_of(args.judge_budget_usd),
-            args.judge_input_price,
-            args.judge_output_price,
-        ),
-    )
     return OpenAIJudge(
-        endpoint,
+        make_endpoint(args, "judge", cache=not args.no_judge_cache),
         image_root=image_root,
         sees_image={"auto": None, "yes": True, "no": False}[args.judge_sees_image],
         per_criterion=args.judge_calls == "per_criterion",

@@ -5,23 +5,17 @@ in clarifyvlm/endpoint/client.py; here a failed call becomes a Verdict with that
 """
 
 import asyncio
-import hashlib
-import io
 import sys
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
 
-from clarifyvlm import images
 from clarifyvlm.endpoint.cache import key_of
-from clarifyvlm.endpoint.client import TEMPERATURE, Endpoint, Question, Reply, image_url
+from clarifyvlm.endpoint.client import TEMPERATURE, Endpoint, Question, Reply
+from clarifyvlm.endpoint.pictures import encoded, picture_url
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges import rubric
 from clarifyvlm.judges.gate import gate
 from clarifyvlm.records import INFORMED, Example, Prediction, Verdict
-
-LONGEST_SIDE = 1024  # pixels of a picture that is sent
-LOSSLESS_SIDE = 512  # up to here as PNG, above as JPEG
 
 
 class OpenAIJudge:
@@ -56,7 +50,7 @@ class OpenAIJudge:
 
     def check(self) -> None:
         """One or two small calls, without retries. UserError that names the URL and the model when they fail."""
-        probe = image_url(_png(64), "png") if self.sees_image or self._find_out else None
+        probe = _probe() if self.sees_image or self._find_out else None
         if self._find_out:
             try:
                 self.endpoint.check(probe)
@@ -192,26 +186,11 @@ class OpenAIJudge:
         return await asked[question.key]
 
 
-@lru_cache(maxsize=256)
-def picture_url(path: Path) -> tuple[str, str]:
-    """(data URL of the picture as it is sent, sha256 of that). UserError where it cannot be opened."""
-    return encoded(images.open_image(path, max_side=LONGEST_SIDE))
-
-
-def encoded(picture) -> tuple[str, str]:
-    """(data URL, sha256 of the file in it) of a PIL picture."""
-    kind = "png" if max(picture.size) <= LOSSLESS_SIDE else "jpeg"
-    file = io.BytesIO()
-    picture.save(file, kind, **({"quality": 92} if kind == "jpeg" else {}))
-    return image_url(file.getvalue(), kind), hashlib.sha256(file.getvalue()).hexdigest()
-
-
-def _png(side: int) -> bytes:
+def _probe() -> str:
+    """The data URL of a small red picture."""
     from PIL import Image
 
-    file = io.BytesIO()
-    Image.new("RGB", (side, side), "red").save(file, "png")
-    return file.getvalue()
+    return encoded(Image.new("RGB", (64, 64), "red"))[0]
 
 
 def _after_reply(example: Example, prediction: Prediction) -> tuple[Example, str] | None:

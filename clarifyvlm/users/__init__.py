@@ -16,8 +16,6 @@ def make_user(args: UserArguments, turns: int):
         return Scripted()
     if turns == 1:
         raise UserError("--user openai: needs --turns 2 or 3, so that there is a reply.")
-    if not args.user_model:
-        raise UserError("--user openai: give --user_model, the model's name at the endpoint.")
     from clarifyvlm.users.language_model import Played
 
     return Played(args)

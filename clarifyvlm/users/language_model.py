@@ -10,9 +10,9 @@ import json
 import secrets
 from collections.abc import Sequence
 
-from clarifyvlm.endpoint.cache import ReplyCache, default_folder, key_of
-from clarifyvlm.endpoint.client import TEMPERATURE, Endpoint, Question
-from clarifyvlm.endpoint.usage import Usage
+from clarifyvlm.endpoint.arguments import make_endpoint
+from clarifyvlm.endpoint.cache import key_of
+from clarifyvlm.endpoint.client import TEMPERATURE, Question
 from clarifyvlm.errors import UserError
 from clarifyvlm.records import INFORMED
 from clarifyvlm.rewards import words
@@ -45,17 +45,7 @@ class Played:
     """All calls of a batch are in flight at once; replies are kept, and an equal prompt is not asked again."""
 
     def __init__(self, args: UserArguments):
-        self.endpoint = Endpoint(
-            args.user_base_url,
-            args.user_model,
-            api_key_env=args.user_api_key_env,
-            timeout_s=args.user_timeout_s,
-            max_retries=args.user_max_retries,
-            concurrency=args.user_concurrency,
-            cache=ReplyCache(args.user_cache_dir or default_folder(), role="user"),
-            usage=Usage(),
-            role="user",
-        )
+        self.endpoint = make_endpoint(args, "user")
 
     def check(self) -> None:
         self.endpoint.check()

@@ -113,5 +113,5 @@ def test_predict_plays_dialogues_with_it(server, test_file, tmp_path, asking_mod
         predict.main([*argv, "--user_model", "another"])
     with pytest.raises(UserError, match="needs --turns 2 or 3"):
         predict.main([*argv, "--turns", "1"])
-    with pytest.raises(UserError, match="give --user_model"):
+    with pytest.raises(UserError, match="needs --user_model"):
         predict.main([a for a in argv if a not in ("--user_model", "m")])

@@ -12,9 +12,9 @@ from PIL import Image
 
 from clarifyvlm import jsonl
 from clarifyvlm.endpoint.cache import ReplyCache
+from clarifyvlm.endpoint.pictures import picture_url
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges import JudgeArguments, make_judge, rubric
-from clarifyvlm.judges.openai_api import picture_url
 from clarifyvlm.records import Example, Prediction
 from judge_server import GOOD, completion, make
 

@@ -1,0 +1,74 @@
+"""The flags of a model behind an endpoint, alike for every role that one plays (judge, user, author, ...), and the
+endpoint that they describe."""
+
+from dataclasses import field, make_dataclass
+from typing import Any
+
+from clarifyvlm import processes
+from clarifyvlm.endpoint.cache import ReplyCache
+from clarifyvlm.endpoint.client import Endpoint
+from clarifyvlm.endpoint.usage import Usage
+from clarifyvlm.errors import UserError
+from clarifyvlm.paths import cache_folder
+
+FLAGS = {  # name -> (type, default, help); a role's flags are --<role>_<name>
+    "model": (str | None, None, "model name at the endpoint"),
+    "base_url": (str | None, None, "OpenAI-compatible endpoint, e.g. http://localhost:8000/v1; unset: OPENAI_BASE_URL"),
+    "api_key_env": (str, "OPENAI_API_KEY", "environment variable with its key"),
+    "timeout_s": (float, 60.0, "deadline of one call with its retries, seconds"),
+    "max_retries": (int, 3, "retries on 408/409/429/5xx and lost connections"),
+    "concurrency": (int, 16, "calls in flight at once, over all processes"),
+    "max_tokens": (int, 1024, "longest reply, tokens"),
+    "max_calls": (int | None, None, "stop, with everything kept, at so many calls"),
+    "budget_usd": (float | None, None, "stop likewise at this cost; needs prices"),
+    "input_price": (float, 0.0, "USD per million tokens sent"),
+    "output_price": (float, 0.0, "USD per million tokens received"),
+    "cache_dir": (str | None, None, "folder of the replies kept; unset: ~/.cache/clarifyvlm"),
+}
+# How fast, how patiently and for how much a model is asked changes nothing that it says.
+_SPEED_ONLY = tuple(name for name in FLAGS if name not in ("model", "base_url", "max_tokens"))
+
+
+def with_flags(role: str, without: tuple[str, ...] = (), **defaults):
+    """Class decorator: a dataclass with the fields of the class, then --<role>_<name> for every name of FLAGS.
+
+    `without`: names that this role has no use for; `defaults`: name -> another default.
+    """
+
+    def add(cls: type) -> type:
+        flags = [
+            (f"{role}_{name}", kind, field(default=defaults.get(name, default), metadata={"help": text}))
+            for name, (kind, default, text) in FLAGS.items()
+            if name not in without
+        ]
+        own = {"__doc__": cls.__doc__, "__module__": cls.__module__}
+        return make_dataclass(cls.__name__, flags, bases=(cls,), namespace=own)
+
+    return add
+
+
+def speed_only(role: str) -> tuple[str, ...]:
+    """The flags of a role that a rerun may change."""
+    return tuple(f"{role}_{name}" for name in _SPEED_ONLY)
+
+
+def make_endpoint(args: Any, role: str, *, usage: Usage | None = None, cache: bool = True, **changes) -> Endpoint:
+    """The endpoint that the flags of a role describe; no connection is opened.
+
+    `changes`: arguments of Endpoint in place of a flag, None where there is none. UserError where flags lack.
+    """
+    given = {name: getattr(args, f"{role}_{name}", default) for name, (_, default, _) in FLAGS.items()}
+    given |= {name: value for name, value in changes.items() if value is not None}
+    if not given["model"]:
+        raise UserError(f"an endpoint needs --{role}_model, the name of the model there.")
+    limits = [given.pop(name) for name in ("max_calls", "budget_usd", "input_price", "output_price")]
+    if limits[1] is not None and not any(limits[2:]):
+        raise UserError(
+            f"--{role}_budget_usd needs --{role}_input_price and --{role}_output_price (USD per million tokens)."
+        )
+    folder = given.pop("cache_dir") or cache_folder()
+    return Endpoint(
+        **({"role": role} | given),
+        cache=ReplyCache(folder, role=role) if cache else None,
+        usage=usage or Usage(*map(processes.part_of, limits[:2]), *limits[2:]),
+    )
