@@ -16,8 +16,7 @@ from typing import Literal
 
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
-
-SPLITS = ("train", "validation", "test", "test_ood")
+from folder.shares import SPLITS
 
 
 @dataclass
@@ -74,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         work = Authoring(options, args, files, run.output)
         work.run()
-        return finish(options, args, work, run)
+        return _finish(options, args, work, run)
 
 
 def _check(options: Options) -> dict[str, Path]:
@@ -93,47 +92,32 @@ def _check(options: Options) -> dict[str, Path]:
     return files
 
 
-def finish(options: Options, args, work, run) -> int:
+def _finish(options: Options, args, work, run) -> int:
     """Files, audit, card and record. 3 where the audit fails and may."""
-    import json
+    from authoring.card_section import NOT_SHOWN, lines_of, summary
+    from folder.card import command_of
+    from folder.finish import finish
 
-    from authoring.card_section import command, lines_of, summary
-    from clarifyvlm.jsonl import write_text_atomic
-    from folder.audit import audit, collect, outcome, tell
-    from folder.card import write_card
-
-    counts = work.write_files()
-    if not sum(counts.values()):
+    if not sum(work.write_files().values()):
         raise UserError(
             f"none of {work.total} examples has a good wording; {run.output / 'rejections.jsonl'} says why. Give "
             "another --author_model, or look at the reasons that come most often:\n" + "\n".join(summary(work.rows()))
         )
-    stats = collect(run.output, SPLITS)
-    findings = None
-    if options.audit != "off":
-        # What was dropped is no fault of the balance: the table of the card shows it.
-        findings = audit(stats | {"counts": {}}, {}, options.seed)
-        write_text_atomic(run.output / "audit.json", json.dumps(findings, indent=2) + "\n")
     guessed = work.guess_strategies() if options.leak_model else None
     about = [
         f"The examples of {Path(options.data_dir).name}, worded anew by {args.author_model}. Pictures, facts, readings "
         "and strategies are those of that data set, whose own card says where they come from."
     ]
-    write_card(run.output, stats, findings, command(options, args), about, options.seed)
-    card = run.output / "README.md"
-    text = card.read_text(encoding="utf-8").replace(", whatever the number of workers", ", from the replies kept")
-    write_text_atomic(card, text.rstrip() + "\n\n" + "\n".join(lines_of(work.rows(), options, args, guessed)))
-    print(" ".join(f"{s}: {n:,}" for s, n in counts.items()), f"examples in {run.output}")
-    print("\n".join(summary(work.rows())))
-    if code := tell(findings, options.audit):
-        return code
-    run.finish(
-        **counts,
-        **work.outcomes(),
-        audit=outcome(findings),
-        usage={k: v for k, v in asdict(work.usage).items() if v},
+    return finish(
+        run,
+        options,
+        command_of("author.py", [options, args], NOT_SHOWN),
+        about,  # and no shares: what was dropped is no fault of the balance, and the card's table shows it
+        summary=summary(work.rows()),
+        counts=work.outcomes() | {"usage": {k: v for k, v in asdict(work.usage).items() if v}},
+        same="from the replies kept",
+        section=lines_of(work.rows(), options, args, guessed),
     )
-    return 0
 
 
 if __name__ == "__main__":

@@ -235,7 +235,7 @@ def _examples(options: Options, pictures, output: Path | None = None) -> tuple[l
     """
     from tqdm import tqdm
 
-    from folder.pictures import listed
+    from folder.faults import listed
 
     benchmark = BENCHMARKS[options.benchmark]
     examples, ids, faults, missing = [], {}, [], []

@@ -311,7 +311,7 @@ def _clipped(box: list[float]) -> list[float]:
 
 def _usable(scene: Scene, row: Row) -> tuple[list[Thing], list[Relation]]:
     """The things that are good, those of one name and place merged, and the relations between them."""
-    from photographs.plan import overlap
+    from photographs.boxes import overlap
 
     row.objects = len(scene.objects)
     ids = Counter(thing.id for thing in scene.objects)

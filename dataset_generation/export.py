@@ -10,7 +10,6 @@ README.md (a dataset card with the header that the hub reads) and contact_sheet.
 import json
 import os
 import re
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -19,11 +18,11 @@ from pathlib import Path
 
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
+from folder.faults import listed
+from folder.shares import SPLITS
 from released.parquet_rows import features, to_example, to_row
 
-SPLITS = ("train", "validation", "test", "test_ood")
 ROW_GROUP_ROWS, ROW_GROUP_BYTES = 1000, 32 * 2**20  # what is held in memory
-MAX_LISTED = 10
 ARROW_BYTES = b"clarifyvlm.arrow_bytes"  # metadata of a file: its size in memory
 
 
@@ -87,6 +86,7 @@ def _inputs(folder: Path) -> list[Path]:
 def export(data_dir: Path, output: Path, pretty_name: str, shard_bytes: int) -> dict[str, int]:
     """Write the parquet files, the card and the contact sheet; split -> examples. An empty split is left out."""
     from folder.card import write_hub_card
+    from folder.pictures import write_bytes
 
     seen: set[bytes] = set()
     for split in SPLITS:
@@ -95,7 +95,7 @@ def export(data_dir: Path, output: Path, pretty_name: str, shard_bytes: int) -> 
     files = parquet_files(output)
     sheet = data_dir / "contact_sheet.png"
     if sheet.is_file():
-        _replace(sheet, output / sheet.name)
+        write_bytes(output / sheet.name, sheet.read_bytes())
     card = data_dir / "README.md"
     about = card.read_text(encoding="utf-8") if card.is_file() else ""
     described = {split: describe(paths) for split, paths in files.items()}
@@ -139,7 +139,7 @@ def _write_split(data_dir: Path, split: str, folder: Path, shard_bytes: int, see
     for leftover in (*done, *folder.glob(f".{split}-*.tmp")):
         leftover.unlink()
     written = _Shards(folder, split, shard_bytes)
-    faults, bad, count = [], 0, 0
+    faults, count = [], 0
     rows = stream(data_dir / f"{split}.jsonl")
     for number, example in tqdm(rows, desc=split, unit="row", mininterval=0.5):
         picture, fault = _picture(data_dir / example.image, example.image_sha256)
@@ -147,18 +147,14 @@ def _write_split(data_dir: Path, split: str, folder: Path, shard_bytes: int, see
         fault = f"id {example.id!r} is there twice" if key in seen else fault
         seen.add(key)
         if fault:
-            bad += 1
-            faults += [f"{data_dir / split}.jsonl:{number}: {fault}"] if bad <= MAX_LISTED else []
-        elif not bad:
+            faults.append(f"{data_dir / split}.jsonl:{number}: {fault}")
+        elif not faults:
             written.add(to_row(example, picture))
         count += 1
-    if bad:
+    if faults:
         written.discard()
-        more = f"\n  ... and {bad - MAX_LISTED} more" if bad > MAX_LISTED else ""
-        raise UserError(
-            f"{bad} of {count} examples cannot be exported\n  " + "\n  ".join(faults) + f"{more}\n"
-            "Generate the data again, or mend these lines."
-        )
+        hint = "Generate the data again, or mend these lines."
+        raise listed(f"{len(faults)} of {count} examples cannot be exported", faults, hint)
     written.finish()
     if not count:
         print(f"{split}: no examples, left out")
@@ -259,12 +255,6 @@ def describe(paths: list[Path]) -> dict:
     return described
 
 
-def _replace(source: Path, target: Path) -> None:
-    temporary = target.with_name(f".{target.name}.tmp")
-    shutil.copyfile(source, temporary)
-    os.replace(temporary, target)
-
-
 # --- from parquet --------------------------------------------------------------------------------------------------
 
 
@@ -282,6 +272,8 @@ def import_rows(folder: Path, output: Path) -> dict[str, int]:
 def _imported(paths: list[Path], output: Path) -> Iterator["Example"]:  # noqa: F821
     import pyarrow.parquet as pq
 
+    from folder.pictures import write_bytes
+
     for path in paths:
         with pq.ParquetFile(path) as file:
             if missing := set(features()) - set(file.schema_arrow.names):
@@ -297,10 +289,7 @@ def _imported(paths: list[Path], output: Path) -> Iterator["Example"]:  # noqa: 
                     if example.image_sha256 and sha256(content).hexdigest() != example.image_sha256:
                         raise UserError(f"{path}: id {example.id!r}: the picture is not the record's (image_sha256)")
                     if not target.exists():
-                        target.parent.mkdir(parents=True, exist_ok=True)
-                        temporary = target.with_name(f".{target.name}.tmp")
-                        temporary.write_bytes(content)
-                        temporary.replace(target)
+                        write_bytes(target, content)
                     elif target.read_bytes() != content:
                         raise UserError(f"{path}: id {example.id!r}: another row has another picture {example.image}")
                     yield example

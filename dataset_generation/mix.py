@@ -7,7 +7,6 @@ groups are drawn, so that minimal pairs stay pairs; where a share does not come 
 what generate.py writes: JSONL, images/, audit.json, the card README.md and run.json.
 """
 
-import json
 import random
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
@@ -16,8 +15,8 @@ from typing import Literal
 
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
-
-SPLITS = ("train", "validation", "test", "test_ood")
+from folder.faults import listed
+from folder.shares import SPLITS, apportion
 
 
 @dataclass
@@ -71,7 +70,6 @@ def _mixed(options: Options, folders: list[Path], split: str) -> list[tuple]:
     """[(number of the folder, example)] in their order."""
     from clarifyvlm import jsonl
     from clarifyvlm.records import Example
-    from scenes.layout import apportion
 
     found = [jsonl.read(folder / f"{split}.jsonl", Example, unique="id") for folder in folders]
     whole = sum(options.shares)
@@ -110,8 +108,6 @@ def _drawn(rows: list, count: int, rng: random.Random) -> list:
 
 def _check_apart(chosen: dict[str, list[tuple]]) -> None:
     """UserError where an id is there twice, or a picture is in two splits."""
-    from folder.pictures import listed
-
     ids = Counter(example.id for rows in chosen.values() for _, example in rows)
     if twice := [id for id, n in ids.items() if n > 1]:
         raise listed(f"{len(twice):,} ids are in two of the folders or splits", twice, "Are they of one data set?")
@@ -126,8 +122,7 @@ def _check_apart(chosen: dict[str, list[tuple]]) -> None:
 def _write(options: Options, folders: list[Path], chosen: dict[str, list[tuple]], run) -> int:
     """Pictures, files, audit, card and record. 3 where the audit fails and may not."""
     from clarifyvlm import jsonl
-    from folder.audit import audit, collect, outcome, tell
-    from folder.card import write_card
+    from folder.finish import finish
     from folder.pictures import link
 
     for split, rows in chosen.items():
@@ -137,11 +132,6 @@ def _write(options: Options, folders: list[Path], chosen: dict[str, list[tuple]]
             link(folders[number], example.image, run.output, name)
             moved.append(example.model_copy(update={"image": name}))
         jsonl.write_atomic(run.output / f"{split}.jsonl", moved)
-    stats = collect(run.output, SPLITS)
-    findings = None
-    if options.audit != "off":
-        findings = audit(stats | {"counts": {}}, {}, options.seed)
-        jsonl.write_text_atomic(run.output / "audit.json", json.dumps(findings, indent=2) + "\n")
     about = [f"A mixture with shares {' : '.join(f'{share:g}' for share in options.shares)} of"]
     about[0] += " and ".join(f" `{folder.parent.name}/{folder.name}`" for folder in folders)
     about[0] += ", whose own cards say where pictures and words come from."
@@ -151,12 +141,7 @@ def _write(options: Options, folders: list[Path], chosen: dict[str, list[tuple]]
         + "".join(f"--num_{s} {n} " for s in SPLITS if (n := getattr(options, f"num_{s}")) is not None)
         + f"--output_dir {run.output.name}"
     )
-    write_card(run.output, stats, findings, command, about, options.seed)
-    print(" ".join(f"{split}: {n:,}" for split, n in stats["counts"].items()), f"examples in {options.output_dir}")
-    if code := tell(findings, options.audit):
-        return code
-    run.finish(**stats["counts"], audit=outcome(findings))
-    return 0
+    return finish(run, options, command, about)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,7 @@ data folder with its card; pictures are hard links where the disk allows it, so 
     python dataset_generation/shards.py --shards runs/big/shard-1 runs/big/shard-2 --output_dir runs/big/data
 """
 
-import errno
 import json
-import os
 import sys
 from array import array
 from collections import Counter
@@ -23,11 +21,10 @@ from typing import Literal
 
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
+from folder.faults import listed
 
-MAX_LISTED = 10
 OWN = ("output_dir", "shard", "code", "num_workers", "audit", "overwrite")  # arguments in which shards may differ
 SHAPING = ("clarifyvlm", "python", "pillow")  # whose versions shape the pictures and the draws
-NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS)  # then pictures are copied
 
 
 @dataclass
@@ -53,14 +50,15 @@ class Shard:
 def main(argv: list[str] | None = None) -> int:
     (options,) = parse_args([Options], argv, description=__doc__)
     from clarifyvlm.run_record import RunRecord
-    from generate import Options as Generation
-    from generate import finish, in_order, planned
+    from folder.write import assemble, keep
+    from generating.options import Options as Generation
+    from generating.plan import finish_folder, planned
 
     shards = read_shards([Path(s) for s in options.shards])
     args = {k: v for k, v in shards[0].args.items() if k not in OWN}
     generation = Generation(**args, output_dir=options.output_dir, audit=options.audit)
-    source, shares, settings, plans = planned(generation)
-    _check_inputs(shards[0], source.inputs(generation))
+    plan = planned(generation)
+    _check_inputs(shards[0], plan.inputs)
     with RunRecord.start(
         options.output_dir,
         "dataset_generation/shards.py",
@@ -72,10 +70,12 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{options.output_dir} is complete; nothing to do")
             return 0
         seen: set[bytes] = set()
-        for split, jobs in in_order(plans):
-            _merge_split(shards, generation.source, settings, split, jobs, run.output, seen)
-        check_merged(run.output, plans)
-        return finish(generation, source, settings, shares, run)
+        for split, jobs in plan.jobs.items():
+            if keep(split, run.output, seen) is None:
+                built = _built(shards, split, jobs, run.output)
+                assemble(plan.build, plan.settings, split, jobs, run.output, seen, built)
+        check_merged(run.output, plan.jobs)
+        return finish_folder(generation, plan, run)
 
 
 # --- which shards --------------------------------------------------------------------------------------------------
@@ -90,13 +90,13 @@ def read_shards(folders: list[Path]) -> list[Shard]:
         except UserError as error:
             faults.append(str(error))
     if faults:
-        raise _listed("shards that cannot be used", faults)
+        raise listed(f"{len(faults)} shards that cannot be used", faults)
     shards.sort(key=lambda s: s.number)
     first = shards[0]
     for shard in shards[1:]:
         faults += [f"{shard.folder}: {what}, unlike {first.folder}" for what in _differences(first, shard)]
     if faults:
-        raise _listed("differences between shards", faults)
+        raise listed(f"{len(faults)} differences between shards", faults)
     by_number = Counter(s.number for s in shards)
     faults = [
         f"{number}/{first.of} is there {n} times: {', '.join(str(s.folder) for s in shards if s.number == number)}"
@@ -109,7 +109,7 @@ def read_shards(folders: list[Path]) -> list[Shard]:
         if number not in by_number
     ]
     if faults:
-        raise _listed(f"shards are not the {first.of} that are needed, each once", faults)
+        raise listed(f"{len(faults)} shards are not the {first.of} that are needed, each once", faults)
     _check_code(first)
     return shards
 
@@ -129,7 +129,7 @@ def _read_shard(folder: Path) -> Shard:
     if record.get("status") != "complete" or lacking:
         what = f"{', '.join(lacking)} is gone" if lacking else "its run was interrupted"
         raise UserError(f"{folder} is not complete ({what}); run its command again: --shard {args['shard']}")
-    from generate import file_digest, parse_shard
+    from generating.plan import file_digest, parse_shard
 
     digests = record["counts"]["sha256"]
     changed = [
@@ -163,7 +163,7 @@ def _differences(a: Shard, b: Shard) -> list[str]:
 def _check_code(shard: Shard) -> None:
     """Pictures that two splits show are drawn anew here: with the code that drew the others."""
     from clarifyvlm.run_record import versions
-    from generate import code_digest
+    from generating.plan import code_digest
 
     here = versions()
     others = [f"{p} {shard.versions.get(p)}, here {here[p]}" for p in SHAPING if shard.versions.get(p) != here[p]]
@@ -187,36 +187,24 @@ def _check_inputs(shard: Shard, inputs: list[str]) -> None:
             )
 
 
-def _listed(problem: str, faults: list[str]) -> UserError:
-    more = f"\n  ... and {len(faults) - MAX_LISTED} more" if len(faults) > MAX_LISTED else ""
-    return UserError(f"{len(faults)} {problem}\n  " + "\n  ".join(faults[:MAX_LISTED]) + more)
-
-
 # --- merge ---------------------------------------------------------------------------------------------------------
 
 
-def _merge_split(shards: list[Shard], source: str, settings, split: str, jobs: list, output: Path, seen: set) -> None:
-    from folder.write import assemble, keep
-
-    if keep(source, split, output, seen) is None:
-        assemble(source, settings, split, jobs, output, seen, _built(shards, source, split, jobs, output))
-
-
-def _built(shards: list[Shard], source: str, split: str, jobs: list, output: Path) -> Iterator[list]:
+def _built(shards: list[Shard], split: str, jobs: list, output: Path) -> Iterator[list]:
     """What the shards hold of every job, in order: each checked against the plan, its pictures put in their place."""
     from tqdm import tqdm
 
     from clarifyvlm.jsonl import dumps
-    from folder.write import SOURCES, stream
-    from generate import part_of
+    from folder.pictures import signature
+    from folder.write import stream
+    from generating.plan import part_of
 
-    signature = SOURCES[source].signature
     with tqdm(total=len(jobs), desc=split, unit="group", mininterval=0.5) as bar:
         for shard in shards:
             path = shard.folder / f"{split}.jsonl"
             rows = stream(path)
             for index in part_of(len(jobs), shard.number, shard.of):
-                wanted = slots(jobs[index])
+                wanted = [(s.type, s.strategy) for s in jobs[index].slots]
                 group = list(islice(rows, len(wanted)))
                 found = [(e.ambiguity.type, e.strategy) for _, e in group]
                 if sorted(found) != sorted(wanted) or any(e.split != split for _, e in group):
@@ -229,12 +217,6 @@ def _built(shards: list[Shard], source: str, split: str, jobs: list, output: Pat
                 raise _damaged(shard, path, more[0])
 
 
-def slots(job) -> list[tuple[str, str]]:
-    """(type, strategy) of every example that a job was planned to give; a job of scenes, or of photographs."""
-    planned = [s for ask in job for s in ask.slots] if isinstance(job, tuple) else [s for _, s in job.questions]
-    return [(s.type, s.strategy) for s in planned]
-
-
 def _damaged(shard: Shard, path: Path, line) -> UserError:
     return UserError(
         f"{path}:{line}: not what was planned for this shard; lines were changed, lost or added. Make it again: "
@@ -243,8 +225,10 @@ def _damaged(shard: Shard, path: Path, line) -> UserError:
 
 
 def _place(shard: Shard, image: str, digest: str, output: Path) -> None:
-    """Link the picture into the merged folder; copy it where links cannot be."""
-    path, target = shard.folder / image, output / image
+    """The picture in the merged folder, if it is the one that was made."""
+    from folder.pictures import link
+
+    path = shard.folder / image
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -254,45 +238,37 @@ def _place(shard: Shard, image: str, digest: str, output: Path) -> None:
             f"{path} is missing, or not the picture that was made (image_sha256 differs). Copy the shard anew, or make "
             f"it again: generate.py --shard {shard.number}/{shard.of} --output_dir {shard.folder} --overwrite"
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)  # of an interrupted merge
-    try:
-        os.link(path, target)
-    except OSError as error:
-        if error.errno not in NO_LINKS:
-            raise
-        temporary = target.with_suffix(".tmp")
-        temporary.write_bytes(content)
-        temporary.replace(target)
+    (output / image).unlink(missing_ok=True)  # of an interrupted merge
+    link(shard.folder, image, output, image)
 
 
-def check_merged(output: Path, plans: dict[str, list]) -> None:
+def check_merged(output: Path, jobs_of: dict[str, list]) -> None:
     """UserError unless every split has as many examples as planned, no id is there twice, and no picture is in two
     splits. 16 bytes per example are held in memory."""
     import numpy as np
 
     faults, ids, pictures = [], array("Q"), {}
-    for split, jobs in plans.items():
+    for split, jobs in jobs_of.items():
         digests = array("Q")
         with open(output / f"{split}.jsonl", "rb") as file:
             for line in file:
                 row = json.loads(line)
                 ids.append(_short(row["id"]))
                 digests.append(_short(row["image_sha256"]))
-        planned = sum(len(slots(job)) for job in jobs)
+        planned = sum(len(job.slots) for job in jobs)
         if len(digests) != planned:
             faults.append(f"{split}: {len(digests)} examples, not {planned}")
         pictures[split] = np.unique(np.frombuffer(digests, dtype=np.uint64))
     names, counts = np.unique(np.frombuffer(ids, dtype=np.uint64), return_counts=True)
     if (counts > 1).any():
-        faults += _repeated(output, plans, set(names[counts > 1].tolist()))
+        faults += _repeated(output, jobs_of, set(names[counts > 1].tolist()))
     splits = list(pictures)
     for i, a in enumerate(splits):
         for b in splits[i + 1 :]:
             if both := len(np.intersect1d(pictures[a], pictures[b], assume_unique=True)):
                 faults.append(f"{both} pictures are in both {a} and {b}")
     if faults:
-        raise _listed(f"faults in what was merged into {output}", faults)
+        raise listed(f"{len(faults)} faults in what was merged into {output}", faults)
 
 
 def _repeated(output: Path, splits, suspects: set[int]) -> list[str]:

@@ -1,10 +1,9 @@
 """What author.py says of itself: the section of the card, and the lines at the end of a run."""
 
 from collections import Counter, defaultdict
-from dataclasses import MISSING, fields
-from pathlib import Path
 
 from authoring.calls import SPEED_ONLY
+from authoring.checks import STEPS
 from clarifyvlm.strategies import AMBIGUITY_TYPES, STRATEGIES
 
 NOT_SHOWN = (*SPEED_ONLY, "author_base_url", "verifier_base_url", "overwrite", "audit")
@@ -76,29 +75,9 @@ def _steps(rows: list[dict]) -> dict[tuple[str, str], tuple[int, int]]:
         for key, n in row["passed"].items():
             passed[tuple(key.split())] += n
         failed.update((r["part"], r["step"]) for r in row["rejections"])
-    from authoring.checks import STEPS
-
     keys = [(part, step) for part in ("question", "response") for step in STEPS]
     return {k: (passed[k] + failed[k], failed[k]) for k in keys if passed[k] + failed[k]}
 
 
 def _share(n: int, of: int) -> str:
     return f"{n:,} ({n / of:.1%})" if of else "0"
-
-
-def command(options, args) -> str:
-    """The command line that makes this data again: every option that is not its default."""
-    parts = ["python dataset_generation/author.py"]
-    for settings in (options, args):
-        for f in fields(settings):
-            value = getattr(settings, f.name)
-            default = f.default_factory() if f.default_factory is not MISSING else f.default
-            if (
-                f.name in (*SPEED_ONLY, "author_base_url", "verifier_base_url", "overwrite", "audit")
-                or value == default
-            ):
-                continue
-            if f.name in ("data_dir", "output_dir"):
-                value = Path(value).name  # the card is the same wherever the folder is
-            parts.append(f"--{f.name} {' '.join(map(str, value)) if isinstance(value, list) else value}")
-    return " \\\n    ".join(parts)

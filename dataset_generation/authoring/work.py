@@ -37,8 +37,8 @@ from clarifyvlm import jsonl
 from clarifyvlm.errors import UserError
 from clarifyvlm.records import Example
 from folder.pictures import link
+from folder.shares import SMALL_FIRST
 
-ORDER = ("test", "validation", "test_ood", "train")  # of work: the small ones first
 BATCH = 64  # units
 MOST_KEPT = 500  # characters of a rejected wording
 MOST_GUESSED = 1000  # questions that the leak model sees
@@ -141,7 +141,7 @@ class Authoring:
         self.author.run(both())
 
     def _batches(self) -> Iterator[tuple[str, list[Unit]]]:
-        for split in ORDER:
+        for split in SMALL_FIRST:
             units: dict[tuple[str, str], Unit] = {}
             for plan in self.plans.get(split, []):
                 key = (plan.group_id or plan.id, plan.question)

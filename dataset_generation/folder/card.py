@@ -4,6 +4,8 @@ import json
 import re
 import textwrap
 from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 from clarifyvlm.jsonl import write_text_atomic
@@ -21,12 +23,38 @@ COLORS = {  # a strategy's label on the contact sheet
 }
 
 
-def write_card(output: Path, stats: dict, findings: dict | None, command: str, about: list[str], seed: int) -> None:
-    """`about`: lines that say what the pictures are; `command`: what makes this folder again."""
+def command_of(script: str, settings: Iterable, hidden: Collection[str]) -> str:
+    """The command line that makes a folder again: every option of the dataclasses `settings` that is not its default,
+    nor `hidden`. Folders by their names: the card is the same wherever they are."""
+    parts = [f"python dataset_generation/{script}"]
+    for options in settings:
+        for f in fields(options):
+            value = getattr(options, f.name)
+            default = f.default if f.default_factory is MISSING else f.default_factory()
+            if f.name in hidden or value == default:
+                continue
+            if f.name in ("data_dir", "output_dir"):
+                value = Path(value).name
+            parts.append(f"--{f.name} {' '.join(map(str, value)) if isinstance(value, list) else value}")
+    return " \\\n    ".join(parts)
+
+
+def write_card(
+    output: Path,
+    stats: dict,
+    findings: dict | None,
+    command: str,
+    about: Iterable[str],
+    seed: int,
+    same: str = "whatever the number of workers",
+    section: Iterable[str] = (),
+) -> None:
+    """`about`: lines that say what the pictures are; `command`: what makes this folder again, with the `same` bytes;
+    `section`: lines below the rest."""
     example = contact_sheet(output, [s for s in ("test", "validation", "train") if s in stats["counts"]])
     splits = list(stats["counts"])
     lines = ["# Dataset card", "", *about, "", "Made by", "", "```bash", command, "```", ""]
-    lines += [f"Seed {seed}. The same command gives the same bytes, whatever the number of workers.", ""]
+    lines += [f"Seed {seed}. The same command gives the same bytes, {same}.", ""]
     if example:
         lines += ["![Examples of every strategy](contact_sheet.png)", ""]
     lines += ["## Files", "", "| file | examples |", "|---|---|"]
@@ -62,7 +90,10 @@ def write_card(output: Path, stats: dict, findings: dict | None, command: str, a
         ]
         lines += [f"| {k} | {' | '.join(str(table[s, k]) for s in splits)} |" for k in keys] + [""]
     lines += _audit_lines(findings)
-    write_text_atomic(output / "README.md", "\n".join(lines))
+    text = "\n".join(lines)
+    if section:
+        text = text.rstrip() + "\n\n" + "\n".join(section)
+    write_text_atomic(output / "README.md", text)
 
 
 HUB_SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))

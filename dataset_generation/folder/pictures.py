@@ -1,4 +1,4 @@
-"""Files of pictures before they are used: their sizes, those that cannot be read, those that are there twice."""
+"""Files of pictures: their sizes, those that cannot be read, those that are there twice; and how one is written."""
 
 import os
 import shutil
@@ -10,15 +10,10 @@ from pathlib import Path
 
 from clarifyvlm.errors import UserError
 from clarifyvlm.images import FORMATS, MAX_ASPECT, MAX_PIXELS, open_image
+from clarifyvlm.records import Example
+from folder.faults import listed
 
-MAX_LISTED = 10
 ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
-
-
-def listed(problem: str, offenders: list[str], hint: str) -> UserError:
-    """An error that names the first ten offenders; `problem` says how many there are."""
-    more = f"\n  ... and {len(offenders) - MAX_LISTED} more" if len(offenders) > MAX_LISTED else ""
-    return UserError(f"{problem}\n  " + "\n  ".join(offenders[:MAX_LISTED]) + f"{more}\n{hint}")
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -72,6 +67,28 @@ def distinct(names: list[str], image_dir: Path) -> list[str]:
     if copies:
         print(f"{len(copies)} of {len(names)} pictures are copies of others and left out")
     return [name for name in names if name not in copies]
+
+
+def signature(example: Example) -> bytes:
+    """What two pictures share when they show the same things in the same places."""
+    facts = example.facts
+    return look(facts.source, example.image_sha256, map(vars, facts.objects))
+
+
+def look(source: str, digest: str, objects: Iterable[dict]) -> bytes:
+    """`signature` from the parts of a record."""
+    if source != "scenes":
+        return digest.encode()
+    seen = sorted((o["name"], o["color"] or "", o["size"], o["pattern"], o["place"]) for o in objects)
+    return sha256(repr(seen).encode()).digest()[:12]
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a picture that is whole or absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(content)
+    temporary.replace(path)
 
 
 def link(root: Path, image: str, output: Path, name: str) -> None:

@@ -1,10 +1,14 @@
-"""Groups -> pictures and a JSONL file: workers build, the parent checks, orders and writes."""
+"""Jobs of a plan -> pictures and a JSONL file: workers build, the parent checks, orders and writes.
+
+A source of examples is a function `build(settings, split, index, job, salt, image_dir)` of a module, so that workers
+find it by its name, and its settings, which have `seed` and `users`.
+"""
 
 import multiprocessing
 import random
 from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -15,42 +19,42 @@ from tqdm import tqdm
 from clarifyvlm.jsonl import dumps, read, write_text_atomic
 from clarifyvlm.records import Example
 from folder.dialogues import draw_user
-from photographs import coco, visual_genome
-from scenes import source as source_scenes
+from folder.pictures import signature
 
-SOURCES = {"scenes": source_scenes, "coco": coco, "visual_genome": visual_genome}
 CHUNK = 16  # groups per task of a worker
 MAX_REDRAWS = 50  # per group whose picture is in another split
 
 Built = list[tuple[bytes, bytes]]  # of one job: per example the signature of its picture, and its JSON line
 
 
-def write_split(source: str, settings, split: str, jobs: list, output: Path, seen: set[bytes], num_workers: int) -> int:
+def write_split(
+    build: Callable, settings, split: str, jobs: list, output: Path, seen: set[bytes], num_workers: int
+) -> int:
     """Write <split>.jsonl and its pictures; the number of examples. Keeps what an interrupted run completed.
 
     `seen` holds the signatures of the pictures of earlier splits and gets those of this one (but for train, the
     last and largest: nothing needs them).
     """
-    kept = keep(source, split, output, seen)
+    kept = keep(split, output, seen)
     if kept is not None:
         return kept
-    built = _build_all(source, settings, split, jobs, range(len(jobs)), output, num_workers)
-    return assemble(source, settings, split, jobs, output, seen, built)
+    built = _build_all(build, settings, split, jobs, range(len(jobs)), output, num_workers)
+    return assemble(build, settings, split, jobs, output, seen, built)
 
 
-def write_part(source: str, settings, split: str, jobs: list, part: range, output: Path, num_workers: int) -> int:
+def write_part(build: Callable, settings, split: str, jobs: list, part: range, output: Path, num_workers: int) -> int:
     """Write what a shard holds of a split, in the order of the plan; the number of examples.
 
     shards.py puts the parts together, and draws those pictures anew that another split shows as well.
     """
-    kept = keep(source, split, output, set())
+    kept = keep(split, output, set())
     if kept is not None:
         return kept
     count = 0
 
     def lines():
         nonlocal count
-        for built in _build_all(source, settings, split, jobs, part, output, num_workers):
+        for built in _build_all(build, settings, split, jobs, part, output, num_workers):
             count += len(built)
             yield from (line.decode() for _, line in built)
 
@@ -58,7 +62,7 @@ def write_part(source: str, settings, split: str, jobs: list, part: range, outpu
     return count
 
 
-def keep(source: str, split: str, output: Path, seen: set[bytes]) -> int | None:
+def keep(split: str, output: Path, seen: set[bytes]) -> int | None:
     """The number of examples of a file that is there already; None where it is not. Fills `seen` as `write_split`."""
     path = output / f"{split}.jsonl"
     if not path.exists():
@@ -69,7 +73,7 @@ def keep(source: str, split: str, output: Path, seen: set[bytes]) -> int | None:
     if split == "train":
         with open(path, "rb") as file:
             return sum(1 for _ in file)
-    signatures = [SOURCES[source].signature(example) for _, example in stream(path)]
+    signatures = [signature(example) for _, example in stream(path)]
     seen.update(signatures)
     return len(signatures)
 
@@ -88,7 +92,7 @@ def stream(path: Path) -> Iterator[tuple[int, Example]]:
 
 
 def assemble(
-    source: str, settings, split: str, jobs: list, output: Path, seen: set[bytes], all_built: Iterable[Built]
+    build: Callable, settings, split: str, jobs: list, output: Path, seen: set[bytes], all_built: Iterable[Built]
 ) -> int:
     """Write <split>.jsonl from what was built for each of `jobs`, in order; the number of examples.
 
@@ -105,7 +109,7 @@ def assemble(
                 salt += 1
                 if salt > MAX_REDRAWS:
                     raise RuntimeError(f"{split}: group {index}: every picture is in another split already")
-                built = _build(source, settings, split, output, (index, jobs[index]), salt)
+                built = _build(build, settings, split, output, (index, jobs[index]), salt)
             for signature, line in built:
                 if split != "train":
                     own.add(signature)
@@ -124,25 +128,25 @@ def _line(file, offset: int) -> str:
     return file.readline().decode()
 
 
-def _build(source: str, settings, split: str, output: Path, job: tuple, salt: int = 0) -> Built:
+def _build(build: Callable, settings, split: str, output: Path, job: tuple, salt: int = 0) -> Built:
     """What one job gives: (index, what the source planned)."""
     index, planned = job
-    examples = SOURCES[source].build(settings, split, index, planned, salt, output / "images")
+    examples = build(settings, split, index, planned, salt, output / "images")
     for example in examples:
         draw_user(example, settings.users, settings.seed)
-    return [(SOURCES[source].signature(e), (dumps(e) + "\n").encode()) for e in examples]
+    return [(signature(e), (dumps(e) + "\n").encode()) for e in examples]
 
 
-def _build_chunk(source: str, settings, split: str, output: Path, jobs: list[tuple]) -> list[Built]:
-    return [_build(source, settings, split, output, job) for job in jobs]
+def _build_chunk(build: Callable, settings, split: str, output: Path, jobs: list[tuple]) -> list[Built]:
+    return [_build(build, settings, split, output, job) for job in jobs]
 
 
 def _build_all(
-    source: str, settings, split: str, jobs: list, part: range, output: Path, num_workers: int
+    build: Callable, settings, split: str, jobs: list, part: range, output: Path, num_workers: int
 ) -> Iterator[Built]:
     """What `_build` gives for every job of `part`, in order. At most a few chunks per worker wait in memory."""
     chunks = ([(i, jobs[i]) for i in part[start : start + CHUNK]] for start in range(0, len(part), CHUNK))
-    work = partial(_build_chunk, source, settings, split, output)
+    work = partial(_build_chunk, build, settings, split, output)
     with tqdm(total=len(part), desc=split, unit="group", mininterval=0.5) as bar:
         if num_workers <= 1 or len(part) <= CHUNK:
             for chunk in chunks:

@@ -17,11 +17,13 @@ from clarifyvlm.errors import UserError
 from clarifyvlm.records import Example, Object
 from clarifyvlm.users.scripted import parse_kinds
 from clarifyvlm.world.queries import NUMBERS
+from folder.shares import Slot
 from photographs import coco_annotations
-from photographs import plan as photos
-from photographs.plan import SALIENT, Job, Question, Settings, signature, slot_for  # noqa: F401 (signature: of the source)
+from photographs.boxes import salience_weights
+from photographs.build import build_examples
+from photographs.plan import plan_jobs
+from photographs.question import SALIENT, Candidate, Job, Question, Settings, slot_for
 from photographs.words import middle
-from scenes.layout import Slot
 
 MIN_AREA = 0.001  # share of the picture: classes with smaller instances are not asked for
 SLIVER = 4  # a cut-off instance smaller than so many times that: a matter of taste whether it counts
@@ -29,7 +31,6 @@ PAIRED = ("scissors", "skis")  # "where is the scissors" is not asked
 SUPERCATEGORIES = ("animal", "vehicle", "appliance")  # of COCO's twelve, those that one says of a single thing
 LOOKALIKES = {"animal": "teddy bear"}  # where there is one, people may count it
 WORDS = yaml.safe_load((Path(__file__).parent / "coco.yaml").read_text(encoding="utf-8"))
-KINDS = ("position", "count", "existence", "relation")
 
 
 def inputs(options) -> list[str]:
@@ -61,7 +62,7 @@ def settings(options) -> Settings:
 def plan(settings: Settings, options, shares: dict[Slot, float], kinds: dict[str, float]) -> dict[str, list[Job]]:
     """split -> jobs."""
     annotations = coco_annotations.load(options.coco_annotations)
-    weights = photos.salience_weights(options)
+    weights = salience_weights(options)
     members = _members(annotations.supercategories) if options.supercategories else {}
     if options.supercategories and not members:
         raise UserError(
@@ -70,14 +71,14 @@ def plan(settings: Settings, options, shares: dict[Slot, float], kinds: dict[str
         )
     names = sorted(annotations.supercategories)
 
-    def candidates(facts: dict, rng) -> list[photos.Candidate]:
+    def candidates(facts: dict, rng) -> list[Candidate]:
         objects = [Object(**o) for o in facts["objects"]]
         questions = _questions(objects, facts["crowds"], names, rng, options.min_area, members)
         return [(q, slot) for q in questions if (slot := classify(q, objects, options.salient_threshold))]
 
     facts_of = partial(coco_annotations.read, annotations, options.image_dir, weights=weights)
     origin = partial(coco_annotations.origin, annotations)
-    return photos.plan(options, shares, kinds, list(annotations.images), facts_of, candidates, _why_never, origin)
+    return plan_jobs(options, shares, kinds, list(annotations.images), facts_of, candidates, _why_never, origin)
 
 
 def _members(supercategories: dict[str, str]) -> dict[str, tuple[str, ...]]:
@@ -172,8 +173,4 @@ def classify(question: Question, objects: list[Object], salient: float = SALIENT
 
 def build(settings: Settings, split: str, index: int, job: Job, salt: int, image_dir: Path) -> list[Example]:
     """The examples of one picture."""
-    return photos.build(settings, split, job, image_dir, answers, WORDS)
-
-
-def about(settings: Settings) -> list[str]:
-    return list(settings.about)
+    return build_examples(settings, split, job, image_dir, answers, WORDS)

@@ -15,8 +15,10 @@ from pathlib import Path
 
 from clarifyvlm.errors import UserError
 from clarifyvlm.world.places import place_of
-from folder.pictures import listed, size_of
-from photographs.plan import FEWEST_PICTURES, overlap, salience
+from folder.faults import listed
+from folder.pictures import size_of
+from photographs.boxes import overlap, salience
+from photographs.plan import FEWEST_PICTURES
 
 BORDER = 1.0  # pixels: a box that is nearer to the border is cut off by it; one may reach so far beyond it
 SAME_BOX = 0.9  # intersection over union from which two boxes of a class are one thing

@@ -1,151 +1,23 @@
-"""What every source of annotated photographs needs: pictures dealt to splits, questions picked to exact shares, the
-picture copied, and the words and records of an example.
+"""The plan for any annotated photographs: pictures dealt to splits, questions picked to exact shares."""
 
-A source gives the facts of each picture and the questions that may be asked of it, each with its type and strategy
-(`Question`, `Slot`); `plan` and `build` do the rest.
-"""
-
-import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 from clarifyvlm.errors import UserError
-from clarifyvlm.records import Example, Facts, Object, Reading
-from clarifyvlm.strategies import strategy_for
 from folder.pictures import check_readable, distinct
-from photographs import words
-from scenes.layout import Slot, apportion
+from folder.shares import Slot, apportion
+from photographs.question import Candidate, Job
 
 DEALS = 300  # of pictures to splits, until every share can be met
 FEWEST_PICTURES = 2000  # that are looked at, where there are as many; then four times as many, until all shares are met
 SAME_PICTURE = 0.25  # a picture that already has a question is the likelier to get another: its strategies differ
 SAME_SLOT = 2  # ... and one that has a question of the slot is so much less likely to get one more of it
 RICH = 32  # a picture that could give one more strategy is so much likelier to be asked about: it tells less
-SALIENT = 0.6
-CLEARLY_LARGER = 1.3
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What a worker needs to know."""
-
-    source: str
-    image_dir: str
-    seed: int
-    users: dict[str, float]  # who replies in dialogues: kind -> weight
-    about: tuple[str, ...]  # lines for the dataset card
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked of one picture: a kind, a name, and what the kind needs besides."""
-
-    kind: str
-    name: str
-    sided: bool = False  # "which side" in place of "where"
-    other: str | None = None
-    side: str | None = None  # "left" | "right": is there an `other` to the <side> of the `name`?
-    predicate: str | None = None  # "holding": what is the `name` holding?
-    members: tuple[str, ...] = ()  # the classes that a super-category ("animal") stands for
-
-    @property
-    def form(self) -> str:
-        return "side" if self.sided else self.predicate or self.kind
-
-    def named(self, objects: list[Object]) -> list[Object]:
-        """The objects that it may be about."""
-        names = self.members or (self.name,)
-        return [o for o in objects if o.name in names]
-
-
-Candidate = tuple[Question, Slot]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One picture, and the questions that the plan picked for it."""
-
-    file_name: str
-    facts: dict
-    questions: tuple[Candidate, ...]
-    origin: dict[str, str]  # license, source_url: those that are known
-
-
-def salience_weights(options) -> tuple[float, float]:
-    """(of area, of centrality). UserError for options of photographs that cannot be."""
-    weights = options.salience_area_weight, options.salience_centrality_weight
-    if min(weights) < 0 or not 0 < sum(weights) < math.inf:
-        raise UserError("salience_area_weight, salience_centrality_weight: from 0 up, and one of them above 0")
-    for name in ("salient_threshold", "supercategories", "min_area"):
-        if not 0 <= getattr(options, name) <= 1:
-            raise UserError(f"{name}: a share, from 0 to 1, not {getattr(options, name)}")
-    return weights
-
-
-# --- facts ---------------------------------------------------------------------------------------------------------
-
-
-def salience(box, width: float, height: float, area_weight: float, centrality_weight: float) -> float:
-    """AQuA's: weight x share of the area + weight x centrality (1 in the picture's centre, 0 in a corner). > 0."""
-    x0, y0, x1, y1 = box
-    share = (x1 - x0) * (y1 - y0) / (width * height)
-    away = math.hypot((x0 + x1) / 2 / width - 0.5, (y0 + y1) / 2 / height - 0.5) / math.hypot(0.5, 0.5)
-    return round(max(1e-4, area_weight * share + centrality_weight * (1 - away)), 4)
-
-
-def overlap(a, b) -> float:
-    """Intersection over union of two boxes (x0, y0, x1, y1), 0..1."""
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    both = width * height
-    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
-
-
-# --- what is right to say ------------------------------------------------------------------------------------------
-
-
-def slot_for(q: Question, named: list[Object], found: list[str | None], salient: float = SALIENT) -> Slot | None:
-    """The type and strategy of a question about `named` with the answers `found`; None where people would not agree.
-
-    `salient`: an object stands out like the most salient one from this share of its salience on (AQuA's 0.6). `infer`
-    needs exactly one that does, `enumerate` and `clarify` need all. With 0.6 both follow from the ratios in
-    clarifyvlm.strategies, which are stricter; a lower one makes `infer` rarer, a higher one the other two.
-    """
-    if None in found:
-        return None
-    readings = [Reading(objects=[o.id], expression="", answer=a) for o, a in zip(named, found, strict=True)]
-    strategy = strategy_for(readings, [o.salience for o in named])
-    if strategy == "correct":
-        return Slot("premise", "correct")
-    if strategy is None:
-        return None
-    standing_out = sum(o.salience >= salient * max(p.salience for p in named) for o in named)
-    if strategy == "infer" and standing_out > 1 or strategy in ("enumerate", "clarify") and standing_out < len(named):
-        return None
-    if strategy == "infer" and not _is_large(named):
-        return None  # the words call it so
-    if strategy == "enumerate" and q.kind == "position" and len(set(found)) < len(found):
-        return None  # "one is on the left, one is on the left and one is on the right"
-    if strategy == "clarify" and (q.kind == "position" or len({o.place for o in named}) < 3):
-        return None  # its place does not tell which one is meant
-    return Slot("none" if len(named) == 1 else "referential", strategy)
-
-
-def _is_large(named: list[Object]) -> bool:
-    """Whether the most salient one is clearly the largest, too."""
-    best, *others = sorted(named, key=lambda o: -o.salience)
-    return all(best.area_share >= CLEARLY_LARGER * o.area_share for o in others)
-
-
-# --- the plan ------------------------------------------------------------------------------------------------------
-
-
-def plan(
+def plan_jobs(
     options,
     shares: dict[Slot, float],
     kinds: dict[str, float],
@@ -307,35 +179,3 @@ def _weights(found: dict[Slot, list], rich: dict[str, int], kinds: dict, super_s
             weight = of_form * share * value / totals[form, name in supers] / counter[form, name]
             weights[slot, form, name] = max(weight, 1e-12)
     return weights
-
-
-# --- examples ------------------------------------------------------------------------------------------------------
-
-
-def build(
-    settings: Settings, split: str, job: Job, image_dir: Path, answers: Callable, phrasings: dict
-) -> list[Example]:
-    """The examples of one picture, which is copied to `image_dir`/<split>/ as it is.
-
-    `answers`: (question, objects) -> an answer per object that is meant, or the one of a count or existence question.
-    """
-    rng = random.Random(f"{settings.seed}:{split}:{job.file_name}")
-    content = (Path(settings.image_dir) / job.file_name).read_bytes()
-    target = image_dir / split / "_".join(Path(job.file_name).parts)  # pictures of two folders may have one name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_suffix(".tmp")
-    temporary.write_bytes(content)
-    temporary.replace(target)
-    facts = Facts(**job.facts)
-    image, digest = f"images/{split}/{target.name}", sha256(content).hexdigest()
-    examples = [
-        words.example(settings, split, q, slot, facts, image, digest, answers(q, facts.objects), phrasings, rng)
-        for q, slot in job.questions
-    ]
-    for example in examples:
-        example.provenance |= job.origin
-    return examples
-
-
-def signature(example: Example) -> bytes:
-    return example.image_sha256.encode()

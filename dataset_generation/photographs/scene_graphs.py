@@ -16,8 +16,8 @@ from sys import intern
 from clarifyvlm.errors import UserError
 from clarifyvlm.language.lexicon import IRREGULAR, items_of, plural_of, vocabulary
 from clarifyvlm.world.places import place_of
-from folder.pictures import listed
-from photographs.plan import overlap, salience
+from folder.faults import listed
+from photographs.boxes import overlap, salience
 
 SAME_BOX = 0.5  # intersection over union from which two boxes of one name are one thing
 MAX_SLIPS = 0.05  # share of the boxes that may lie mostly outside their pictures, and of the relations of nothing

@@ -18,15 +18,17 @@ from clarifyvlm.language.facts import answer_of
 from clarifyvlm.records import Example, Object
 from clarifyvlm.users.scripted import parse_kinds
 from clarifyvlm.world.queries import NUMBERS
-from folder.pictures import listed, size_of
-from photographs import plan as photos
+from folder.faults import listed
+from folder.pictures import size_of
+from folder.shares import Slot
 from photographs import scene_graphs
-from photographs.plan import SALIENT, Job, Question, Settings, signature, slot_for  # noqa: F401 (signature)
-from scenes.layout import Slot
+from photographs.boxes import salience_weights
+from photographs.build import build_examples
+from photographs.plan import plan_jobs
+from photographs.question import SALIENT, Candidate, Job, Question, Settings, slot_for
 
 FEWEST_PICTURES = 2  # that have a name, for it to be asked for where it is not
 WORDS = yaml.safe_load((Path(__file__).parent / "visual_genome.yaml").read_text(encoding="utf-8"))
-KINDS = ("color", "position", "count", "existence", "relation")
 NAMES = scene_graphs.Words(WORDS)
 
 
@@ -66,7 +68,7 @@ def plan(settings: Settings, options, shares: dict[Slot, float], kinds: dict[str
     """split -> jobs."""
     graphs = _load(options.scene_graphs)
     files = scene_graphs.files_of(graphs, options.image_dir)
-    weights = photos.salience_weights(options)
+    weights = salience_weights(options)
     if kinds.get("count") and not options.trust_scene_graphs:
         raise UserError("kinds: count: scene graphs may miss things. Leave it out, or set --trust_scene_graphs")
     asked = {n: c for n, c in sorted(graphs.names.items()) if c >= FEWEST_PICTURES and NAMES.askable(n)}
@@ -80,7 +82,7 @@ def plan(settings: Settings, options, shares: dict[Slot, float], kinds: dict[str
             for name, size in sizes.items()
         }
 
-    def candidates(facts: dict, rng) -> list[photos.Candidate]:
+    def candidates(facts: dict, rng) -> list[Candidate]:
         objects = [Object(**o) for o in facts["objects"]]
         questions = _questions(objects, facts["groups"], asked, graphs, rng, options.min_area)
         return [(q, slot) for q in questions if (slot := classify(q, objects, options.salient_threshold))]
@@ -89,7 +91,7 @@ def plan(settings: Settings, options, shares: dict[Slot, float], kinds: dict[str
         url = graphs.pictures[files[name]].url
         return {"source_url": url} if url else {}
 
-    return photos.plan(options, shares, kinds, list(files), facts_of, candidates, _why_never, origin)
+    return plan_jobs(options, shares, kinds, list(files), facts_of, candidates, _why_never, origin)
 
 
 def _sizes(graphs, files: dict[str, str], image_dir: Path) -> dict[str, tuple[int, int]]:
@@ -218,8 +220,4 @@ def _alike(kind: str, a: str, b: str) -> bool:
 
 def build(settings: Settings, split: str, index: int, job: Job, salt: int, image_dir: Path) -> list[Example]:
     """The examples of one picture."""
-    return photos.build(settings, split, job, image_dir, answers, WORDS)
-
-
-def about(settings: Settings) -> list[str]:
-    return list(settings.about)
+    return build_examples(settings, split, job, image_dir, answers, WORDS)

@@ -4,27 +4,24 @@ import random
 import re
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from clarifyvlm.language.lexicon import plural_of
 from clarifyvlm.records import Ambiguity, Dialogue, Example, Facts, Object, Reading
 from clarifyvlm.strategies import LEVELS
 from clarifyvlm.world.places import PLACES, at
 from clarifyvlm.world.queries import NUMBERS
-
-if TYPE_CHECKING:
-    from photographs.plan import Question, Settings
-    from scenes.layout import Slot
+from folder.shares import Slot
+from photographs.question import Question, Settings
 
 OVERALL = ("count", "existence")  # one reading, of the whole picture
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
 
 def example(
-    settings: "Settings",
+    settings: Settings,
     split: str,
-    q: "Question",
-    slot: "Slot",
+    q: Question,
+    slot: Slot,
     facts: Facts,
     image: str,
     digest: str,
@@ -42,7 +39,7 @@ def example(
     if slot.strategy == "clarify":
         drawn = rng.randrange(len(meant))
         answer = direct(q, meant[drawn].answer, phrasings, rng)
-        dialogue = Dialogue(reading=drawn, question=words, reply="", answer=answer)  # write.py has a user reply
+        dialogue = Dialogue(reading=drawn, question=words, reply="", answer=answer)  # folder/dialogues.py: the reply
         if len(meant) < len(NUMBERS):
             dialogue.listed = reference(q, "enumerate", meant, facts, phrasings, random.Random(f"{key}:listed"))
     record = Example(
@@ -68,7 +65,7 @@ def example(
     return record
 
 
-def readings(q: "Question", facts: Facts, found: list[str]) -> list[Reading]:
+def readings(q: Question, facts: Facts, found: list[str]) -> list[Reading]:
     """Every reading with its objects, an expression that means only it, and its answer."""
     named = q.named(facts.objects)
     if q.kind in OVERALL:
@@ -80,12 +77,12 @@ def readings(q: "Question", facts: Facts, found: list[str]) -> list[Reading]:
     ]
 
 
-def _partner(q: "Question", o: Object) -> list[str]:
+def _partner(q: Question, o: Object) -> list[str]:
     """The id of what `o` is holding: a reading of "what is the man holding" is of both."""
     return [r["object"] for r in o.relations if r["predicate"] == q.predicate] if q.predicate else []
 
 
-def expression_for(q: "Question", o: Object, named: list[Object]) -> str:
+def expression_for(q: Question, o: Object, named: list[Object]) -> str:
     """ "the dog at the top left", or, with two in one cell, "the second dog from the left at the top left"."""
     same = sorted((p for p in named if p.place == o.place), key=middle)
     if len(same) == 1:
@@ -94,7 +91,7 @@ def expression_for(q: "Question", o: Object, named: list[Object]) -> str:
     return f"the {ORDINALS[i] if i < len(ORDINALS) else f'{i + 1}th'} {q.name} from the left {at(o.place)}"
 
 
-def reference(q: "Question", strategy: str, meant: list[Reading], facts: Facts, phrasings: dict, rng) -> str:
+def reference(q: Question, strategy: str, meant: list[Reading], facts: Facts, phrasings: dict, rng) -> str:
     """A response that follows `strategy`."""
     by_id = {o.id: o for o in facts.objects}
     match strategy:
@@ -115,7 +112,7 @@ def reference(q: "Question", strategy: str, meant: list[Reading], facts: Facts, 
     return fill(rng.choice(phrasings["correct"]), q)
 
 
-def direct(q: "Question", answer: str, phrasings: dict, rng) -> str:
+def direct(q: Question, answer: str, phrasings: dict, rng) -> str:
     """A plain answer."""
     templates = phrasings["answers"]
     if q.kind == "count":
@@ -126,7 +123,7 @@ def direct(q: "Question", answer: str, phrasings: dict, rng) -> str:
     return fill(rng.choice(templates[q.kind]), q, **_claim(q, answer, phrasings))
 
 
-def _claim(q: "Question", answer: str, phrasings: dict) -> dict[str, str]:
+def _claim(q: Question, answer: str, phrasings: dict) -> dict[str, str]:
     """`answer` as it stands alone, `claim` as a clause ("it is at the top left"), and `It` that begins it."""
     words = _words(q, answer)
     it = "it" if q.predicate else phrasings["pronouns"].get(q.name, "it")  # "it is a cup" that the man is holding
@@ -134,27 +131,27 @@ def _claim(q: "Question", answer: str, phrasings: dict) -> dict[str, str]:
     return {"answer": words, "claim": claim, "It": it.capitalize()}
 
 
-def _words(q: "Question", answer: str) -> str:
+def _words(q: Question, answer: str) -> str:
     """ "at the top left", "a cup", "red"."""
     if q.kind == "position":
         return f"on the {answer}" if answer in ("left", "right") else at(answer)
     return f"a {answer}" if q.predicate else answer
 
 
-def _part(q: "Question", r: Reading, by_id: dict) -> str:
+def _part(q: Question, r: Reading, by_id: dict) -> str:
     """One reading in a list."""
     one = f"the one {at(by_id[r.objects[0]].place)}" if q.kind == "color" else "one"
     return f"{one} is {f'{q.predicate} ' if q.predicate else ''}{_words(q, r.answer)}"
 
 
-def _large(q: "Question", o: Object, facts: Facts) -> str:
+def _large(q: Question, o: Object, facts: Facts) -> str:
     """ "large dog"; of a super-category the class: "elephant", or "large elephant" where there is another."""
     if not q.members:
         return f"large {q.name}"
     return o.name if sum(p.name == o.name for p in facts.objects) == 1 else f"large {o.name}"
 
 
-def fill(template: str, q: "Question", **more) -> str:
+def fill(template: str, q: Question, **more) -> str:
     text = template.format(
         np=q.name, nps=plural_of(q.name)[0], other=q.other, side=q.side, predicate=q.predicate, **more
     )

@@ -14,7 +14,7 @@ from clarifyvlm import jsonl
 from clarifyvlm.errors import UserError
 from clarifyvlm.records import Example, Record
 from clarifyvlm.run_record import hash_input
-from folder.pictures import listed
+from folder.faults import listed
 
 DRAWS = 2000  # of pictures, for the intervals of agreement
 FEW_CAUGHT = 0.5  # a reviewer who catches less of the traps than this did not look

@@ -14,24 +14,15 @@ from dataclasses import dataclass
 from functools import cache
 
 from clarifyvlm.errors import UserError
-from clarifyvlm.strategies import AMBIGUITY_TYPES, STRATEGIES
+from clarifyvlm.strategies import STRATEGIES
+from folder.shares import Slot, apportion
 from scenes.questions import FORMS, allows
 
-KINDS = ("color", "shape", "size", "position", "count", "existence", "relation", "comparison", "attribute")
-TYPES = tuple(name for name in AMBIGUITY_TYPES if name != "unknown")
 TYPES_OF = {"correct": ("premise",), "abstain": ("unanswerable",)}  # of the others: every other type
 
 
-@dataclass(frozen=True)
-class Slot:
-    """One example to be made: a question that is right to be met with `strategy` in its picture."""
-
-    type: str
-    strategy: str
-
-
 @cache  # a million examples are half a million asks, of which few thousand differ
-def _ask(kind: str, form: str, slots: tuple["Slot", ...]) -> "Ask":
+def _ask(kind: str, form: str, slots: tuple[Slot, ...]) -> "Ask":
     return Ask(kind, form, slots)
 
 
@@ -48,44 +39,14 @@ class Ask:
         return {s.strategy for s in self.slots}
 
 
-Group = tuple[Ask, ...]
+class Group(tuple):
+    """One or two asks of the same pictures."""
 
+    __slots__ = ()
 
-def parse_shares(tokens: list[str]) -> dict[Slot, float]:
-    """["referential:clarify=10", ...] -> share per slot. Shares are relative: they need not add up to 100."""
-    shares = {}
-    for token in tokens:
-        name, _, value = token.partition("=")
-        type, _, strategy = name.partition(":")
-        try:
-            share = float(value)
-        except ValueError:
-            raise UserError(f"shares: {token!r} is not type:strategy=number, as in referential:clarify=10") from None
-        if type not in TYPES:
-            raise UserError(f"shares: {token!r}: unknown ambiguity type {type!r}; known: {', '.join(TYPES)}")
-        if strategy not in STRATEGIES:
-            raise UserError(f"shares: {token!r}: unknown strategy {strategy!r}; known: {', '.join(STRATEGIES)}")
-        if not 0 <= share < float("inf"):
-            raise UserError(f"shares: {token!r}: a share is a number from 0 up")
-        if Slot(type, strategy) in shares:
-            raise UserError(f"shares: {name} is there twice")
-        shares[Slot(type, strategy)] = share
-    if not sum(shares.values()):
-        raise UserError("shares: at least one must be above 0")
-    return {slot: share for slot, share in shares.items() if share}
-
-
-def apportion(total: int, weights: list[float]) -> list[int]:
-    """Whole numbers in the proportion of `weights` that add up to `total` (largest remainder)."""
-    whole = sum(weights)
-    if not whole:
-        return [0] * len(weights)
-    exact = [total * w / whole for w in weights]
-    counts = [int(e) for e in exact]
-    by_remainder = sorted(range(len(weights)), key=lambda i: (counts[i] - exact[i], i))
-    for i in by_remainder[: total - sum(counts)]:
-        counts[i] += 1
-    return counts
+    @property
+    def slots(self) -> list[Slot]:
+        return [slot for ask in self for slot in ask.slots]
 
 
 def forms_for(slot: Slot, kinds: list[str]) -> list[str]:
@@ -234,17 +195,17 @@ def _group(pairs: list[Ask], singles: list[Ask], rng) -> list[Group]:
             fitting = [t for t in turned if _can_share_pictures(first, t)]
             if fitting:
                 del pairs[-i]
-                groups.append((first, fitting[0]))
+                groups.append(Group((first, fitting[0])))
                 break
         else:
-            groups.append((first,))
+            groups.append(Group((first,)))
     rest = list(singles)
     while rest:  # one picture, two questions, where the strategies differ
         first = rest.pop()
         partner = next((a for a in rest if _can_share_pictures(first, a)), None)
         if partner:
             rest.remove(partner)
-        groups.append((first, partner) if partner else (first,))
+        groups.append(Group((first, partner) if partner else (first,)))
     rng.shuffle(groups)
     return groups
 

@@ -2,7 +2,7 @@
 
 from clarifyvlm.world import scenes
 from clarifyvlm.world.queries import MISSPELLINGS, Query
-from scenes.layout import Slot
+from folder.shares import Slot
 from scenes.questions import OVERALL
 
 

@@ -19,8 +19,10 @@ from clarifyvlm.world import scenes
 from clarifyvlm.world.places import PLACES, SIDES
 from clarifyvlm.world.queries import Query
 from clarifyvlm.world.wording import question
+from folder.pictures import write_bytes
+from folder.shares import SPLITS, Slot
 from scenes import layout
-from scenes.layout import Group, Slot
+from scenes.layout import Group
 from scenes.needs import objects_needed
 from scenes.phrases import direct, reference
 from scenes.questions import OVERALL, classify, draw_query, readings
@@ -58,6 +60,24 @@ class Settings:
     seed: int
     provenance: dict
     users: dict[str, float]  # who replies in dialogues: kind -> weight
+
+    @property
+    def about(self) -> list[str]:
+        """What the pictures are, for the dataset card."""
+        world = self.world
+        pairs = ", ".join(f"{color} {name}" for name, color in sorted(self.unseen))
+        return [
+            f"Generated scenes of {world.min_objects} to {world.max_objects} objects, {world.image_size} x "
+            f"{world.image_size} pixels, rendered from the facts in each record. The part of the world that is used "
+            "here:",
+            "",
+            f"- shapes: {', '.join(world.names)}",
+            f"- colors: {', '.join(world.colors)}",
+            f"- sizes: {', '.join(world.sizes)}; patterns: {', '.join(world.patterns)}",
+            f"- backgrounds: {', '.join(world.backgrounds)}; neighbours may overlap; some objects are wrapped in grey "
+            "paper (their color is hidden) or blurred (their shape is hidden)",
+            f"- only in test_ood: {pairs or 'nothing'}",
+        ]
 
 
 def draw_unseen(world: scenes.World, pairs: int, seed: int) -> frozenset[tuple[str, str]]:
@@ -116,17 +136,8 @@ def write_picture(path: Path, facts: Facts) -> str:
     """Render to a PNG that is whole or absent; its sha256."""
     buffer = io.BytesIO()
     scenes.render(facts).save(buffer, "PNG", compress_level=1)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(buffer.getvalue())
-    temporary.replace(path)
+    write_bytes(path, buffer.getvalue())
     return sha256(buffer.getvalue()).hexdigest()
-
-
-def signature(example: Example) -> bytes:
-    """What two pictures share when they show the same things in the same places."""
-    objects = sorted((o.name, o.color or "", o.size, o.pattern, o.place) for o in example.facts.objects)
-    return sha256(repr(objects).encode()).digest()[:12]
 
 
 def _draw(settings: Settings, split: str, group: Group, rng) -> tuple[list[tuple[Query, str]], list[Facts]] | None:
@@ -261,7 +272,7 @@ def _example(split, provenance, query, text, slot: Slot, facts, image, digest, r
         drawn = rng.randrange(len(found))
         answer = direct(query, found[drawn].answer, rng)
         listed = reference(query, "enumerate", found, facts, random.Random(f"{key}:listed"))
-        dialogue = Dialogue(  # write.py has a user reply
+        dialogue = Dialogue(  # folder/dialogues.py has a user reply
             reading=drawn, question=words, reply="", answer=answer, listed=listed
         )
     example = Example(
@@ -318,7 +329,7 @@ def settings(options) -> Settings:
 
 def plan(settings: Settings, options, shares: dict[Slot, float], kinds: dict[str, float]) -> dict[str, list[Group]]:
     """split -> groups to build."""
-    sizes = {s: getattr(options, f"num_{s}") for s in ("train", "validation", "test", "test_ood")}
+    sizes = {s: getattr(options, f"num_{s}") for s in SPLITS}
     if options.num_examples is not None:
         raise UserError(
             "num_examples is for photographs; scenes take num_train, num_validation, num_test, num_test_ood"
@@ -335,20 +346,3 @@ def plan(settings: Settings, options, shares: dict[Slot, float], kinds: dict[str
 def inputs(options) -> list[str]:
     """Files that the data are made from: none, the world is in the code."""
     return []
-
-
-def about(settings: Settings) -> list[str]:
-    """What the pictures are, for the dataset card."""
-    world = settings.world
-    pairs = ", ".join(f"{color} {name}" for name, color in sorted(settings.unseen))
-    return [
-        f"Generated scenes of {world.min_objects} to {world.max_objects} objects, {world.image_size} x "
-        f"{world.image_size} pixels, rendered from the facts in each record. The part of the world that is used here:",
-        "",
-        f"- shapes: {', '.join(world.names)}",
-        f"- colors: {', '.join(world.colors)}",
-        f"- sizes: {', '.join(world.sizes)}; patterns: {', '.join(world.patterns)}",
-        f"- backgrounds: {', '.join(world.backgrounds)}; neighbours may overlap; some objects are wrapped in grey "
-        "paper (their color is hidden) or blurred (their shape is hidden)",
-        f"- only in test_ood: {pairs or 'nothing'}",
-    ]

@@ -62,7 +62,7 @@ def test_shares_are_met_exactly(examples):
     script("dataset_generation/generate.py")
     import yaml
 
-    from scenes.layout import apportion, parse_shares
+    from folder.shares import apportion, parse_shares
 
     shares = parse_shares(yaml.safe_load(open(TINY))["shares"])
     for split, rows in examples.items():
@@ -247,21 +247,19 @@ def test_what_cannot_be_met_is_said_before_anything_is_written(tmp_path, flags, 
 
 def test_shipped_configs_are_planned(tmp_path):
     """Catches a shipped config with a key or a share that does not work."""
-    module = script("dataset_generation/generate.py")
     from authoring.calls import AuthorArguments
     from clarifyvlm.config import parse_args
-    from scenes.layout import parse_shares
+    from folder.shares import parse_kinds, parse_shares
+    from generating.options import Options
+    from generating.plan import planned
 
     author = script("dataset_generation/author.py")
     folder = ROOT / "dataset_generation" / "configs"
     argv = ["--config", str(folder / "author.yaml"), "--data_dir", "d", "--output_dir", "o", "--author_model", "m"]
     parse_args([author.Options, AuthorArguments], argv)
     for config in sorted(set(folder.glob("*.yaml")) - {folder / "author.yaml"}):
-        (options,) = parse_args([module.Options], ["--config", str(config), "--output_dir", str(tmp_path)])
-        assert parse_shares(options.shares) and module.parse_kinds(options.kinds)
+        (options,) = parse_args([Options], ["--config", str(config), "--output_dir", str(tmp_path)])
+        assert parse_shares(options.shares) and parse_kinds(options.kinds)
         if options.source == "scenes":
-            from scenes import source
-
-            shares, kinds = parse_shares(options.shares), module.parse_kinds(options.kinds)
-            plans = source.plan(source.settings(options), options, shares, kinds)
-            assert sum(len(a.slots) for g in plans["train"] for a in g) == options.num_train, config
+            jobs = planned(options).jobs["train"]
+            assert sum(len(job.slots) for job in jobs) == options.num_train, config

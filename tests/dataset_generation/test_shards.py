@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from stages import ROOT, kill_when
+from clarifyvlm.config import parse_args
+from clarifyvlm.errors import UserError
+from generating import plan
+from generating.options import Options
+from stages import ROOT, kill_when, script
 
 GENERATE, SHARDS = "dataset_generation/generate.py", "dataset_generation/shards.py"
 CROWDED = [  # so few pictures are possible that splits draw the same ones
@@ -247,24 +251,48 @@ def test_a_picture_that_was_changed(copies, tmp_path):
 
 def test_ids_and_pictures_are_looked_at_again(whole, tmp_path):
     """Catches a fault of the merge itself: an id twice, a picture in two splits, a wrong number."""
-    import generate
-    import shards
-    from clarifyvlm.config import parse_args
-    from clarifyvlm.errors import UserError
-
-    (options,) = parse_args([generate.Options], [*CROWDED, "--output_dir", str(tmp_path)])
-    plans = generate.planned(options)[3]
-    for split in plans:
+    (options,) = parse_args([Options], [*CROWDED, "--output_dir", str(tmp_path)])
+    jobs = plan.planned(options).jobs
+    check_merged = script(SHARDS).check_merged
+    for split in jobs:
         shutil.copy(whole / f"{split}.jsonl", tmp_path)
-    shards.check_merged(tmp_path, plans)
+    check_merged(tmp_path, jobs)
     train = (tmp_path / "train.jsonl").read_text().splitlines(keepends=True)
     with open(tmp_path / "test.jsonl", "a") as file:
         file.write(train[0])
     with pytest.raises(UserError, match="is there 2 times") as caught:
-        shards.check_merged(tmp_path, plans)
+        check_merged(tmp_path, jobs)
     said = str(caught.value)
     assert json.loads(train[0])["id"] in said and "test: 25 examples, not 24" in said
     assert "1 pictures are in both test and train" in said or "1 pictures are in both train and test" in said, said
+
+
+@pytest.mark.parametrize(
+    ("file", "watched"),
+    [
+        ("dataset_generation/generate.py", True),
+        ("dataset_generation/scenes/questions.py", True),
+        ("dataset_generation/photographs/coco.yaml", True),
+        ("dataset_generation/folder/new.py", True),
+        ("clarifyvlm/language/lexicon.py", True),
+        ("clarifyvlm/world/phrasings.yaml", True),
+        ("dataset_generation/configs/tiny.yaml", False),
+        ("dataset_generation/README.md", False),
+        ("dataset_generation/scenes/__pycache__/questions.cpython-311.pyc", False),
+        ("dataset_generation/authoring/prompts.py", False),
+    ],
+)
+def test_digest_of_the_code(tmp_path, file, watched):
+    """Catches shards of two generators in one data set: a room that the digest does not see. And shards that are
+    refused for nothing: another config, compiled code, a room that makes no examples."""
+    for folder in ("dataset_generation", "clarifyvlm"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    before = plan.code_digest(tmp_path)
+    assert before == plan.code_digest()
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    with open(tmp_path / file, "a") as changed:
+        changed.write("\n")
+    assert (plan.code_digest(tmp_path) != before) == watched
 
 
 @pytest.mark.parametrize("shard", ["9/8", "0/4", "2", "a/b", "1/", "-1/3"])

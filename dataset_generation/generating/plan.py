@@ -1,0 +1,80 @@
+"""What a config comes to: the examples planned, in whole and for each shard; and how its data folder is finished."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clarifyvlm.errors import UserError
+from clarifyvlm.run_record import RunRecord
+from folder.card import command_of
+from folder.finish import finish
+from folder.shares import SMALL_FIRST, Slot, parse_kinds, parse_shares
+from generating.options import FASTER_ONLY, Options
+from photographs import coco, visual_genome
+from scenes import source as scenes
+
+SOURCES = {"scenes": scenes, "coco": coco, "visual_genome": visual_genome}
+ROOT = Path(__file__).resolve().parents[2]
+MAKING = (  # what examples are made by
+    "dataset_generation/generate.py",
+    "dataset_generation/shards.py",
+    "dataset_generation/generating",
+    "dataset_generation/scenes",
+    "dataset_generation/photographs",
+    "dataset_generation/folder",
+    "clarifyvlm",
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    build: Callable  # of the source: folder/write.py says what it is given
+    settings: Any  # likewise
+    shares: dict[Slot, float]
+    jobs: dict[str, list]  # split -> what `build` is given one by one, each with its `slots`; in the order of the work
+    inputs: list[str]  # files that the examples are made from
+
+
+def planned(options: Options) -> Plan:
+    """UserError where the options ask for what cannot be."""
+    source = SOURCES[options.source]
+    shares, kinds = parse_shares(options.shares), parse_kinds(options.kinds)
+    settings = source.settings(options)
+    jobs = source.plan(settings, options, shares, kinds)
+    in_order = {split: jobs[split] for split in SMALL_FIRST if split in jobs}
+    return Plan(source.build, settings, shares, in_order, source.inputs(options))
+
+
+def parse_shard(text: str | None) -> tuple[int, int]:
+    """ "2/8" -> (2, 8); None is the whole, (1, 1)."""
+    number, slash, of = (text or "1/1").partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise UserError(f"shard: {text!r} is not i/n with i from 1 to n, as in 2/8")
+    return int(number), int(of)
+
+
+def part_of(total: int, number: int, of: int) -> range:
+    """The indices, out of `total`, that are of shard `number` of `of`."""
+    return range(total * (number - 1) // of, total * number // of)
+
+
+def file_digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def code_digest(root: Path = ROOT) -> str:
+    """Of the code and the words that examples are made from: two shards with the same one go together."""
+    files = [f for name in MAKING for f in ((root / name).rglob("*") if (root / name).is_dir() else [root / name])]
+    files = [f for f in files if f.suffix in (".py", ".yaml")]
+    content = sorted(f"{f.relative_to(root).as_posix()} {file_digest(f)}" for f in files)
+    return hashlib.sha256("\n".join(content).encode()).hexdigest()[:16]
+
+
+def finish_folder(options: Options, plan: Plan, run: RunRecord) -> int:
+    """Audit, card and record of the whole. 3 where the audit fails and may."""
+    wanted = {f"{slot.type}:{slot.strategy}": share for slot, share in plan.shares.items()}
+    command = command_of("generate.py", [options], (*FASTER_ONLY, "overwrite"))
+    return finish(run, options, command, plan.settings.about, wanted)

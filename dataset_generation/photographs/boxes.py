@@ -1,0 +1,33 @@
+"""What boxes tell: how much each stands out in its picture, how far two are one."""
+
+import math
+
+from clarifyvlm.errors import UserError
+
+
+def salience_weights(options) -> tuple[float, float]:
+    """(of area, of centrality). UserError for options of photographs that cannot be."""
+    weights = options.salience_area_weight, options.salience_centrality_weight
+    if min(weights) < 0 or not 0 < sum(weights) < math.inf:
+        raise UserError("salience_area_weight, salience_centrality_weight: from 0 up, and one of them above 0")
+    for name in ("salient_threshold", "supercategories", "min_area"):
+        if not 0 <= getattr(options, name) <= 1:
+            raise UserError(f"{name}: a share, from 0 to 1, not {getattr(options, name)}")
+    return weights
+
+
+def salience(box, width: float, height: float, area_weight: float, centrality_weight: float) -> float:
+    """AQuA's: weight x share of the area + weight x centrality (1 in the picture's centre, 0 in a corner). > 0."""
+    x0, y0, x1, y1 = box
+    share = (x1 - x0) * (y1 - y0) / (width * height)
+    away = math.hypot((x0 + x1) / 2 / width - 0.5, (y0 + y1) / 2 / height - 0.5) / math.hypot(0.5, 0.5)
+    return round(max(1e-4, area_weight * share + centrality_weight * (1 - away)), 4)
+
+
+def overlap(a, b) -> float:
+    """Intersection over union of two boxes (x0, y0, x1, y1), 0..1."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    both = width * height
+    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
