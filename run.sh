@@ -11,109 +11,91 @@
 #     ACCELERATE_CONFIG=configs/accelerate/ddp.yaml ./run.sh qwen2.5-vl-3b   # all GPUs of this machine
 #
 #     DATA_CONFIG=dataset_generation/configs/coco.yaml GENERATE_ARGS="--coco_annotations instances_train2017.json \
-#         --image_dir train2017" ./run.sh qwen2.5-vl-3b runs/photographs
+#         --image_dir 'my photographs'" ./run.sh qwen2.5-vl-3b runs/photographs
 #
-# A preset is a configs/<preset>.yaml in each stage's folder; the model that a run starts from is model_name_or_path
-# in tuning_sft/configs/<preset>.yaml (models/tiny where that names none). A preset without a config for the data is a
-# model that takes any: the generated world of configs/scenes.yaml, or DATA_CONFIG. Each command is printed before it
-# runs and works pasted alone after `source scripts/setup.sh`. A rerun skips what is complete and continues what is not.
-# Flags for one stage: GENERATE_ARGS, SFT_ARGS, GRPO_ARGS, PREDICT_ARGS, REPORT_ARGS, AUDIT_ARGS,
-# and JUDGE_ARGS for judge and audit: JUDGE_ARGS="--judge openai --judge_model ..."; for the launcher of the stages that
-# run on several GPUs: ACCELERATE_ARGS="--num_processes 4"
+# A preset is a configs/<preset>.yaml in each stage's folder. It starts from the model_name_or_path of
+# tuning_sft/configs/<preset>.yaml, or from MODEL=DIR. A preset without a config for the data is a model that takes any:
+# the generated world of configs/scenes.yaml, or DATA_CONFIG. Each command is printed before it runs and works pasted
+# alone after `source scripts/setup.sh`. A rerun skips what is complete and continues what is not.
+#
+# Flags for one stage, quoted as on the command line: GENERATE_ARGS, SFT_ARGS, GRPO_ARGS, PREDICT_ARGS, REPORT_ARGS,
+# AUDIT_ARGS, and JUDGE_ARGS for judge and audit: JUDGE_ARGS="--judge openai --judge_model ..."; for the launcher of the
+# stages that run on several GPUs: ACCELERATE_ARGS="--num_processes 4"
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
-
+fail() { echo "run.sh: $*" >&2; exit 2; }
 case "${1:-}" in -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p;}' run.sh; exit 0 ;; esac
-preset=tiny
-if [ $# -gt 0 ] && [[ $1 != -* ]]; then preset=$1; shift; fi
-run=runs/$preset
-if [ $# -gt 0 ] && [[ $1 != -* ]]; then run=$1; shift; fi
-flags=("$@")
-judge_flags=() # the judge draws nothing, so it takes no seed
+
+# What was asked for: preset, run_dir, and flags for every stage; the seed apart, for the judge draws nothing
+preset=tiny; if [[ $# -gt 0 && $1 != -* ]]; then preset=$1; shift; fi
+run=runs/$preset; if [[ $# -gt 0 && $1 != -* ]]; then run=$1; shift; fi
+flags=() seed=()
 while [ $# -gt 0 ]; do
     case $1 in
-        --seed) shift ;;
-        --seed=*) ;;
-        *) judge_flags+=("$1") ;;
+        --seed) seed=("$1" "${2:?run.sh: --seed needs a number}"); shift ;;
+        --seed=*) seed=("$1") ;;
+        *) flags+=("$1") ;;
     esac
-    if [ $# -gt 0 ]; then shift; fi
+    shift
 done
 
-data_config=${DATA_CONFIG:-dataset_generation/configs/$preset.yaml}
 for stage in tuning_sft tuning_grpo inference; do
-    if [ ! -f "$stage/configs/$preset.yaml" ]; then
-        echo "run.sh: preset '$preset' has no $stage/configs/$preset.yaml. There is:" \
-            "$(cd "$stage/configs" && for file in *.yaml; do printf '%s ' "${file%.yaml}"; done)" >&2
-        exit 2
-    fi
+    [ -f "$stage/configs/$preset.yaml" ] || fail "preset '$preset' has no $stage/configs/$preset.yaml. There is:" \
+        "$(cd "$stage/configs" && echo *.yaml | sed 's/\.yaml//g')"
 done
-if [ -z "${DATA_CONFIG:-}" ] && [ ! -f "$data_config" ]; then
-    data_config=dataset_generation/configs/scenes.yaml
-fi
-base=$(sed -n 's/^model_name_or_path: *\([^ #]*\).*/\1/p' "tuning_sft/configs/$preset.yaml")
-base=${base:-models/tiny}
-
-if [ -n "${ACCELERATE_CONFIG:-}" ] && [ ! -f "$ACCELERATE_CONFIG" ]; then
-    echo "run.sh: ACCELERATE_CONFIG: no file $ACCELERATE_CONFIG. There is:" configs/accelerate/*.yaml >&2
-    exit 2
-fi
+data_config=${DATA_CONFIG:-dataset_generation/configs/$preset.yaml}
+[ -f "$data_config" ] || [ -n "${DATA_CONFIG:-}" ] || data_config=dataset_generation/configs/scenes.yaml
+[ -z "${ACCELERATE_CONFIG:-}" ] || [ -f "$ACCELERATE_CONFIG" ] ||
+    fail "ACCELERATE_CONFIG: no file $ACCELERATE_CONFIG. There is:" configs/accelerate/*.yaml
 
 source scripts/setup.sh
+base=${MODEL:-$(python -c 'import sys, yaml; print(yaml.safe_load(open(sys.argv[1]))["model_name_or_path"])' \
+    "tuning_sft/configs/$preset.yaml")}
 
-processes="" # one for each GPU, unless the config says how many
-if [ -n "${ACCELERATE_CONFIG:-}" ] && ! grep -q '^num_processes:' "$ACCELERATE_CONFIG"; then
-    processes="--num_processes $(python -c 'import torch; print(max(1, torch.cuda.device_count()))')"
+# Training, predict and judge run on several GPUs where ACCELERATE_CONFIG says so: in one process for each, unless it
+# says how many
+several=(python)
+if [ -n "${ACCELERATE_CONFIG:-}" ]; then
+    several=(accelerate launch --config_file "$ACCELERATE_CONFIG")
+    grep -q '^num_processes:' "$ACCELERATE_CONFIG" ||
+        several+=(--num_processes "$(python -c 'import torch; print(max(1, torch.cuda.device_count()))')")
+    eval "several+=(${ACCELERATE_ARGS:-})"
 fi
 
-step() { # print a command as it could be pasted, then run it
-    case $2 in
-        inference/judge.py) set -- "$@" ${judge_flags[@]+"${judge_flags[@]}"} ;;
-        *) set -- "$@" ${flags[@]+"${flags[@]}"} ;;
-    esac
-    case $2 in
-        tuning_*/train.py | inference/predict.py | inference/judge.py)
-            if [ -n "${ACCELERATE_CONFIG:-}" ]; then
-                shift
-                set -- accelerate launch --config_file "$ACCELERATE_CONFIG" $processes ${ACCELERATE_ARGS:-} "$@"
-            fi
-            ;;
-    esac
-    echo >&2
-    printf '%q ' '$' "$@" | sed 's/^\\\$ /$ /; s/ $//' >&2
-    echo >&2
+step() { # VARIABLES command ...: the command with the flags in VARIABLES, printed as it can be pasted, then run
+    local name more=()
+    for name in $1; do eval "more+=(${!name:-})"; done
+    [[ $* == *inference/judge.py* ]] || more+=(${seed[@]+"${seed[@]}"})
+    set -- "${@:2}" ${more[@]+"${more[@]}"} ${flags[@]+"${flags[@]}"}
+    printf '\n$' >&2
+    printf ' %q' "$@" >&2
+    printf '\n' >&2
     "$@"
 }
 
-data=$run/data/test.jsonl
-
 infer() { # name, model: its predictions and their verdicts
-    local out=$run/inference/$1
-    step python inference/predict.py --config "inference/configs/$preset.yaml" --model_name_or_path "$2" \
-        --data_file "$data" --output_file "$out/predictions.jsonl" --turns 2 ${PREDICT_ARGS:-}
-    step python inference/judge.py --config "inference/configs/$preset.yaml" --data_file "$data" \
-        --predictions "$out/predictions.jsonl" --output_file "$out/verdicts.jsonl" ${JUDGE_ARGS:-}
+    step PREDICT_ARGS "${several[@]}" inference/predict.py --config "inference/configs/$preset.yaml" \
+        --model_name_or_path "$2" --data_file "$run/data/test.jsonl" \
+        --output_file "$run/inference/$1/predictions.jsonl" --turns 2
+    step JUDGE_ARGS "${several[@]}" inference/judge.py --config "inference/configs/$preset.yaml" \
+        --data_file "$run/data/test.jsonl" --predictions "$run/inference/$1/predictions.jsonl" \
+        --output_file "$run/inference/$1/verdicts.jsonl"
 }
 
-step python dataset_generation/generate.py --config "$data_config" \
-    --output_dir "$run/data" ${GENERATE_ARGS:-}
-
-step python inference/audit_judge.py --config "inference/configs/$preset.yaml" --data_file "$data" \
-    --output_file "$run/judge_audit.json" ${JUDGE_ARGS:-} ${AUDIT_ARGS:-}
-
+step GENERATE_ARGS python dataset_generation/generate.py --config "$data_config" --output_dir "$run/data"
+step "JUDGE_ARGS AUDIT_ARGS" python inference/audit_judge.py --config "inference/configs/$preset.yaml" \
+    --data_file "$run/data/test.jsonl" --output_file "$run/judge_audit.json"
 infer base "$base"
 
-step python tuning_sft/train.py --config "tuning_sft/configs/$preset.yaml" --model_name_or_path "$base" \
-    --data_dir "$run/data" --output_dir "$run/sft" ${SFT_ARGS:-}
+step SFT_ARGS "${several[@]}" tuning_sft/train.py --config "tuning_sft/configs/$preset.yaml" \
+    --model_name_or_path "$base" --data_dir "$run/data" --output_dir "$run/sft"
 infer sft "$run/sft"
 
-step python tuning_grpo/train.py --config "tuning_grpo/configs/$preset.yaml" --model_name_or_path "$run/sft" \
-    --data_dir "$run/data" --output_dir "$run/grpo" ${GRPO_ARGS:-}
+step GRPO_ARGS "${several[@]}" tuning_grpo/train.py --config "tuning_grpo/configs/$preset.yaml" \
+    --model_name_or_path "$run/sft" --data_dir "$run/data" --output_dir "$run/grpo"
 infer grpo "$run/grpo"
 
-step python inference/report.py --data_file "$data" --inference_dir "$run/inference" --output_dir "$run/report" \
-    --judge_audit "$run/judge_audit.json" --training_dirs "$run/sft" "$run/grpo" ${REPORT_ARGS:-}
+step REPORT_ARGS python inference/report.py --data_file "$run/data/test.jsonl" --inference_dir "$run/inference" \
+    --output_dir "$run/report" --judge_audit "$run/judge_audit.json" --training_dirs "$run/sft" "$run/grpo"
 
-echo
-cat "$run/report/report.md"
-echo
-echo "The report: $run/report/report.html"
+printf '\n%s\n\nThe report: %s\n' "$(cat "$run/report/report.md")" "$run/report/report.html"

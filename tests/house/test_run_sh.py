@@ -1,0 +1,111 @@
+"""run.sh: which commands it runs with which words. A recorder takes the place of python; test_pipeline.py runs all."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from stages import ROOT
+
+RECORDER = """#!{python}
+import json, os, sys
+if sys.argv[1] == "-c":
+    os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+with open({log!r}, "a") as log:
+    log.write(json.dumps([os.path.basename(sys.argv[0]), *sys.argv[1:]]) + "\\n")
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """run(*arguments, **variables) -> (the finished process, the commands that it ran)."""
+    house, programs, log = tmp_path / "house", tmp_path / "bin", tmp_path / "log"
+    for stage in ("dataset_generation", "tuning_sft", "tuning_grpo", "inference"):
+        shutil.copytree(ROOT / stage / "configs", house / stage / "configs")
+    shutil.copytree(ROOT / "scripts", house / "scripts")
+    shutil.copytree(ROOT / "configs", house / "configs")
+    shutil.copy(ROOT / "run.sh", house)
+    programs.mkdir()
+    for name in ("python", "accelerate"):
+        (programs / name).write_text(RECORDER.format(python=sys.executable, log=str(log)))
+        (programs / name).chmod(0o755)
+    report = house / "runs" / "tiny" / "report" / "report.md"
+    report.parent.mkdir(parents=True)
+    report.write_text("the report")
+
+    def start(*arguments, **variables):
+        environment = os.environ | {"CLARIFYVLM_PYTHON": str(programs / "python")} | variables
+        command = [str(house / "run.sh"), *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
+        return done, [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+    return start
+
+
+def of(script: str, commands: list[list[str]]) -> list[list[str]]:
+    return [words for words in commands if script in words]
+
+
+def test_values_with_spaces_reach_their_stage(run):
+    """A folder called "my photographs", or a JSON mapping, taken apart at its spaces; a flag of one stage in all."""
+    done, commands = run(
+        GENERATE_ARGS="--image_dir 'my photographs' --num_train 60",
+        JUDGE_ARGS='--judge openai --judge_model "a model"',
+        AUDIT_ARGS="--num_responses 20",
+    )
+    assert done.returncode == 0 and "the report" in done.stdout, done.stderr
+    (generate,) = of("dataset_generation/generate.py", commands)
+    assert generate[-4:] == ["--image_dir", "my photographs", "--num_train", "60"]
+    judged = of("inference/judge.py", commands)
+    assert len(judged) == 3 and all(words[-2:] == ["--judge_model", "a model"] for words in judged)
+    (audit,) = of("inference/audit_judge.py", commands)
+    assert audit[-4:] == ["--judge_model", "a model", "--num_responses", "20"]
+    assert not any("--judge_model" in words for words in of("tuning_grpo/train.py", commands))
+    assert "--image_dir my\\ photographs" in done.stderr  # as it can be pasted
+
+
+@pytest.mark.parametrize("seed", [["--seed", "3"], ["--seed=3"]])
+def test_flags_for_every_stage(run, seed):
+    """A seed that some stage does not get; one that the judge, which knows no seed, is stopped by."""
+    done, commands = run("tiny", "runs/tiny", *seed, "--overwrite")
+    assert done.returncode == 0 and len(commands) == 11, done.stderr
+    for words in commands:
+        assert words[-1] == "--overwrite"
+        assert (seed == words[-1 - len(seed) : -1]) == ("inference/judge.py" not in words)
+
+
+def test_the_model_of_the_config_or_another(run):
+    """A base row of one model beside an SFT that starts from another."""
+    _, commands = run()
+    with_model = [[w[w.index("--model_name_or_path") + 1] for w in commands if "--model_name_or_path" in w]]
+    assert with_model[0][:2] == ["models/tiny", "models/tiny"]  # predictions of the base, SFT
+    _, commands = run(MODEL="a copy/of it")
+    models = [w[w.index("--model_name_or_path") + 1] for w in commands[11:] if "--model_name_or_path" in w]
+    assert models == ["a copy/of it", "a copy/of it", "runs/tiny/sft", "runs/tiny/sft", "runs/tiny/grpo"]
+
+
+def test_stages_for_several_gpus_are_launched(run):
+    """A launcher for the stages that work in one process, or none for those that train."""
+    done, commands = run(ACCELERATE_CONFIG="configs/accelerate/ddp.yaml", ACCELERATE_ARGS="--num_processes 2")
+    assert done.returncode == 0, done.stderr
+    launched = {next(w for w in words if w.endswith(".py")) for words in commands if words[0] == "accelerate"}
+    assert launched == {"inference/predict.py", "inference/judge.py", "tuning_sft/train.py", "tuning_grpo/train.py"}
+    (sft,) = of("tuning_sft/train.py", commands)
+    assert sft[:4] == ["accelerate", "launch", "--config_file", "configs/accelerate/ddp.yaml"]
+    assert sft[sft.index("tuning_sft/train.py") - 2 :][:2] == ["--num_processes", "2"]
+
+
+def test_a_wrong_word_stops_before_anything_runs(run):
+    """A preset that is not there, found when the third stage asks for its config."""
+    for arguments, variables, said in (
+        (["tinny"], {}, "preset 'tinny' has no tuning_sft/configs/tinny.yaml"),
+        ([], {"ACCELERATE_CONFIG": "none.yaml"}, "ACCELERATE_CONFIG: no file none.yaml"),
+        (["--seed"], {}, "--seed needs a number"),
+        ([], {"SFT_ARGS": "--x 'open"}, "unexpected EOF"),
+    ):
+        done, commands = run(*arguments, **variables)
+        assert done.returncode != 0 and said in done.stderr, done.stderr
+    assert not of("tuning_sft/train.py", commands)
