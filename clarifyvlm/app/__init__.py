@@ -1,0 +1,1 @@
+"""What main.py serves: ask, demo, publish."""

@@ -1,0 +1,1 @@
+"""The English of the generated world: what a response or a question says about a picture."""

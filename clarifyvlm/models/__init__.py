@@ -1,0 +1,1 @@
+"""Models: loading, generation, checkpoints."""

@@ -1,0 +1,1 @@
+"""The generated world: scenes and their rendering, places, questions and their wording."""
