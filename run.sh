@@ -15,8 +15,8 @@
 #
 # A preset is a configs/<preset>.yaml in each stage's folder. It starts from the model_name_or_path of
 # tuning_sft/configs/<preset>.yaml, or from MODEL=DIR. A preset without a config for the data is a model that takes any:
-# the generated world of configs/scenes.yaml, or DATA_CONFIG. Each command is printed before it runs and works pasted
-# alone after `source scripts/setup.sh`. A rerun skips what is complete and continues what is not.
+# the generated world of dataset_generation/configs/scenes.yaml, or DATA_CONFIG. Each command is printed before it runs
+# and works pasted alone after `source scripts/setup.sh`. A rerun skips what is complete and continues what is not.
 #
 # Flags for one stage, quoted as on the command line: GENERATE_ARGS, SFT_ARGS, GRPO_ARGS, PREDICT_ARGS, REPORT_ARGS,
 # AUDIT_ARGS, and JUDGE_ARGS for judge and audit: JUDGE_ARGS="--judge openai --judge_model ..."; for the launcher of the

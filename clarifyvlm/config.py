@@ -260,7 +260,7 @@ def _take_config(argv: list[str]) -> tuple[list[str], str | None]:
                 raise UserError("--config is there twice; give one file.")
             path = token.partition("=")[2] if "=" in token else next(tokens, None)
             if not path:
-                raise UserError("--config needs a file, as in --config configs/tiny.yaml")
+                raise UserError("--config needs a file, as in --config tuning_sft/configs/tiny.yaml")
         else:
             rest.append(token)
     return rest, path

@@ -67,16 +67,17 @@ def reply(example: Example, text: str, reading: int, kind: str = "helpful", turn
     The wording is drawn by the example's id and the reading, so the same dialogue is the same on every machine. `turn`
     counts the replies: asked again, who does not help says so in other words.
     """
-    helpful = _helpful(example, text, reading)
+    case = Case(example) if example.facts.annotated else None
+    helpful = _helpful(example, case, text, reading)
     if helpful is None or kind == "helpful":
         return helpful
     if kind == "terse":
         return _short(helpful)
     rng = random.Random(f"{kind}:{example.id}:{reading}")
     if kind == "changes_mind":
-        return _changes_mind(example, text, reading, helpful, rng) if turn == 1 else helpful
-    if kind == "wrong" and example.facts.annotated:
-        said = _wrong(Case(example), text, rng)
+        return _changes_mind(example, case, text, reading, helpful, rng) if turn == 1 else helpful
+    if kind == "wrong" and case:
+        said = _wrong(case, text, rng)
         if len(said) >= turn:
             return said[turn - 1]
     lines = OFF_TOPIC if kind == "off_topic" else UNSURE
@@ -90,9 +91,11 @@ def _short(said: str) -> str:
     return _sentence(f"{words[:1].upper()}{words[1:]}")
 
 
-def _changes_mind(example: Example, text: str, reading: int, helpful: str, rng: random.Random) -> str:
+def _changes_mind(
+    example: Example, case: Case | None, text: str, reading: int, helpful: str, rng: random.Random
+) -> str:
     """ "The one at the top left. No, the one in the center." """
-    others = [_helpful(example, text, i) for i in range(len(example.ambiguity.readings)) if i != reading]
+    others = [_helpful(example, case, text, i) for i in range(len(example.ambiguity.readings)) if i != reading]
     others = [other for other in others if other not in (None, helpful)]
     if not others:
         return helpful
@@ -124,10 +127,9 @@ def _wrong(case: Case, text: str, rng: random.Random) -> list[str]:
     return []
 
 
-def _helpful(example: Example, text: str, reading: int) -> str | None:
-    if not example.facts.annotated:  # whatever is asked, the clear question answers it
+def _helpful(example: Example, case: Case | None, text: str, reading: int) -> str | None:
+    if case is None:  # whatever is asked, the clear question answers it
         return f"I mean: {example.ambiguity.readings[reading].expression}" if "?" in text else None
-    case = Case(example)
     finding = Finding(case, text)
     asks = [ask for ask in finding.response.asks if finding.used == "clarify" or not ask.wonders]
     if not asks or not 0 <= reading < len(case.readings):

@@ -91,6 +91,33 @@ def test_readme_commands_work(name):
         check(words)
 
 
+NAMED = re.compile(r"(?<![\w./<{-])([\w-]+(?:/[\w.-]+)+\.(?:py|sh|yaml|md|css|html|sbatch))\b")
+OURS = ("configs", "scripts", "slurm", "models", "tests", "benchmarks", "clarifyvlm", *STAGES)
+
+
+def texts():
+    """Every file of ours that people read, code included."""
+    for folder in (".", "configs", "scripts", "slurm", "models", "benchmarks", "clarifyvlm", ".ci", *STAGES):
+        for path in sorted((ROOT / folder).glob("*" if folder == "." else "**/*")):
+            if path.suffix in (".py", ".md", ".yaml", ".sh", ".toml", ".html", ".sbatch") or path.name == "run":
+                if path.is_file() and "results" not in path.parts:
+                    yield path
+
+
+def test_files_that_are_named_are_there():
+    """A README, help text or docstring that names a file by its old place."""
+    lost = []
+    for path in texts():
+        stage = path.relative_to(ROOT).parts[0]
+        rooms = {p.name for p in (ROOT / stage).glob("*") if p.is_dir()} if stage in STAGES else set()
+        for name in NAMED.findall(path.read_text(encoding="utf-8")):
+            top = name.split("/")[0]
+            where = [ROOT / name] if top in OURS else [ROOT / stage / name] if top in rooms else []
+            if where and not where[0].is_file():
+                lost.append(f"{path.relative_to(ROOT)}: {name}")
+    assert not lost, lost
+
+
 def test_the_readme_says_how_to_run_and_test():
     """The two commands a newcomer and CI start with, missing from the README."""
     found = readme_commands("README.md")
