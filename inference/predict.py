@@ -25,6 +25,7 @@ from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.models import loading
 from clarifyvlm.records import Example, Prediction, Turn, UserKind
 from clarifyvlm.run_record import RunRecord
+from predicting.endpoint_arguments import EndpointArguments
 
 # Options that change speed, memory or cost, not what is said: a rerun may change them.
 SPEED_ONLY = (
@@ -76,24 +77,6 @@ class PredictArguments:
     )
     vllm_args: str | None = field(default=None, metadata={"help": "engine arguments of vLLM, a JSON mapping"})
     overwrite: bool = field(default=False, metadata={"help": "delete the output file and start anew"})
-
-
-@dataclass
-class EndpointArguments:
-    """How to reach the model of --backend openai; --batch_size calls are in flight at once."""
-
-    endpoint_base_url: str | None = field(
-        default=None, metadata={"help": "endpoint of --backend openai, e.g. http://localhost:8000/v1"}
-    )
-    endpoint_api_key_env: str = field(default="OPENAI_API_KEY", metadata={"help": "environment variable with its key"})
-    endpoint_timeout_s: float = field(
-        default=120.0, metadata={"help": "deadline of one call with its retries, seconds"}
-    )
-    endpoint_max_retries: int = field(default=3, metadata={"help": "retries on 408/409/429/5xx and lost connections"})
-    endpoint_max_calls: int | None = field(default=None, metadata={"help": "stop, with everything kept, at so many"})
-    endpoint_cache_dir: str | None = field(
-        default=None, metadata={"help": "folder of the replies kept (temperature 0); unset: ~/.cache/clarifyvlm"}
-    )
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -6,7 +6,8 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+from PIL import Image
 
 from clarifyvlm import processes
 from clarifyvlm.endpoint.cache import ReplyCache, default_folder, key_of
@@ -14,11 +15,7 @@ from clarifyvlm.endpoint.client import Endpoint, Question, Reply
 from clarifyvlm.endpoint.usage import Usage
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges.openai_api import encoded
-
-if TYPE_CHECKING:
-    from PIL import Image
-
-    from predict import EndpointArguments
+from predicting.endpoint_arguments import EndpointArguments
 
 STOPPED = {"length": "length"}  # finish reasons that are not "stop"
 
@@ -40,7 +37,7 @@ class EndpointGenerator:
     def __init__(
         self,
         model: str,
-        args: "EndpointArguments",
+        args: EndpointArguments,
         *,
         concurrency: int,
         max_new_tokens: int,
@@ -63,7 +60,7 @@ class EndpointGenerator:
         self.sampling = {"max_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "logprobs": True}
         self.endpoint.check()
 
-    def __call__(self, conversations: Sequence[list[dict]], images: "Sequence[Image.Image]", seed: int) -> list[Said]:
+    def __call__(self, conversations: Sequence[list[dict]], images: Sequence[Image.Image], seed: int) -> list[Said]:
         """UserError where a call fails for good; the replies that came are kept and not paid for again."""
         return self.endpoint.run(self._all(conversations, images, seed))
 
@@ -74,7 +71,7 @@ class EndpointGenerator:
             raise error
         return results
 
-    async def _one(self, conversation: list[dict], image: "Image.Image", seed: int) -> Said:
+    async def _one(self, conversation: list[dict], image: Image.Image, seed: int) -> Said:
         url, digest = encoded(image)
         sampling = self.sampling | ({"seed": seed} if self.sampling["temperature"] else {})
         question = Question(
