@@ -10,7 +10,6 @@ is measured on its own, and two are compared on those that both answered. report
 corrects the metrics for its errors.
 """
 
-import hashlib
 import json
 import sys
 from dataclasses import asdict, dataclass, field
@@ -24,7 +23,6 @@ from clarifyvlm.run_record import RunRecord, hash_input
 from reporting import audit_file, curves
 
 FIRST = ("base", "sft", "grpo")
-FLOOR_EXAMPLES = 2000  # that the constant policies are measured on; of more, these many drawn by a hash of their ids
 
 
 @dataclass
@@ -138,47 +136,28 @@ def _report(
     args: ReportArguments, folders: list[Path], variants: dict, audit: dict | None, labels: list | None
 ) -> dict:
     """Write the three files. Returns counts for run.json."""
-    from measures import (
-        calibration,
-        comparison,
-        constant_policies,
-        dialogues,
-        failures,
-        guesses,
-        published,
-        results,
-        robustness,
-        strata,
-    )
+    from measures import comparison, constant_policies, results
     from reporting import page, schema, tables
+    from reporting.sections import SECTIONS, Report
 
     examples = jsonl.read(args.data_file, Example, unique="id")
     if not examples:
         raise UserError(f"{args.data_file} has no examples.")
     known = {example.id for example in examples}
     models = [_load(folder, known, args.data_file) for folder in folders]
-    floors = []
-    annotated = [example for example in examples if example.facts.annotated]  # others take a judge that costs
-    some = sorted(annotated, key=lambda e: hashlib.sha256(e.id.encode()).digest())[:FLOOR_EXAMPLES]
-    for name in constant_policies.POLICIES if some else ():
-        said = constant_policies.play(name, some)
-        floors.append(results.Judged(name, said, constant_policies.verdicts(said, some)))
-
-    content = results.measure(examples, models, seed=args.seed, resamples=args.resamples, baseline=args.baseline)
-    floor = results.measure(some, floors, seed=args.seed, resamples=args.resamples) if floors else {"models": {}}
-    content["constant_policies"] = floor["models"]
-    content["differences"] = comparison.correct(content["differences"])
-    pairs = list(dict.fromkeys((row["a"], row["b"]) for row in content["differences"]))
-    content["mcnemar"] = comparison.exact_tests(examples, models, pairs)
-    content["seeds"] = comparison.seeds(content["models"])
-    content["strata"] = strata.measure(examples, models, seed=args.seed, resamples=args.resamples)
-    content["published"] = published.measure(examples, models, seed=args.seed, resamples=args.resamples)
-    content["failures"] = failures.measure(examples, models, seed=args.seed, resamples=args.resamples)
     changed = {name: [_load(folder, known, args.data_file) for folder in found] for name, found in variants.items()}
-    content["bias"] = guesses.measure(examples, models, seed=args.seed, resamples=args.resamples)
-    content["robustness"] = robustness.measure(examples, models, changed, seed=args.seed, resamples=args.resamples)
-    content["dialogue"] = dialogues.measure(examples, models, changed, seed=args.seed, resamples=args.resamples)
-    content["calibration"] = calibration.measure(examples, models, seed=args.seed, resamples=args.resamples)
+    draws = {"seed": args.seed, "resamples": args.resamples}
+
+    content = results.measure(examples, models, baseline=args.baseline, **draws)
+    some, floors = constant_policies.play(examples)
+    content["constant_policies"] = results.measure(some, floors, **draws)["models"] if floors else {}
+    content["differences"] = comparison.correct(content["differences"])
+    content["mcnemar"] = comparison.exact_tests(examples, models, content["differences"])
+    content["seeds"] = comparison.seeds(content["models"])
+    for section in SECTIONS:
+        if section.measure:
+            inputs = (examples, models, changed) if section.on_variants else (examples, models)
+            content[section.name] = section.measure(*inputs, **draws)
     content["notes"] = [note for folder in folders if (note := _out_of_place(folder, examples))]
     content |= {
         "seed": args.seed,
@@ -194,23 +173,16 @@ def _report(
         others = sorted({judge for model in models for judge in model.judges} - {audit["judge"]})
         content["judge_audit"] = audit | {"file": args.judge_audit, "not_audited": others}
     if labels is not None:
-        content["labels"] = {"file": args.labels} | _correct(args, content, examples, models, labels)
+        content["labels"] = {"file": args.labels} | _correct(content, examples, models, labels, draws)
     output = Path(args.output_dir)
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     jsonl.write_text_atomic(output / "metrics.json", text)
     jsonl.write_text_atomic(output / "report.md", tables.markdown(content))
     if args.latex:
         jsonl.write_text_atomic(output / "report.tex", tables.latex(content))
-    html = page.render(
-        content,
-        examples,
-        models,
-        floors,
-        root=Path(args.data_file).parent,
-        per_strategy=args.gallery,
-        trainings=curves.sections(args.training_dirs),
-    )
-    jsonl.write_text_atomic(output / "report.html", html)
+    trainings = curves.sections(args.training_dirs)
+    shown = Report(content, examples, models, floors, Path(args.data_file).parent, args.gallery, trainings)
+    jsonl.write_text_atomic(output / "report.html", page.render(shown))
     return {
         "examples": len(examples),
         "models": [model.name for model in models],
@@ -231,15 +203,14 @@ def _out_of_place(folder: Path, examples: list[Example]) -> str | None:
     )
 
 
-def _correct(args: ReportArguments, content: dict, examples: list[Example], models: list, labels: list) -> dict:
+def _correct(content: dict, examples: list[Example], models: list, labels: list, draws: dict) -> dict:
     """Add "corrected" to the models that enough labels are on. Returns what metrics.json says of the labels."""
     from measures import human_labels
 
-    options = {"seed": args.seed, "resamples": args.resamples}
-    people, summary = human_labels.match(labels, models, examples, **options)
+    people, summary = human_labels.match(labels, models, examples, **draws)
     for model in models:
         if len(people[model.name]) >= human_labels.MIN_RESPONSES:
-            found = human_labels.correct(examples, model, people[model.name], **options)
+            found = human_labels.correct(examples, model, people[model.name], **draws)
             content["models"][model.name]["corrected"] = found
     return summary
 
@@ -255,7 +226,7 @@ def _read_labels(path: str) -> list:
 
 def _load(folder: Path, known: set[str], data_file: str):
     """One model's predictions and verdicts, which must be of the data file's examples and of each other."""
-    from measures import results
+    from measures.judged import Judged
 
     predictions = jsonl.read(folder / "predictions.jsonl", Prediction, unique="example_id", mend=True)
     verdicts = jsonl.read(folder / "verdicts.jsonl", Verdict, unique="example_id")
@@ -276,7 +247,7 @@ def _load(folder: Path, known: set[str], data_file: str):
             + judge_command(folder, data_file)
         )
     said = {row.example_id: row for row in predictions}
-    return results.Judged(folder.name, said, {row.example_id: row for row in verdicts if row.example_id in said})
+    return Judged(folder.name, said, {row.example_id: row for row in verdicts if row.example_id in said})
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ Questions for a color or a shape of generated scenes are corrupted; references o
 
 import random
 import re
-from dataclasses import dataclass, field
 
 from clarifyvlm.judges.gate import MAX_CHARACTERS
 from clarifyvlm.records import Example, Object, Reading
+from measures.agreement import Labelled
 
 VALUES = {
     "color": ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown"),
@@ -80,16 +80,6 @@ REWORDINGS = tuple((re.compile(pattern), words) for pattern, words in (
     (r"(?:I cannot tell: a|A)n object is hidden, so (?:there may be|I cannot see if there is) (an? [\w ]+)\.",
      "Since an object is hidden, I have no way to know if there is {0}."),
 ))  # fmt: skip
-
-
-@dataclass
-class Labelled:
-    """One response to `example`; `labels` hold `used_strategy` and the criteria that its construction settles."""
-
-    example: Example
-    fault: str  # "reference", or what was done
-    text: str
-    labels: dict[str, str | float | None] = field(default_factory=dict)
 
 
 def labelled(examples: list[Example], seed: int) -> list[Labelled]:

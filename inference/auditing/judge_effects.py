@@ -13,13 +13,16 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from auditing.corruptions import Labelled, padded, reworded
+import numpy as np
+
+from auditing.corruptions import padded, reworded
 from clarifyvlm.endpoint.usage import Usage, total
 from clarifyvlm.judges import Judge, JudgeArguments
 from clarifyvlm.records import Example, Prediction, Verdict
 from clarifyvlm.rewards import RewardWeights
 from clarifyvlm.rewards import total as reward
-from measures.agreement import AUDITED, said, same
+from measures.agreement import AUDITED, Labelled, said, same
+from measures.intervals import NO_VALUE, Clusters, Resampled
 
 PADDED = (1.5, 2, 3)  # times the words of the response
 UNPENALISED = RewardWeights(length_weight=0.0)  # what is left of a longer response's reward is the judge's doing
@@ -147,26 +150,17 @@ def _left(args: JudgeArguments, usages: list[Usage]) -> JudgeArguments:
 
 def _effect(items: Sequence[Labelled], verdicts: dict[int, list[Verdict]], seed: int, resamples: int) -> dict:
     """`verdicts`: index of the item -> the verdict on it as it is, then those on its variant."""
-    import numpy as np
-
-    from measures.intervals import Clusters, bootstrap, estimate
-
     compared = {i: found for i, found in verdicts.items() if not any(v.failure for v in found)}
     failures = len(verdicts) - len(compared)
-    nothing = {"value": None, "low": None, "high": None, "n": 0}
     if not compared:
-        return {"n": 0, "failures": failures, "flips": {}, "reward_shift": nothing}
-    rows = [
-        [*(_flips(name, found) for name in AUDITED), _shift(items[i].example, found)] for i, found in compared.items()
-    ]
-    columns = np.array(rows, dtype=float)
+        return {"n": 0, "failures": failures, "flips": {}, "reward_shift": NO_VALUE}
+    columns = {name: np.array([_flips(name, found) for found in compared.values()]) for name in AUDITED}
+    columns["reward"] = np.array([_shift(items[i].example, found) for i, found in compared.items()])
     clusters = Clusters([items[i].example.image for i in compared])
-    draws = bootstrap(columns, clusters, seed=seed, resamples=resamples)
-    estimates = [
-        estimate(columns[:, k], draws[:, k], clusters, is_share=k < len(AUDITED)) for k in range(columns.shape[1])
-    ]
-    flips = {name: found for name, found in zip(AUDITED, estimates, strict=False) if found["n"]}
-    return {"n": len(compared), "failures": failures, "flips": flips, "reward_shift": estimates[-1]}
+    sample = Resampled(columns, clusters, seed=seed, resamples=resamples)
+    flips = {name: found for name in AUDITED if (found := sample.estimate(name))["n"]}
+    shift = sample.estimate("reward", is_share=False)
+    return {"n": len(compared), "failures": failures, "flips": flips, "reward_shift": shift}
 
 
 def _flips(name: str, verdicts: list[Verdict]) -> float:

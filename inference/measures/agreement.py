@@ -1,11 +1,12 @@
 """How far two labellings of the same responses agree: a judge's verdicts, and labels that are known."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from clarifyvlm.records import CRITERIA, Verdict
+import numpy as np
 
-if TYPE_CHECKING:
-    import numpy as np
+from clarifyvlm.records import CRITERIA, Example, Verdict
+from measures.intervals import Clusters, weights, with_interval
 
 AUDITED = ("used_strategy", *CRITERIA)
 CLOSE = 0.01  # shares (complete, question_value) that differ by less are the same
@@ -17,6 +18,16 @@ SKEWED = 0.9  # share of the commonest label
 FEW = 10  # labels below which nothing is said about a criterion
 
 
+@dataclass
+class Labelled:
+    """One response to `example`; `labels` hold `used_strategy` and the criteria that its construction settles."""
+
+    example: Example
+    fault: str  # "reference", or what was done
+    text: str
+    labels: dict[str, str | float | None] = field(default_factory=dict)
+
+
 def said(verdict: Verdict, name: str) -> str | float | None:
     """What a verdict says on one of AUDITED. The verdict must be no failure."""
     return verdict.used_strategy if name == "used_strategy" else verdict.criteria[name]
@@ -26,17 +37,13 @@ def same(a, b) -> bool:
     return abs(a - b) < CLOSE if isinstance(a, float) and isinstance(b, float) else a == b
 
 
-def agreement(name: str, responses, verdicts: list[Verdict], *, seed: int, resamples: int) -> dict:
+def agreement(name: str, responses: Sequence[Labelled], verdicts: list[Verdict], *, seed: int, resamples: int) -> dict:
     """{"n", "accuracy", "kappa", "ac2", "confusion": {label: {judge: count}}} on one of AUDITED; {"n": 0} without any.
 
     Each measure is {"value", "low", "high", "n"}, with a 95 % interval from `resamples` draws of pictures. Left out are
     responses that the judge failed on, and those to which the criterion does not apply: the example's strategy settles
     that, and the judge must not be credited with it.
     """
-    import numpy as np
-
-    from measures.intervals import Clusters, weights
-
     pairs = [
         (_category(r.labels[name]), _category(said(v, name)), r.example.image)
         for r, v in zip(responses, verdicts, strict=True)
@@ -62,10 +69,8 @@ def agreement(name: str, responses, verdicts: list[Verdict], *, seed: int, resam
     return {"n": len(pairs), **measures, "confusion": {a: row for a, row in confusion.items() if row}}
 
 
-def _estimate(measure: str, value: float, draws: "np.ndarray", n: int, pictures: int) -> dict:
+def _estimate(measure: str, value: float, draws: np.ndarray, n: int, pictures: int) -> dict:
     """Kappa and AC2 are no shares: they may be negative. At 1 all their draws agree, which is no certainty."""
-    from measures.intervals import with_interval
-
     return with_interval(value, draws, n, trials=pictures, is_share=measure == "accuracy" or value == 1)
 
 
@@ -92,20 +97,18 @@ def _category(value) -> str:
     return NOT_APPLICABLE if value is None else value if isinstance(value, str) else f"{value:.2f}"
 
 
-def _accuracy(tables: "np.ndarray") -> "np.ndarray":
+def _accuracy(tables: np.ndarray) -> np.ndarray:
     """(B, K, K) -> (B,)"""
-    import numpy as np
-
     return np.trace(tables, axis1=1, axis2=2) / tables.sum(axis=(1, 2))
 
 
-def _kappa(tables: "np.ndarray") -> "np.ndarray":
+def _kappa(tables: np.ndarray) -> np.ndarray:
     """Cohen (1960): agreement above what the two margins would give; 1 where only one category is ever used."""
     share = tables / tables.sum(axis=(1, 2), keepdims=True)
     return _above_chance(_accuracy(tables), (share.sum(axis=2) * share.sum(axis=1)).sum(axis=1))
 
 
-def _ac2(tables: "np.ndarray") -> "np.ndarray":
+def _ac2(tables: np.ndarray) -> np.ndarray:
     """Gwet (2008), nominal weights: as kappa, with a chance that does not fall where one category prevails."""
     share = tables / tables.sum(axis=(1, 2), keepdims=True)
     prevalence = (share.sum(axis=2) + share.sum(axis=1)) / 2
@@ -113,7 +116,5 @@ def _ac2(tables: "np.ndarray") -> "np.ndarray":
     return _above_chance(_accuracy(tables), chance)
 
 
-def _above_chance(observed: "np.ndarray", chance: "np.ndarray") -> "np.ndarray":
-    import numpy as np
-
+def _above_chance(observed: np.ndarray, chance: np.ndarray) -> np.ndarray:
     return np.where(chance > 1 - 1e-12, 1.0, (observed - chance) / np.maximum(1 - chance, 1e-12))

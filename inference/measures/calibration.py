@@ -21,22 +21,19 @@ two meet at break_even. A wrong response costs nothing beyond what it fails to r
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clarifyvlm.errors import UserError
 from clarifyvlm.records import Example, Verdict
 from measures import intervals
-
-if TYPE_CHECKING:
-    from measures.results import Judged
+from measures.intervals import NO_VALUE
+from measures.judged import Judged
 
 BINS = 10
 COVERAGES = np.arange(1, 21) / 20
 PRICES = np.arange(21) / 20
 RANKED_DRAWS = 300  # draws for what needs the responses in order (ece, auroc, risk): each costs a pass over them
-NO_VALUE = {"value": None, "low": None, "high": None, "n": 0}
 
 
 def right(verdict: Verdict) -> float | None:
@@ -68,7 +65,7 @@ def resolved(example: Example, verdict: Verdict) -> float:
     return 0.0
 
 
-def measure(examples: Sequence[Example], models: "Sequence[Judged]", *, seed: int, resamples: int) -> dict:
+def measure(examples: Sequence[Example], models: Sequence[Judged], *, seed: int, resamples: int) -> dict:
     """JSON-ready {"models", "policies", "prices", "coverages", "bins", "ranked_draws"}.
 
     An estimate is {"value", "low", "high", "n"}, None where there is nothing to measure; in a curve the first three are
@@ -84,15 +81,13 @@ def measure(examples: Sequence[Example], models: "Sequence[Judged]", *, seed: in
     judged = np.zeros(len(examples), bool)
     for table in tables.values():
         judged |= ~np.isnan(table["resolved"])
-    tables[None] = _policies(examples, judged)
-    draws = _draw(tables, clusters, seed, resamples)
+    policies = {("policy", name): table for name, table in _policies(examples, judged).items()}  # no model's name
+    columns = {(name, key): column for name, table in (tables | policies).items() for key, column in table.items()}
+    sample = intervals.Resampled(columns, clusters, seed=seed, resamples=resamples)
     ranked = _ranked_draws(tables, clusters, seed, resamples)
     return {
-        "models": {m.name: _one(tables[m.name], draws[m.name], ranked.get(m.name), clusters) for m in models},
-        "policies": {
-            name: _utility(*(_both(tables[None], draws[None], f"{name}.{key}") for key in ("resolved", "asked")))
-            for name in ("always_ask", "oracle")
-        },
+        "models": {m.name: _one(m.name, sample, ranked.get(m.name)) for m in models},
+        "policies": {name: _utility(sample, ("policy", name)) for _, name in policies},
         "prices": PRICES.tolist(),
         "coverages": COVERAGES.tolist(),
         "bins": BINS,
@@ -100,13 +95,13 @@ def measure(examples: Sequence[Example], models: "Sequence[Judged]", *, seed: in
     }
 
 
-def _columns(examples: Sequence[Example], model: "Judged") -> dict[str, np.ndarray]:
+def _columns(examples: Sequence[Example], model: Judged) -> dict[str, np.ndarray]:
     """Columns (E,) of one model, NaN where the judge failed or the value does not apply."""
     names = ("confidence", "right", "resolved", "asked")
     table = np.full((len(names), len(examples)), np.nan)
     for i, example in enumerate(examples):
-        verdict = model.verdicts.get(example.id)
-        if verdict is None or verdict.failure is not None:
+        verdict = model.verdict_on(example.id)
+        if verdict is None:
             continue
         table[2:, i] = resolved(example, verdict), verdict.used_strategy == "clarify"
         is_right, confidence = right(verdict), _confidence(model, example.id)
@@ -125,7 +120,7 @@ def _columns(examples: Sequence[Example], model: "Judged") -> dict[str, np.ndarr
     return columns | {f"bin.{b}": np.where(bins == b, columns["right"], np.nan) for b in range(BINS)}
 
 
-def _confidence(model: "Judged", example_id: str) -> float | None:
+def _confidence(model: Judged, example_id: str) -> float | None:
     prediction = model.predictions.get(example_id)
     value = None if prediction is None else prediction.confidence
     if value is not None and not 0 <= value <= 1:
@@ -136,15 +131,16 @@ def _confidence(model: "Judged", example_id: str) -> float | None:
     return value
 
 
-def _policies(examples: Sequence[Example], judged: np.ndarray) -> dict[str, np.ndarray]:
+def _policies(examples: Sequence[Example], judged: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
     strategies = np.array([e.strategy for e in examples], dtype=object)
-    columns = {
-        "always_ask.resolved": ~np.isin(strategies, ["correct", "abstain"]),
-        "always_ask.asked": np.ones(len(examples)),
-        "oracle.resolved": np.ones(len(examples)),
-        "oracle.asked": strategies == "clarify",
+    has_readings, always = ~np.isin(strategies, ["correct", "abstain"]), np.ones(len(examples))
+    tables = {
+        "always_ask": {"resolved": has_readings, "asked": always},
+        "oracle": {"resolved": always, "asked": strategies == "clarify"},
     }
-    return {name: np.where(judged, column, np.nan) for name, column in columns.items()}
+    return {
+        name: {key: np.where(judged, column, np.nan) for key, column in table.items()} for name, table in tables.items()
+    }
 
 
 def equal_mass_bins(confidences: np.ndarray) -> np.ndarray:
@@ -157,15 +153,6 @@ def _bins(cumulated: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """The bin of each group of equal confidences, in ascending order along the last axis. Integers, so exact."""
     middle = 2 * cumulated - counts  # twice the rank of the group's middle
     return np.minimum(BINS - 1, middle * BINS // np.maximum(1, 2 * cumulated[..., -1:]))
-
-
-def _draw(tables: dict, clusters: intervals.Clusters, seed: int, resamples: int) -> dict:
-    """{model: {column: (B,) its mean in each draw of pictures}}, all from the same draws."""
-    if not clusters.count:
-        return {name: {key: np.empty(0) for key in table} for name, table in tables.items()}
-    columns = np.concatenate([np.stack(list(table.values()), axis=1) for table in tables.values()], axis=1)
-    parts = iter(intervals.bootstrap(columns, clusters, seed=seed, resamples=resamples).T)
-    return {name: {key: next(parts) for key in table} for name, table in tables.items()}
 
 
 class Ranked:
@@ -230,7 +217,7 @@ def _ranked_draws(tables: dict, clusters: intervals.Clusters, seed: int, resampl
     The pictures drawn are the first RANKED_DRAWS of those that intervals.bootstrap draws with the same seed."""
     found, draws = {}, min(resamples, RANKED_DRAWS)
     for name, table in tables.items():
-        kept = np.flatnonzero(~np.isnan(table["confidence"])) if name is not None else np.empty(0, int)
+        kept = np.flatnonzero(~np.isnan(table["confidence"]))
         if kept.size:
             ranked = Ranked(table["confidence"][kept], table["right"][kept])
             found[name] = (kept, ranked, ranked.statistics(np.ones((1, kept.size), np.int64)), [])
@@ -249,22 +236,23 @@ def _ranked_draws(tables: dict, clusters: intervals.Clusters, seed: int, resampl
     }
 
 
-def _one(table: dict, draws: dict, ranked: tuple | None, clusters: intervals.Clusters) -> dict:
+def _one(name: str, sample: intervals.Resampled, ranked: tuple | None) -> dict:
     def estimate(key: str, is_share: bool = True) -> dict:
-        return intervals.estimate(table[key], draws[key], clusters, is_share=is_share)
+        return sample.estimate((name, key), is_share=is_share)
 
+    confidence = sample.columns[name, "confidence"]
     row = {"mean_confidence": estimate("confidence", False), "right": estimate("right"), "brier": estimate("brier")}
-    row |= {**_ordered(table, ranked, clusters), "reliability": []}
+    row |= {**_ordered(sample.columns[name, "right"], ranked, sample.clusters), "reliability": []}
     for b in range(BINS):
-        inside = ~np.isnan(table[f"bin.{b}"])
+        inside = ~np.isnan(sample.columns[name, f"bin.{b}"])
         if inside.any():
-            mean = round(float(table["confidence"][inside].mean()), 6)
+            mean = round(float(confidence[inside].mean()), 6)
             row["reliability"].append({"confidence": mean, "right": estimate(f"bin.{b}")})
     row |= {key: estimate(key) for key in ("asked", "resolved", "never_ask", "break_even")}
-    return row | {"utility": _utility(*(_both(table, draws, key) for key in ("resolved", "asked")))}
+    return row | {"utility": _utility(sample, name)}
 
 
-def _ordered(table: dict, ranked: tuple | None, clusters: intervals.Clusters) -> dict:
+def _ordered(right: np.ndarray, ranked: tuple | None, clusters: intervals.Clusters) -> dict:
     """ "ece", "auroc", "aurc", "excess_aurc", "accuracy_at_coverage" and "risk" of one model."""
     if ranked is None:
         nothing = dict.fromkeys(("ece", "auroc", "aurc", "excess_aurc"), NO_VALUE)
@@ -279,7 +267,7 @@ def _ordered(table: dict, ranked: tuple | None, clusters: intervals.Clusters) ->
             draws = np.clip(draws - (draws.mean() - value[name][0] if draws.size else 0.0), 0.0, 1.0)
         rows[name] = _interval(value[name][0], draws, n, trials, is_share=name != "excess_aurc")
     if rows["auroc"]["value"] in (0.0, 1.0):  # as certain as the rarer of right and wrong allows
-        rarer = min(np.unique(clusters.index[kept[table["right"][kept] == r]]).size for r in (0, 1))
+        rarer = min(np.unique(clusters.index[kept[right[kept] == r]]).size for r in (0, 1))
         rows["auroc"] = _interval(value["auroc"][0], drawn["auroc"], n, rarer, is_share=True)
     risks = drawn.get("risk", np.empty((0, len(COVERAGES))))
     cells = [_interval(value["risk"][0, c], risks[:, c], n, trials) for c in range(len(COVERAGES))]
@@ -301,17 +289,14 @@ def _interval(value: float, draws: np.ndarray, n: int, trials: int, *, is_share:
     return intervals.with_interval(float(value), draws, n, trials=trials, is_share=is_share)
 
 
-def _both(table: dict, draws: dict, key: str) -> tuple[np.ndarray, np.ndarray]:
-    return table[key], draws[key]
-
-
-def _utility(resolved: tuple[np.ndarray, np.ndarray], asked: tuple[np.ndarray, np.ndarray]) -> dict:
-    """The curve of utility along PRICES, from (values (E,), draws (B,)) of what is resolved and of asking."""
-    n = int(np.sum(~np.isnan(resolved[0])))
+def _utility(sample: intervals.Resampled, name: str | tuple) -> dict:
+    """The curve of utility along PRICES of a model, or of ("policy", its name)."""
+    resolved, asked = (name, "resolved"), (name, "asked")
+    n = sample.count(resolved)
     if not n:
         return _curve([NO_VALUE] * len(PRICES), 0)
-    value = np.nanmean(resolved[0]) - PRICES * np.nanmean(asked[0])
-    draws = resolved[1][:, None] - PRICES * asked[1][:, None]
+    value = np.nanmean(sample.columns[resolved]) - PRICES * np.nanmean(sample.columns[asked])
+    draws = sample.draws[resolved][:, None] - PRICES * sample.draws[asked][:, None]
     return _curve([_interval(value[c], draws[:, c], n, n, is_share=False) for c in range(len(PRICES))], n)
 
 

@@ -1,13 +1,13 @@
 """Fair comparisons: p-values corrected for their number, an exact test on paired rights and wrongs, seeds pooled."""
 
 import re
+import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from clarifyvlm.records import Example
 from measures import metrics
-from measures.results import Judged
-from reporting import side_by_side
+from measures.judged import Judged
 
 SEED = re.compile(r"[-_.]?(?:seed|s)[-_]?\d+$")  # the end of a model's name that tells one seed from another
 
@@ -37,16 +37,17 @@ def mcnemar(only_a: int, only_b: int) -> float:
     return float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
-def exact_tests(examples: Sequence[Example], models: Sequence[Judged], pairs: Sequence[tuple[str, str]]) -> list[dict]:
-    """McNemar's test of strategy accuracy for each pair (a, b) of names: {"a", "b", "n", "only_a", "only_b", "p",
-    "p_holm"}. It takes questions as independent, which those on one picture are not: read it beside the bootstrap."""
+def exact_tests(examples: Sequence[Example], models: Sequence[Judged], differences: Sequence[dict]) -> list[dict]:
+    """McNemar's test of strategy accuracy for each pair of models in `differences`: {"a", "b", "n", "only_a", "only_b",
+    "p", "p_holm"}. It takes questions as independent, which those on one picture are not: read it beside the bootstrap.
+    """
     by_name = {model.name: model for model in models}
     rows = []
-    for a, b in pairs:
+    for a, b in dict.fromkeys((row["a"], row["b"]) for row in differences):
         counts: Counter[tuple[bool, bool]] = Counter()
         for example in examples:
-            verdicts = [by_name[name].verdicts.get(example.id) for name in (a, b)]
-            if all(v is not None and v.failure is None for v in verdicts):
+            verdicts = [by_name[name].verdict_on(example.id) for name in (a, b)]
+            if all(verdicts):
                 counts[tuple(v.criteria["strategy_right"] == 1 for v in verdicts)] += 1
         only_a, only_b = counts[True, False], counts[False, True]
         row = {"a": a, "b": b, "n": counts.total(), "only_a": only_a, "only_b": only_b, "p": mcnemar(only_a, only_b)}
@@ -58,7 +59,7 @@ def seeds(models: dict[str, dict]) -> dict[str, dict]:
     """Models whose names differ only in their seed ("grpo-seed0", "grpo-seed1"), pooled.
 
     `models` are those of metrics.json. Returns {name without the seed: {"models", "metrics": {key: {"value", "low",
-    "high", "sd", "n"}}}}: the mean over the seeds, its interval (side_by_side.pooled) and the spread between them.
+    "high", "sd", "n"}}}}: the mean over the seeds, its interval (`pooled`) and the spread between them.
     """
     groups = defaultdict(list)
     for name in models:
@@ -67,11 +68,27 @@ def seeds(models: dict[str, dict]) -> dict[str, dict]:
     return {
         group: {
             "models": names,
-            "metrics": {
-                key: side_by_side.pooled([models[name][key] for name in names], same_data=True)
-                for key in metrics.OVERVIEW
-            },
+            "metrics": {key: pooled([models[name][key] for name in names], same_data=True) for key in metrics.OVERVIEW},
         }
         for group, names in groups.items()
         if len(names) > 1
     }
+
+
+def pooled(rows: list[dict], *, same_data: bool) -> dict | None:
+    """{"value", "low", "high", "sd", "n"} of n runs: the mean of their values, and its interval; None of fewer than 2.
+
+    Half the interval's width is t(n - 1) * sd / sqrt(n), and at least the runs' own mean half-width / sqrt(n). Runs on
+    one test set share what is due to its questions, which their sd does not show: their mean half-width then comes on
+    top, in quadrature.
+    """
+    from scipy import stats
+
+    rows = [row for row in rows if row and row["value"] is not None]
+    if len(rows) < 2:
+        return None
+    mean, sd = statistics.mean(r["value"] for r in rows), statistics.stdev(r["value"] for r in rows)
+    half = float(stats.t.ppf(0.975, len(rows) - 1)) * sd / len(rows) ** 0.5
+    own = statistics.mean((r["high"] - r["low"]) / 2 for r in rows)
+    half = (half**2 + own**2) ** 0.5 if same_data else max(half, own / len(rows) ** 0.5)
+    return {"value": mean, "low": mean - half, "high": mean + half, "sd": sd, "n": len(rows)}

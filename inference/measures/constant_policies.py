@@ -4,9 +4,14 @@ Their responses are built from the question's kind alone. They go through the sa
 model's, and are the floor that a trained model has to leave far below.
 """
 
+import hashlib
 from collections.abc import Callable
 
-from clarifyvlm.records import Example, Prediction, Verdict
+from clarifyvlm.judges.scene import SceneJudge
+from clarifyvlm.records import Example, Prediction
+from measures.judged import Judged
+
+MOST_EXAMPLES = 2000  # that the policies are measured on; of more, these many drawn by a hash of their ids
 
 # kind of question -> two answers that such a question could have
 ANSWERS = {
@@ -42,26 +47,26 @@ def _list(example: Example) -> str:
     return f"There are two: the one on the left is {first} and the one on the right is {second}."
 
 
-POLICIES: dict[str, tuple[str, Callable[[Example], str]]] = {
-    "always_answer": ("answers at once", _answer),
-    "always_infer": ("names one reading and answers it", _infer),
-    "always_list": ("lists two readings", _list),
-    "always_ask": ("asks back", lambda example: "Which one do you mean, and where is it?"),
-    "always_correct": ("denies the premise", lambda example: "There is none in the picture."),
-    "always_abstain": ("says that the picture cannot tell", lambda example: "I cannot tell from the picture."),
-    "always_empty": ("says nothing", lambda example: ""),
+POLICIES: dict[str, Callable[[Example], str]] = {
+    "always_answer": _answer,
+    "always_infer": _infer,
+    "always_list": _list,
+    "always_ask": lambda example: "Which one do you mean, and where is it?",
+    "always_correct": lambda example: "There is none in the picture.",
+    "always_abstain": lambda example: "I cannot tell from the picture.",
+    "always_empty": lambda example: "",
 }
 
 
-def play(name: str, examples: list[Example]) -> dict[str, Prediction]:
-    """Example id -> the response of the policy `name`."""
-    _, say = POLICIES[name]
-    return {e.id: Prediction(example_id=e.id, text=say(e), model=name) for e in examples}
-
-
-def verdicts(predictions: dict[str, Prediction], examples: list[Example]) -> dict[str, Verdict]:
-    """The scene judge's verdicts: it reads the ground truth, costs nothing, and needs no endpoint."""
-    from clarifyvlm.judges.scene import SceneJudge
-
-    judged = SceneJudge().judge(examples, [predictions[e.id] for e in examples])
-    return {verdict.example_id: verdict for verdict in judged}
+def play(examples: list[Example]) -> tuple[list[Example], list[Judged]]:
+    """(the examples that all policies are measured on, what each says of them), by the scene judge, which reads the
+    ground truth, costs nothing, and needs no endpoint; none where no example has the facts that it reads."""
+    annotated = [example for example in examples if example.facts.annotated]
+    some = sorted(annotated, key=lambda e: hashlib.sha256(e.id.encode()).digest())[:MOST_EXAMPLES]
+    played = []
+    for name, say in POLICIES.items() if some else ():
+        said = [Prediction(example_id=e.id, text=say(e), model=name) for e in some]
+        verdicts = SceneJudge().judge(some, said)
+        by_id = ({row.example_id: row for row in rows} for rows in (said, verdicts))
+        played.append(Judged(name, *by_id))
+    return some, played

@@ -19,7 +19,6 @@ After "I don't know" the right answer cannot be known; whoever asserts one readi
 import random
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,10 +26,9 @@ from clarifyvlm import rewards
 from clarifyvlm.records import INFORMED, Example, Prediction, Verdict
 from clarifyvlm.strategies import STRATEGIES
 from clarifyvlm.users.scripted import KINDS
-from measures import calibration, intervals, metrics
-
-if TYPE_CHECKING:
-    from measures.results import Judged
+from measures import intervals, metrics
+from measures.intervals import NO_VALUE, Resampled
+from measures.judged import Judged
 
 PREFIX = "user_"  # of the variants that are runs with another user
 REPLIES = ("direct", "one_reply", "two_replies")
@@ -40,8 +38,8 @@ COLUMNS = (*SHARES, "questions", "tokens", "served")
 
 def measure(
     examples: Sequence[Example],
-    models: "Sequence[Judged]",
-    variants: "dict[str, list[Judged]]",
+    models: Sequence[Judged],
+    variants: dict[str, list[Judged]],
     *,
     seed: int,
     resamples: int,
@@ -55,19 +53,15 @@ def measure(
     clusters = intervals.Clusters([e.image_sha256 for e in examples])
     found = {}
     for model in models:
-        table = _columns(examples, model)
-        draws = dict(zip(COLUMNS, _draw(table, clusters, seed, resamples), strict=True))
-        rows = {
-            key: intervals.estimate(table[key], draws[key], clusters, is_share=key in SHARES)
-            for key in (*SHARES, "questions")
-        }
+        sample = Resampled(_columns(examples, model), clusters, seed=seed, resamples=resamples)
+        rows = {key: sample.estimate(key, is_share=key in SHARES) for key in (*SHARES, "questions")}
         if not _went_on(model):
-            rows["two_replies"] = rows["served.two_replies"] = calibration.NO_VALUE
+            rows["two_replies"] = rows["served.two_replies"] = NO_VALUE
         found[model.name] = {
             "accuracy": {key: rows[key] for key in REPLIES},
             "served": {key: rows[f"served.{key}"] for key in REPLIES},
             "questions": rows["questions"],
-            "tokens_per_served": _ratio(table, draws, "tokens", "served"),
+            "tokens_per_served": _ratio(sample, "tokens", "served"),
         }
     runs = {"helpful": list(models)} | {
         name.removeprefix(PREFIX): judged for name, judged in variants.items() if name.startswith(PREFIX)
@@ -80,12 +74,12 @@ def measure(
     return {"models": found, "by_chance": _by_chance(examples), "users": users}
 
 
-def _columns(examples: Sequence[Example], model: "Judged") -> dict[str, np.ndarray]:
+def _columns(examples: Sequence[Example], model: Judged) -> dict[str, np.ndarray]:
     """COLUMNS, each (E,), NaN where the judge failed or it does not apply."""
     table = np.full((len(COLUMNS), len(examples)), np.nan)
     for i, example in enumerate(examples):
-        verdict = model.verdicts.get(example.id)
-        if verdict is None or verdict.failure is not None:
+        verdict = model.verdict_on(example.id)
+        if verdict is None:
             continue
         prediction = model.predictions[example.id]
         replies = sum(turn.role == "user" for turn in prediction.turns)
@@ -125,47 +119,38 @@ def _by_chance(examples: Sequence[Example]) -> float | None:
     return float(np.mean(agree)) if agree else None
 
 
-def _went_on(model: "Judged") -> bool:
+def _went_on(model: Judged) -> bool:
     return any(sum(turn.role == "user" for turn in p.turns) > 1 for p in model.predictions.values())
 
 
-def _draw(table: dict[str, np.ndarray], clusters: intervals.Clusters, seed: int, resamples: int) -> np.ndarray:
-    block = np.stack(list(table.values()), axis=1)
-    return intervals.bootstrap(block, clusters, seed=seed, resamples=resamples).T
-
-
-def _ratio(table: dict[str, np.ndarray], draws: dict[str, np.ndarray], above: str, below: str) -> dict:
+def _ratio(sample: Resampled, above: str, below: str) -> dict:
     """Sum over sum; both columns are there for the same examples, so their number falls out."""
-    n = int(np.sum(~np.isnan(table[above])))
-    if not n or not np.nansum(table[below]):
-        return calibration.NO_VALUE
+    n, total = sample.count(above), np.nansum(sample.columns[below])
+    if not n or not total:
+        return NO_VALUE
     with np.errstate(divide="ignore", invalid="ignore"):
-        drawn = draws[above] / draws[below]
-    value = np.nansum(table[above]) / np.nansum(table[below])
+        drawn = sample.draws[above] / sample.draws[below]
+    value = np.nansum(sample.columns[above]) / total
     return intervals.with_interval(float(value), drawn[np.isfinite(drawn)], n, trials=n, is_share=False)
 
 
 def _user(
-    kind: str, examples: Sequence[Example], run: "Judged", clusters: intervals.Clusters, seed: int, resamples: int
+    kind: str, examples: Sequence[Example], run: Judged, clusters: intervals.Clusters, seed: int, resamples: int
 ) -> dict | None:
     """What the last responses do after this user's replies, on `clarify` questions; None where there is no dialogue."""
     names = [*STRATEGIES, "none", "right", "confident_guess"]
     table = np.full((len(names), len(examples)), np.nan)
     for i, example in enumerate(examples):
-        verdict = run.verdicts.get(example.id)
-        if example.strategy != "clarify" or verdict is None or verdict.failure is not None:
-            continue
-        if verdict.used_after_reply is None:
+        verdict = run.verdict_on(example.id)
+        if example.strategy != "clarify" or verdict is None or verdict.used_after_reply is None:
             continue
         did = verdict.used_after_reply
         table[:7, i] = [did == name for name in names[:7]]
         table[7, i] = np.nan if verdict.answer_right_after_reply is None else verdict.answer_right_after_reply
         table[8, i] = did in ("answer", "infer")
-    dialogues = int(np.sum(~np.isnan(table[0])))
-    if not dialogues:
+    sample = Resampled(dict(zip(names, table, strict=True)), clusters, seed=seed, resamples=resamples)
+    if not sample.count("none"):
         return None
-    columns = dict(zip(names, table, strict=True))
-    draws = dict(zip(names, _draw(columns, clusters, seed, resamples), strict=True))
-    rows = {key: intervals.estimate(columns[key], draws[key], clusters, is_share=True) for key in names}
+    rows = {key: sample.estimate(key) for key in names}
     outcome = "right" if kind in INFORMED else "confident_guess"
-    return {"dialogues": dialogues, "then": {key: rows[key] for key in names[:7]}, outcome: rows[outcome]}
+    return {"dialogues": rows["none"]["n"], "then": {key: rows[key] for key in names[:7]}, outcome: rows[outcome]}

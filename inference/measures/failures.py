@@ -13,13 +13,13 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from clarifyvlm.judges.gate import gate
 from clarifyvlm.records import Example, Prediction, Verdict
-
-if TYPE_CHECKING:
-    from measures.results import Judged
+from measures import intervals
+from measures.judged import Judged
 
 SHOWN = 3  # examples per model and mode
 SEVERAL = ("infer", "enumerate", "clarify")  # right strategies of questions with several readings that differ
@@ -218,41 +218,33 @@ def of(example: Example, verdict: Verdict, prediction: Prediction) -> list[str]:
     return [name for name, failed in find(example, verdict, prediction).items() if failed]
 
 
-def measure(examples: Sequence[Example], models: "Sequence[Judged]", *, seed: int, resamples: int) -> dict:
+def measure(examples: Sequence[Example], models: Sequence[Judged], *, seed: int, resamples: int) -> dict:
     """{model: {"any" and each of MODES: {"value", "low", "high", "n", "count", "examples"}}}, JSON-ready.
 
     "value" is the share of the n responses that the mode applies to, "count" their number, "examples" the ids of up to
     SHOWN that fail so, drawn by a hash. "any" is the share of responses that fail in any way.
     """
-    import numpy as np
-
-    from measures import intervals
-
     names = ["any", *MODES]
-    clusters = intervals.Clusters([e.image_sha256 for e in examples])
-    tables = []
+    columns = {(model.name, name): np.full(len(examples), np.nan) for model in models for name in names}
     for model in models:
-        table = np.full((len(examples), len(names)), np.nan)
         for i, example in enumerate(examples):
-            verdict = model.verdicts.get(example.id)
-            if verdict is None or verdict.failure is not None:
+            if (verdict := model.verdict_on(example.id)) is None:
                 continue
             found = find(example, verdict, model.predictions[example.id])
-            table[i, 0] = any(found.values())
-            for name, failed in found.items():
-                table[i, names.index(name)] = failed
-        tables.append(table)
-    draws = intervals.bootstrap(np.concatenate(tables, axis=1), clusters, seed=seed, resamples=resamples)
+            for name, failed in {"any": any(found.values()), **found}.items():
+                columns[model.name, name][i] = failed
+    clusters = intervals.Clusters([e.image_sha256 for e in examples])
+    sample = intervals.Resampled(columns, clusters, seed=seed, resamples=resamples)
     order = sorted(range(len(examples)), key=lambda i: hashlib.sha256(examples[i].id.encode()).digest())
-    result = {}
-    for model, table, drawn in zip(models, tables, np.split(draws, len(models), axis=1), strict=True):
-        result[model.name] = {
-            name: intervals.estimate(table[:, k], drawn[:, k], clusters, is_share=True)
-            | {"count": int(np.nansum(table[:, k]))}
-            | {"examples": [examples[i].id for i in order if table[i, k] == 1][:SHOWN]}
-            for k, name in enumerate(names)
+    return {
+        model.name: {
+            name: sample.estimate(key := (model.name, name))
+            | {"count": int(np.nansum(columns[key]))}
+            | {"examples": [examples[i].id for i in order if columns[key][i] == 1][:SHOWN]}
+            for name in names
         }
-    return result
+        for model in models
+    }
 
 
 def readme_table() -> str:

@@ -27,7 +27,6 @@ for a response that is far longer than the reference. Its interval keeps the ran
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import signal, stats
@@ -35,17 +34,15 @@ from scipy import signal, stats
 from clarifyvlm import rewards
 from clarifyvlm.records import Example
 from measures import calibration, comparison, intervals
-
-if TYPE_CHECKING:
-    from measures.results import Judged
+from measures.intervals import NO_VALUE, Resampled
+from measures.judged import Judged
 
 MIN_GUESSES = 20
 TIE = 0.02  # positions this near, of the picture's width, are one; so are areas of which the smaller is 98 %
 SIGNIFICANT = 0.05
-NO_VALUE = {"value": None, "low": None, "high": None, "n": 0}
 
 
-def measure(examples: Sequence[Example], models: "Sequence[Judged]", *, seed: int, resamples: int) -> dict:
+def measure(examples: Sequence[Example], models: Sequence[Judged], *, seed: int, resamples: int) -> dict:
     """JSON-ready {"models", "tests", "min_guesses", "significant"}; an estimate is {"value", "low", "high", "n"}.
 
     Each of "models" has "guesses" (their number), "attributes", a list by ascending p of {"attribute", "observed",
@@ -66,10 +63,10 @@ def measure(examples: Sequence[Example], models: "Sequence[Judged]", *, seed: in
             columns[model.name, name] = column
             found[model.name].append(_row(name, picked, chance))
         columns |= {(model.name, key): column for key, column in _length_columns(examples, model).items()}
-    draws = _draw(columns, clusters, seed, resamples)
+    sample = Resampled(columns, clusters, seed=seed, resamples=resamples)
     for name, rows in found.items():
         for row in rows:
-            _add_interval(row, columns[name, row["attribute"]], draws[name, row["attribute"]], clusters)
+            _add_interval(row, sample, (name, row["attribute"]))
     tested = [row for rows in found.values() for row in rows]
     for row, p in zip(tested, comparison.holm([row["p"] for row in tested]) if tested else [], strict=True):
         row["p_holm"] = round(float(p), 8)
@@ -78,7 +75,7 @@ def measure(examples: Sequence[Example], models: "Sequence[Judged]", *, seed: in
             model.name: {
                 "guesses": counts[model.name],
                 "attributes": sorted(found[model.name], key=lambda row: (row["p"], -abs(row["difference"]["value"]))),
-                "length": _length(model.name, columns, draws, clusters),
+                "length": _length(model.name, sample),
             }
             for model in models
         },
@@ -118,12 +115,12 @@ class Candidates:
         self.frames = np.array(frames, float).reshape(-1, 2)[self.group]  # (R, 2) width and height, pixels
         self.words = {key: np.array([getattr(o, key) or "" for o in objects], object) for key in WORDS}
 
-    def guesses(self, model: "Judged") -> tuple[np.ndarray, np.ndarray]:
+    def guesses(self, model: Judged) -> tuple[np.ndarray, np.ndarray]:
         """(N,) groups on which the model guessed and (N,) rows that it picked."""
         groups, rows = [], []
         for g, (example_id, answers) in enumerate(zip(self.ids, self.answers, strict=True)):
-            verdict = model.verdicts.get(example_id)
-            if verdict is None or verdict.failure is not None or verdict.used_strategy not in ("answer", "infer"):
+            verdict = model.verdict_on(example_id)
+            if verdict is None or verdict.used_strategy not in ("answer", "infer"):
                 continue
             picked = guessed_reading(answers, model.predictions[example_id].text)
             if picked is not None:
@@ -221,16 +218,17 @@ def _row(name: str, picked: np.ndarray, chance: np.ndarray) -> dict:
     return {"attribute": name, "observed": round(observed, 6), "expected": round(expected, 6), "p": round(p, 8)}
 
 
-def _add_interval(row: dict, column: np.ndarray, draws: np.ndarray, clusters: intervals.Clusters) -> None:
-    n = int(np.sum(~np.isnan(column)))
+def _add_interval(row: dict, sample: Resampled, key: tuple[str, str]) -> None:
+    column, draws, n = sample.columns[key], sample.draws[key], sample.count(key)
     estimate = _estimate(float(np.nanmean(column)), draws, n)
     if row["observed"] in (0.0, 1.0):  # draws agree on the share, and their interval would claim certainty
-        share = intervals.with_interval(row["observed"], draws, n, trials=clusters.touched(column), is_share=True)
+        trials = sample.clusters.touched(column)
+        share = intervals.with_interval(row["observed"], draws, n, trials=trials, is_share=True)
         estimate |= {end: round(share[end] - row["expected"], 6) for end in ("low", "high")}
     row |= {"difference": estimate, "n": n}
 
 
-def _length_columns(examples: Sequence[Example], model: "Judged") -> dict[str, np.ndarray]:
+def _length_columns(examples: Sequence[Example], model: Judged) -> dict[str, np.ndarray]:
     """Columns (E,), NaN where the judge failed: words of right and of wrong responses; centred ranks of words ("x")
     and reward ("y") and their products, of which every draw's means give its correlation."""
     length, reward, right = np.full((3, len(examples)), np.nan)
@@ -252,30 +250,19 @@ def _centred_ranks(values: np.ndarray) -> np.ndarray:
     return (ranks - (n + 1) / 2) / n if n else ranks
 
 
-def _length(name: str, columns: dict, draws: dict, clusters: intervals.Clusters) -> dict:
-    length, reward = columns[name, "words"], columns[name, "reward"]
+def _length(name: str, sample: Resampled) -> dict:
+    length, reward = sample.columns[name, "words"], sample.columns[name, "reward"]
     judged = ~np.isnan(length)
     rho, n = NO_VALUE, int(judged.sum())
     if n > 1 and np.ptp(length[judged]) and np.ptp(reward[judged]):
         value = stats.spearmanr(length[judged], reward[judged]).statistic
-        x, y, xx, yy, xy = (draws[name, key] for key in ("x", "y", "xx", "yy", "xy"))
+        x, y, xx, yy, xy = (sample.draws[name, key] for key in ("x", "y", "xx", "yy", "xy"))
         with np.errstate(invalid="ignore", divide="ignore"):  # a draw may have one length only
             drawn = np.clip((xy - x * y) / np.sqrt((xx - x * x) * (yy - y * y)), -1.0, 1.0)
         rho = _estimate(float(value), drawn, n)
-    rows = {"rho": rho}
-    for key in ("words_right", "words_wrong"):
-        column = columns[name, key]
-        rows[key] = intervals.estimate(column, draws[name, key], clusters, is_share=False)
-    return rows
+    words = {key: sample.estimate((name, key), is_share=False) for key in ("words_right", "words_wrong")}
+    return {"rho": rho} | words
 
 
 def _estimate(value: float, draws: np.ndarray, n: int) -> dict:
     return intervals.with_interval(value, draws, n, trials=n, is_share=False)
-
-
-def _draw(columns: dict, clusters: intervals.Clusters, seed: int, resamples: int) -> dict:
-    """Every column's mean in each draw of pictures, (B,); all from the same draws."""
-    if not clusters.count or not columns:
-        return {key: np.empty(0) for key in columns}
-    drawn = intervals.bootstrap(np.stack(list(columns.values()), axis=1), clusters, seed=seed, resamples=resamples)
-    return dict(zip(columns, drawn.T, strict=True))

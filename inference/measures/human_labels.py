@@ -16,7 +16,8 @@ from pydantic import model_validator
 from clarifyvlm.records import CRITERIA, Example, Record, Strategy, Verdict
 from clarifyvlm.strategies import STRATEGIES
 from measures import intervals, metrics
-from measures.results import Judged
+from measures.agreement import AUDITED, Labelled, agreement
+from measures.judged import Judged
 
 MIN_RESPONSES = 20  # labelled responses of a model, and items that two annotators share, before anything is said
 MIN_LABELS = 5  # labels that a metric needs, and every strategy for the macro
@@ -110,9 +111,6 @@ def _most(values):
 
 def _annotators_agree(labels, found, by_id: dict[str, Example], *, seed: int, resamples: int) -> dict | None:
     """{"annotators": [two names], "criteria": {name: {"n", "accuracy", "kappa", ...}}} of the first two, or None."""
-    from auditing.corruptions import Labelled
-    from measures.agreement import AUDITED, agreement
-
     first_two = list(dict.fromkeys(label.annotator for label in labels))[:2]
     pairs = [
         (by_id[example_id], *(by_annotator[name] for name in first_two))
@@ -182,7 +180,7 @@ def estimate(
     groups = [strata == s for s in np.unique(strata[~np.isnan(judge)])]
     parts = [judge[group & ~np.isnan(judge)].mean() for group in groups]
     n = int(labelled.sum())
-    result = {"value": None, "low": None, "high": None, "n": n, "judge_value": None, "lam": None}
+    result = intervals.NO_VALUE | {"n": n, "judge_value": None, "lam": None}
     result["differ"] = int(np.sum(np.abs(people - judge)[labelled] > 1e-9))
     if not groups:
         return result

@@ -6,14 +6,14 @@ are left out of its mean, and `n` counts the rest.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+import numpy as np
 
 from clarifyvlm import rewards
 from clarifyvlm.records import Example, Prediction, Verdict
 from clarifyvlm.strategies import AMBIGUITY_TYPES, STRATEGIES
-
-if TYPE_CHECKING:
-    import numpy as np
+from measures.judged import Judged
 
 
 @dataclass(frozen=True)
@@ -202,24 +202,20 @@ def better(key: str) -> str:
     return "higher" if key == MACRO else METRICS[key.partition(".")[0]].better
 
 
-def columns(
-    examples: Sequence[Example], predictions: dict[str, Prediction], verdicts: dict[str, Verdict]
-) -> "dict[str, np.ndarray]":
-    """Every metric and stratum of one model as a column (E,) of numbers; NaN where it says nothing.
+def columns(examples: Sequence[Example], model: Judged) -> dict[str, np.ndarray]:
+    """Every metric and stratum of a model as a column (E,) of numbers; NaN where it says nothing.
 
     Keys: those of METRICS, "strategy_accuracy.<strategy>" and "strategy_accuracy_by_type.<type>". Examples without a
     verdict and failed verdicts are NaN throughout.
     """
-    import numpy as np
-
     names = list(METRICS)
     table = np.full((len(names), len(examples)), np.nan)
     for i, example in enumerate(examples):
-        verdict = verdicts.get(example.id)
-        if verdict is None or verdict.failure is not None:
+        verdict = model.verdict_on(example.id)
+        if verdict is None:
             continue
         for row, name in enumerate(names):
-            value = METRICS[name].value(example, verdict, predictions[example.id])
+            value = METRICS[name].value(example, verdict, model.predictions[example.id])
             if value is not None:
                 table[row, i] = value
     result = dict(zip(names, table, strict=True))
@@ -233,11 +229,10 @@ def columns(
     return result
 
 
-def confusion(examples: Sequence[Example], verdicts: dict[str, Verdict]) -> dict[str, dict[str, int]]:
+def confusion(examples: Sequence[Example], model: Judged) -> dict[str, dict[str, int]]:
     """Counts: right strategy -> strategy that the response used ("none" for empty, garbled or off-topic)."""
     counts = {right: dict.fromkeys([*STRATEGIES, "none"], 0) for right in STRATEGIES}
     for example in examples:
-        verdict = verdicts.get(example.id)
-        if verdict is not None and verdict.failure is None:
+        if verdict := model.verdict_on(example.id):
             counts[example.strategy][verdict.used_strategy or "none"] += 1
     return counts

@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from clarifyvlm.records import Example, Verdict
-from measures import calibration, intervals
-from measures.results import Judged
+from measures import detection, intervals
+from measures.judged import Judged
 
 ACCURACIES = {"vqa_accuracy": "the response is the answer", "vqa_named": "the response has the answer's words"}
 NOTICED = {
@@ -31,7 +31,6 @@ NOTICED = {
         lambda verdict: verdict.used_strategy in ("infer", "enumerate", "clarify"),
     ),
 }
-RATES = ("precision", "recall", "f1", "accuracy")
 NUMBERS = dict(zip("none zero one two three four five six seven eight nine ten".split(), "00123456789", strict=False))
 NUMBERS["ten"] = "10"
 ARTICLES = ("a", "an", "the")
@@ -43,17 +42,18 @@ def measure(examples: Sequence[Example], models: Sequence[Judged], *, seed: int,
     """
     clusters = intervals.Clusters([e.image_sha256 for e in examples])
     applies = {key: [should(e) for e in examples] for key, (should, _) in NOTICED.items()}
+    draws = {"seed": seed, "resamples": resamples}
     found = {}
     for model in models:
         rows = {}
         for key, given in (("vqa_accuracy", same), ("vqa_named", named)):
             column = np.array([_score(e, model, given) for e in examples], dtype=float)
             if not np.isnan(column).all():
-                draws = intervals.bootstrap(column[:, None], clusters, seed=seed, resamples=resamples)[:, 0]
-                rows[key] = intervals.estimate(column, draws, clusters, is_share=True)
+                rows[key] = intervals.Resampled({key: column}, clusters, **draws).estimate(key)
         for key, (_, did) in NOTICED.items():
             if any(value is not None for value in applies[key]):
-                rows[key] = _noticed(examples, model, applies[key], did, clusters, seed, resamples)
+                columns = _noticed(examples, model, applies[key], did)
+                rows[key] = detection.rates(*columns, clusters, **draws)
         if rows:
             found[model.name] = rows
     return found
@@ -96,40 +96,12 @@ def normalised(text: str) -> str:
 
 
 def _noticed(
-    examples: Sequence[Example],
-    model: Judged,
-    should: list[bool | None],
-    did: Callable[[Verdict], bool],
-    clusters: intervals.Clusters,
-    seed: int,
-    resamples: int,
-) -> dict:
-    """Ratios of sums over the examples; the number of examples in a draw falls out."""
-    table = np.full((4, len(examples)), np.nan)  # both, noticed, should, right
+    examples: Sequence[Example], model: Judged, should: list[bool | None], did: Callable[[Verdict], bool]
+) -> np.ndarray:
+    """(2, E): whether the model noticed, whether it should; NaN where that is not known or the judge failed."""
+    table = np.full((2, len(examples)), np.nan)
     for i, (example, truth) in enumerate(zip(examples, should, strict=True)):
-        verdict = model.verdicts.get(example.id)
-        if truth is None or verdict is None or verdict.failure is not None:
-            continue
-        noticed = did(verdict)
-        table[:, i] = noticed and truth, noticed, truth, noticed == truth
-    drawn = intervals.bootstrap(table.T, clusters, seed=seed, resamples=resamples).T
-    sums = np.nansum(table, axis=1)
-    n = {"precision": sums[1], "recall": sums[2]}
-    rows = {}
-    for name in RATES:
-        count = int(n.get(name, np.sum(~np.isnan(table[0]))))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            value, draws = (_rate(name, *of) for of in (sums, drawn))
-        if name == "accuracy":
-            rows[name] = intervals.estimate(table[3], drawn[3], clusters, is_share=True)
-        elif not count or np.isnan(value):
-            rows[name] = calibration.NO_VALUE | {"n": count}
-        else:
-            of = np.where(table[1 if name == "precision" else 2] == 1, 1.0, np.nan)
-            trials = clusters.touched(of)
-            rows[name] = intervals.with_interval(float(value), draws, count, trials=trials, is_share=True)
-    return rows
-
-
-def _rate(name: str, both, noticed, should, right):
-    return {"precision": both / noticed, "recall": both / should, "f1": 2 * both / (noticed + should)}.get(name, right)
+        verdict = model.verdict_on(example.id)
+        if truth is not None and verdict is not None:
+            table[:, i] = did(verdict), truth
+    return table

@@ -20,8 +20,6 @@ away.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,9 +27,8 @@ from clarifyvlm.errors import UserError
 from clarifyvlm.records import Example, Verdict
 from clarifyvlm.strategies import STRATEGIES
 from measures import intervals
-
-if TYPE_CHECKING:
-    from measures.results import Judged
+from measures.intervals import NO_VALUE, Resampled
+from measures.judged import Judged
 
 # What a variant changes, for the page; others are shown by their name alone.
 VARIANTS = {
@@ -46,14 +43,13 @@ VARIANTS = {
 }
 LEAKAGE = "blank_"
 ELSEWHERE = "user_"  # variants of the simulated user, which have a section of their own
-NO_VALUE = {"value": None, "low": None, "high": None, "n": 0}
 NO_DIFFERENCE = NO_VALUE | {"p": None}
 
 
 def measure(
     examples: Sequence[Example],
-    models: "Sequence[Judged]",
-    variants: "dict[str, list[Judged]]",
+    models: Sequence[Judged],
+    variants: dict[str, list[Judged]],
     *,
     seed: int,
     resamples: int,
@@ -67,7 +63,8 @@ def measure(
     """
     originals = {model.name: model for model in models}
     shown = {name: runs for name, runs in variants.items() if not name.startswith(ELSEWHERE) and runs}
-    pairs: dict[tuple[str, str], _Pair] = {}
+    columns: dict[tuple[str, str, str], np.ndarray] = {}  # by variant, model and what they hold
+    against: dict[tuple[str, str], str] = {}  # by variant and model
     for variant, runs in shown.items():
         for run in runs:
             if run.name not in originals:
@@ -75,46 +72,28 @@ def measure(
                     f"variant {variant}: {run.name} is not one of the report's models ({', '.join(originals)}). Add "
                     "its predictions and verdicts on the unchanged examples, or leave this variant of it out."
                 )
-            against, partner = _partner(variant, originals[run.name], variants)
-            pairs[variant, run.name] = _pair(examples, partner, run, against)
-    if not pairs:
+            against[variant, run.name], partner = _partner(variant, originals[run.name], variants)
+            pair = _columns(examples, partner, run)
+            columns |= {(variant, run.name, key): column for key, column in pair.items()}
+    if not columns:
         return {}
     clusters = intervals.Clusters([e.image_sha256 for e in examples])
-    _draw(list(pairs.values()), clusters, seed, resamples)
+    sample = Resampled(columns, clusters, seed=seed, resamples=resamples)
     found: dict[str, dict] = {"variants": {}, "leakage": {}}
     for variant, runs in shown.items():
         part = "leakage" if variant.startswith(LEAKAGE) else "variants"
-        rows = {run.name: _row(pairs[variant, run.name], clusters) for run in runs}
-        if part == "leakage":
-            for name, row in rows.items():
-                row["constant"] = _constant(examples, pairs[variant, name].kept)
+        rows = {}
+        for run in runs:
+            rows[run.name] = {"against": against[variant, run.name]} | _row(sample, variant, run.name)
+            if part == "leakage":
+                both = ~np.isnan(columns[variant, run.name, "used_strategy"])
+                rows[run.name]["constant"] = _constant(examples, both)
         found[part][variant] = {"what": VARIANTS.get(variant), "models": rows}
-    measured = {name for _, name in pairs}
+    measured = {name for _, name in against}
     return {"models": [name for name in originals if name in measured], **found}
 
 
-@dataclass
-class _Pair:
-    """Two runs of a model: columns (E,) by name, NaN where not both were judged; their means in each draw (B,)."""
-
-    against: str
-    kept: np.ndarray  # (E,) both were judged
-    columns: dict[str, np.ndarray]
-    draws: dict[str, np.ndarray]
-
-    def macro(self, side: str) -> tuple[float, np.ndarray]:
-        """The mean over the strategies that occur, and its draws (B,). A draw may lack some, or all: then NaN."""
-        keys = [key for key in (f"{side}.{s}" for s in STRATEGIES) if not np.isnan(self.columns[key]).all()]
-        draws = np.array([self.draws[key] for key in keys])
-        with np.errstate(invalid="ignore"):
-            drawn = np.nansum(draws, axis=0) / np.sum(~np.isnan(draws), axis=0)
-        return float(np.mean([np.nanmean(self.columns[key]) for key in keys])), drawn
-
-    def micro(self, side: str) -> tuple[float, np.ndarray]:
-        return float(np.nanmean(self.columns[side])), self.draws[side]
-
-
-def _partner(variant: str, original: "Judged", variants: "dict[str, list[Judged]]") -> "tuple[str, Judged]":
+def _partner(variant: str, original: Judged, variants: dict[str, list[Judged]]) -> tuple[str, Judged]:
     if variant == "options_reversed":
         for run in variants.get("options", []):
             if run.name == original.name:
@@ -122,12 +101,12 @@ def _partner(variant: str, original: "Judged", variants: "dict[str, list[Judged]
     return "original", original
 
 
-def _pair(examples: Sequence[Example], partner: "Judged", run: "Judged", against: str) -> _Pair:
-    kept = partner.judged(examples) & run.judged(examples)
+def _columns(examples: Sequence[Example], partner: Judged, run: Judged) -> dict[str, np.ndarray]:
+    """What two runs of a model hold, (E,) each; NaN where not both were judged."""
     right, used, answer = np.full((3, 2, len(examples)), np.nan)
     strategies = np.array([e.strategy for e in examples], object)
     names: dict[str | None, int] = {}
-    for i in np.flatnonzero(kept):
+    for i in np.flatnonzero(partner.judged(examples) & run.judged(examples)):
         for side, judged in enumerate((partner, run)):
             verdict = judged.verdicts[examples[i].id]
             right[side, i] = _number(verdict, "strategy_right")
@@ -143,7 +122,7 @@ def _pair(examples: Sequence[Example], partner: "Judged", run: "Judged", against
     for side, column in zip(("original", "variant"), right, strict=True):
         columns[side] = column
         columns |= {f"{side}.{s}": np.where(strategies == s, column, np.nan) for s in STRATEGIES}
-    return _Pair(against, kept, columns, {})
+    return columns
 
 
 def _number(verdict: Verdict, criterion: str) -> float:
@@ -156,39 +135,29 @@ def _flips(sides: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(sides).any(axis=0), np.nan, sides[0] != sides[1])
 
 
-def _draw(pairs: list[_Pair], clusters: intervals.Clusters, seed: int, resamples: int) -> None:
-    """Give every pair its draws, all of the same pictures."""
-    columns = np.stack([column for pair in pairs for column in pair.columns.values()], axis=1)
-    drawn = iter(intervals.bootstrap(columns, clusters, seed=seed, resamples=resamples).T)
-    for pair in pairs:
-        pair.draws = {key: next(drawn) for key in pair.columns}
-
-
-def _row(pair: _Pair, clusters: intervals.Clusters) -> dict:
-    flips = {
-        key: intervals.estimate(pair.columns[key], pair.draws[key], clusters, is_share=True)
-        for key in ("strategy_right", "used_strategy")
-    }
-    changed, answer = flips["strategy_right"], pair.columns["answer"]
+def _row(sample: Resampled, *of: str) -> dict:
+    """The row of a variant and a model, `of`."""
+    flips = {key: sample.estimate((*of, key)) for key in ("strategy_right", "used_strategy")}
+    macro = {side: [(*of, f"{side}.{s}") for s in STRATEGIES] for side in ("original", "variant")}
+    micro = {side: [(*of, side)] for side in ("original", "variant")}
     return {
-        "against": pair.against,
-        "n": int(pair.kept.sum()),
+        "n": sample.count((*of, "used_strategy")),
         "accuracy": {
-            "macro": _accuracy(pair.macro, changed, pair, clusters),
-            "micro": _accuracy(pair.micro, changed, pair, clusters),
+            "macro": _accuracy(sample, of, macro, flips["strategy_right"]),
+            "micro": _accuracy(sample, of, micro, flips["strategy_right"]),
         },
         "flips": flips,
-        "answer": _difference(answer, pair.draws["answer"], clusters),
+        "answer": _difference(sample, (*of, "answer")),
     }
 
 
-def _accuracy(of, changed: dict, pair: _Pair, clusters: intervals.Clusters) -> dict:
-    """ "original", "variant" and "difference" by `of`, one of the pair's `macro` and `micro`."""
+def _accuracy(sample: Resampled, of: tuple, keys: dict[str, list[tuple]], changed: dict) -> dict:
+    """ "original", "variant" and "difference", each side the mean over the columns `keys` has for it."""
     n = changed["n"]
     if not n:
         return {"original": NO_VALUE, "variant": NO_VALUE, "difference": NO_DIFFERENCE}
-    (before, before_draws), (after, after_draws) = of("original"), of("variant")
-    trials = clusters.touched(pair.columns["original"])
+    (before, before_draws), (after, after_draws) = (sample.mean(keys[side]) for side in ("original", "variant"))
+    trials = sample.clusters.touched(sample.columns[*of, "original"])
     difference = intervals.difference(after - before, after_draws - before_draws)
     if changed["value"] == 0:
         difference |= {"low": -changed["high"], "high": changed["high"]}
@@ -199,14 +168,15 @@ def _accuracy(of, changed: dict, pair: _Pair, clusters: intervals.Clusters) -> d
     }
 
 
-def _difference(column: np.ndarray, draws: np.ndarray, clusters: intervals.Clusters) -> dict:
+def _difference(sample: Resampled, key: tuple) -> dict:
     """A difference from a column (E,) of differences."""
-    n = int(np.sum(~np.isnan(column)))
+    column, n = sample.columns[key], sample.count(key)
     if not n:
         return NO_DIFFERENCE
-    row = intervals.difference(float(np.nanmean(column)), draws)
+    row = intervals.difference(float(np.nanmean(column)), sample.draws[key])
     if not np.nansum(np.abs(column)):
-        none = intervals.with_interval(0.0, draws, n, trials=clusters.touched(column), is_share=True)
+        trials = sample.clusters.touched(column)
+        none = intervals.with_interval(0.0, sample.draws[key], n, trials=trials, is_share=True)
         row |= {"low": -none["high"], "high": none["high"]}
     return row | {"n": n}
 

@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from clarifyvlm.records import Example
-from measures import calibration, intervals
-from measures.results import Judged
+from measures import calibration, detection
+from measures.intervals import NO_VALUE, Clusters, Resampled
+from measures.judged import Judged
 
 CUTS: dict[str, Callable[[Example], str]] = {
     "level": lambda e: "none" if e.ambiguity.level is None else str(e.ambiguity.level),
@@ -42,72 +43,39 @@ def measure(examples: Sequence[Example], models: Sequence[Judged], *, seed: int,
     An estimate is {"value", "low", "high", "n"}. Intervals are over pictures; those of pairs and groups over sets of
     groups that share no picture with another set, and n counts pairs or groups.
     """
-    clusters = intervals.Clusters([e.image_sha256 for e in examples])
+    clusters = Clusters([e.image_sha256 for e in examples])
     strata = {cut: np.array([value(e) for e in examples]) for cut, value in CUTS.items()}
     names = {cut: sorted(set(values)) for cut, values in strata.items()}
     should_ask = np.array([float(e.strategy == "clarify") for e in examples])
     leveled = np.array([e.ambiguity.level is not None for e in examples])
-    tables = []
+    columns, asked = {}, {}
     for model in models:
-        kept = model.judged(examples)
-        right, grounded, asked = (np.full(len(examples), np.nan) for _ in range(3))
-        for i in np.flatnonzero(kept):
+        name = model.name
+        right, grounded, asked[name] = (np.full(len(examples), np.nan) for _ in range(3))
+        for i in np.flatnonzero(model.judged(examples)):
             verdict = model.verdicts[examples[i].id]
             right[i], grounded[i] = verdict.criteria["strategy_right"], verdict.criteria["grounded"]
-            asked[i] = verdict.used_strategy == "clarify"
-        columns = {(cut, s): np.where(strata[cut] == s, right, np.nan) for cut in CUTS for s in names[cut]}
-        columns["all"], columns["grounded"] = (np.where(leveled, c, np.nan) for c in (right, grounded))
-        columns["asked"], columns["should"] = asked, np.where(kept, should_ask, np.nan)
-        columns["both"] = asked * should_ask
-        tables.append(columns)
-    block = np.concatenate([np.stack(list(columns.values()), axis=1) for columns in tables], axis=1)
-    draws = np.split(intervals.bootstrap(block, clusters, seed=seed, resamples=resamples), len(models), axis=1)
+            asked[name][i] = verdict.used_strategy == "clarify"
+        columns |= {(name, cut, s): np.where(strata[cut] == s, right, np.nan) for cut in CUTS for s in names[cut]}
+        columns[name, "all"], columns[name, "grounded"] = (np.where(leveled, c, np.nan) for c in (right, grounded))
+    draws = {"seed": seed, "resamples": resamples}
+    sample = Resampled(columns, clusters, **draws)
     groups = _groups(examples)
+    pairs = _pairs(examples, groups)
     result = {}
-    for model, columns, drawn in zip(models, tables, draws, strict=True):
-        by_key = dict(zip(columns, drawn.T, strict=True))
-
-        def estimate(key, columns=columns, by_key=by_key) -> dict:
-            return intervals.estimate(columns[key], by_key[key], clusters, is_share=True)
-
-        cuts = {cut: {s: row for s in names[cut] if (row := estimate((cut, s)))["n"]} for cut in CUTS}
-        aqua = {f"L{level}": cuts["level"].get(str(level), calibration.NO_VALUE) for level in range(4)}
-        result[model.name] = cuts | {
-            "aqua": aqua | {"all": estimate("all"), "grounded": estimate("grounded")},
-            "asking": _asking(columns, by_key, clusters),
-            "dual": _all_right(model, _pairs(examples, groups), examples, seed, resamples),
-            "consistency": _all_right(model, groups, examples, seed, resamples),
+    for model in models:
+        name = model.name
+        cuts = {cut: {s: row for s in names[cut] if (row := sample.estimate((name, cut, s)))["n"]} for cut in CUTS}
+        aqua = {f"L{level}": cuts["level"].get(str(level), NO_VALUE) for level in range(4)}
+        aqua |= {key: sample.estimate((name, key)) for key in ("all", "grounded")}
+        asking = detection.rates(asked[name], np.where(np.isnan(asked[name]), np.nan, should_ask), clusters, **draws)
+        result[name] = cuts | {
+            "aqua": aqua,
+            "asking": {rate: asking[rate] for rate in ASKING},
+            "dual": _all_right(model, pairs, examples, **draws),
+            "consistency": _all_right(model, groups, examples, **draws),
         }
     return result
-
-
-def _asking(columns: dict, drawn: dict, clusters: intervals.Clusters) -> dict:
-    """Ratios of sums over the examples; the sums' common factor, the number of examples, falls out."""
-    found = {}
-    for name in ASKING:
-        value, draws = (
-            _ratio(name, *(of[key] for key in ("both", "asked", "should"))) for of in (_sums(columns), drawn)
-        )
-        n = int({"precision": _sums(columns)["asked"], "recall": _sums(columns)["should"]}.get(name, _n(columns)))
-        if not n or np.isnan(value):
-            found[name] = calibration.NO_VALUE | {"n": n}
-            continue
-        trials = clusters.touched(np.where(columns["asked" if name == "precision" else "should"] == 1, 1.0, np.nan))
-        found[name] = intervals.with_interval(float(value), draws, n, trials=trials, is_share=True)
-    return found
-
-
-def _sums(columns: dict) -> dict:
-    return {key: np.nansum(columns[key]) for key in ("both", "asked", "should")}
-
-
-def _n(columns: dict) -> float:
-    return np.sum(~np.isnan(columns["asked"]))
-
-
-def _ratio(name: str, both, asked, should):
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return {"precision": both / asked, "recall": both / should, "f1": 2 * both / (asked + should)}[name]
 
 
 def _groups(examples: Sequence[Example]) -> list[list[int]]:
@@ -136,20 +104,17 @@ def _asked(example: Example) -> str:
     return example.provenance.get("pair") or example.question
 
 
-def _all_right(model: Judged, units: list[list[int]], examples: Sequence[Example], seed: int, resamples: int) -> dict:
+def _all_right(model: Judged, units: list[list[int]], examples: Sequence[Example], **draws: int) -> dict:
     """The share of units (groups, pairs) of which every member is right, of those whose every member was judged."""
     values, members = [], []
     for unit in units:
-        verdicts = [model.verdicts.get(examples[i].id) for i in unit]
-        if all(v is not None and v.failure is None for v in verdicts):
+        verdicts = [model.verdict_on(examples[i].id) for i in unit]
+        if all(verdicts):
             values.append(float(all(calibration.right(v) for v in verdicts)))
             members.append(unit)
     if not values:
-        return calibration.NO_VALUE
-    column = np.array(values)
-    clusters = intervals.Clusters(_apart(members, examples))
-    draws = intervals.bootstrap(column[:, None], clusters, seed=seed, resamples=resamples)[:, 0]
-    return intervals.estimate(column, draws, clusters, is_share=True)
+        return NO_VALUE
+    return Resampled({"right": np.array(values)}, Clusters(_apart(members, examples)), **draws).estimate("right")
 
 
 def _apart(units: list[list[int]], examples: Sequence[Example]) -> list[str]:

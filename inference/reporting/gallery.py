@@ -11,7 +11,7 @@ from clarifyvlm.errors import UserError
 from clarifyvlm.records import Example
 from clarifyvlm.strategies import STRATEGIES
 from measures import failures
-from measures.results import Judged
+from measures.judged import Judged
 
 PER_CELL = 3  # examples of every cell of a confusion table and of every failure, as far as there is room
 THUMBNAIL = 320  # pixels, longer side
@@ -27,8 +27,8 @@ def choose(examples: list[Example], models: list[Judged], best: str, per_strateg
     """
 
     def right(model: Judged, example: Example) -> float | None:
-        verdict = model.verdicts.get(example.id)
-        return None if verdict is None or verdict.failure else verdict.criteria["strategy_right"]
+        verdict = model.verdict_on(example.id)
+        return None if verdict is None else verdict.criteria["strategy_right"]
 
     by_name = {model.name: model for model in models}
     shown = []
@@ -58,8 +58,7 @@ def _of_every_cell(examples: list[Example], models: list[Judged]) -> list[Exampl
     for example in examples:
         cells = []
         for model in models:
-            verdict = model.verdicts.get(example.id)
-            if verdict and not verdict.failure:
+            if verdict := model.verdict_on(example.id):
                 modes = failures.of(example, verdict, model.predictions[example.id])
                 cells += [(model.name, cell) for cell in (verdict.used_strategy, *modes)]
         if any(count[cell] < PER_CELL for cell in cells):

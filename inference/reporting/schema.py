@@ -52,7 +52,7 @@ class Corrected(Estimate):
 
 
 class Model(Closed):
-    """One model on the examples that it answered. Definitions: METRICS in metrics.py, and the page's last section."""
+    """One model on the examples that it answered. Definitions: METRICS in measures/metrics.py and on the page."""
 
     strategy_accuracy_macro: Estimate = Field(description="mean over the strategies that occur")
     strategy_accuracy_micro: Estimate = Field(description="mean over the examples")
@@ -99,7 +99,7 @@ class Bin(Closed):
 
 
 class Calibration(Closed):
-    """Of one model; definitions in calibration.py."""
+    """Of one model; definitions in measures/calibration.py."""
 
     mean_confidence: Estimate
     right: Estimate
@@ -130,7 +130,7 @@ class Calibrations(Closed):
 
 
 class Failure(Estimate):
-    """A way to fail, defined in MODES of failures.py: the share of the n responses that it is about."""
+    """A way to fail, defined in MODES of measures/failures.py: the share of the n responses that it is about."""
 
     count: int
     examples: list[str] = Field(description="ids of a few, drawn by a hash")
@@ -166,7 +166,7 @@ class Seeds(Closed):
 
 
 class Strata(Closed):
-    """Strategy accuracy cut finer, and other benchmarks' tables; definitions in strata.py."""
+    """Strategy accuracy cut finer, and other benchmarks' tables; definitions in measures/strata.py."""
 
     level: dict[str, Estimate] = Field(description="by ambiguity level, 0..3 or none")
     readings: dict[str, Estimate] = Field(description="by number of readings")
@@ -186,7 +186,7 @@ class Noticed(Closed):
 
 
 class Published(Closed):
-    """A published benchmark's own metrics, of those that apply; definitions in published.py."""
+    """A published benchmark's own metrics, of those that apply; definitions in measures/published.py."""
 
     vqa_accuracy: Estimate | None = None
     vqa_named: Estimate | None = None
@@ -254,7 +254,7 @@ class Constant(Closed):
 
 
 class VariantRun(Closed):
-    """One model on a variant; definitions in robustness.py."""
+    """One model on a variant; definitions in measures/robustness.py."""
 
     against: str = Field(description="original, or the variant that this one is compared with")
     n: int

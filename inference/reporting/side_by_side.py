@@ -8,14 +8,13 @@ run of it: Student's t over the runs, plus the interval of the test set where al
 """
 
 import argparse
-import statistics
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from clarifyvlm import jsonl
 from clarifyvlm.errors import UserError
-from measures import metrics
+from measures import comparison, metrics
 from reporting import tables
 
 NAMES = ("report", "metrics.json")  # parts of a path that tell no run from another
@@ -85,25 +84,6 @@ def markdown(runs: dict[str, dict]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def pooled(rows: list[dict], *, same_data: bool) -> dict | None:
-    """{"value", "low", "high", "sd", "n"} of n runs: the mean of their values, and its interval; None of fewer than 2.
-
-    Half the interval's width is t(n - 1) * sd / sqrt(n), and at least the runs' own mean half-width / sqrt(n). Runs on
-    one test set share what is due to its questions, which their sd does not show: their mean half-width then comes on
-    top, in quadrature.
-    """
-    from scipy import stats
-
-    rows = [row for row in rows if row and row["value"] is not None]
-    if len(rows) < 2:
-        return None
-    mean, sd = statistics.mean(r["value"] for r in rows), statistics.stdev(r["value"] for r in rows)
-    half = float(stats.t.ppf(0.975, len(rows) - 1)) * sd / len(rows) ** 0.5
-    own = statistics.mean((r["high"] - r["low"]) / 2 for r in rows)
-    half = (half**2 + own**2) ** 0.5 if same_data else max(half, own / len(rows) ** 0.5)
-    return {"value": mean, "low": mean - half, "high": mean + half, "sd": sd, "n": len(rows)}
-
-
 def _data(runs: dict[str, dict], same_data: bool) -> str:
     explained = "Per cent with 95 % intervals; the reward is at most 1. "
     if same_data:
@@ -126,7 +106,7 @@ def _table(names: list[str], rows: dict[str, list[dict | None]], same_data: bool
     for key, cells in rows.items():
         share = metrics.is_share(key)
         line = [metrics.label(key), *(tables.interval(c, share, signed=signed) if c else "n/a" for c in cells)]
-        mean = pooled(cells, same_data=same_data)
+        mean = comparison.pooled(cells, same_data=same_data)
         bounds = {k: v if signed or not share else min(1.0, max(0.0, v)) for k, v in (mean or {}).items() if k != "n"}
         line += (
             [tables.interval(bounds, share, signed=signed), tables.number(mean["sd"], share)]

@@ -8,6 +8,10 @@ import judge
 import report
 from clarifyvlm import jsonl
 from clarifyvlm.records import Example
+from measures import metrics
+from measures.intervals import NO_VALUE
+from reporting import page
+from reporting.sections import SECTIONS, Report
 
 HOSTILE = '<script>alert(1)</script><img src=x onerror="alert(2)"></p></body> {{ 7*7 }} {% raw %} \u202egnp.exe'
 
@@ -40,6 +44,14 @@ def make_report(output: Path, inference: Path, data: Path, *flags: str) -> tuple
     assert report.main([*argv, "--resamples", "200", *flags]) == 0
     content = json.loads((output / "metrics.json").read_text())
     return content, (output / "report.md").read_text(), (output / "report.html").read_text()
+
+
+def section_html(name: str, found: dict) -> str:
+    """The section of the page called `name`, of what its measure found."""
+    (section,) = (section for section in SECTIONS if section.name == name)
+    names = list(found.get("models", [])) or ["m"]
+    content = {"models": dict.fromkeys(names, {metrics.MACRO: NO_VALUE}), "resamples": 200, name: found}
+    return page.render_section(section, Report(content, [], [], [], Path(), per_strategy=0, trainings=[]))
 
 
 class Page(HTMLParser):

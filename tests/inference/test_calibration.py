@@ -8,14 +8,14 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from clarifyvlm.errors import UserError
 from clarifyvlm.records import CRITERIA, Ambiguity, Dialogue, Example, Facts, Prediction, Reading, Verdict
 from measures import calibration, intervals
-from measures.results import Judged
-from reporting import page, plots, tables
+from measures.judged import Judged
+from reporting import plots
+from reports import section_html
 
 ESTIMATES = ("mean_confidence", "right", "brier", "ece", "auroc", "aurc", "excess_aurc")
 
@@ -213,7 +213,7 @@ def test_a_single_example(confidence):
     else:
         assert row["ece"]["value"] == pytest.approx(0.7) and row["brier"]["value"] == pytest.approx(0.49)
     assert row["utility"]["value"] == [1.0] * 21
-    assert "</section>" in rendered(content)
+    assert "</section>" in section_html("calibration", content)
 
 
 def test_some_or_no_verdicts_and_no_models():
@@ -223,7 +223,7 @@ def test_some_or_no_verdicts_and_no_models():
     content = measure(few, answers(c, r), Judged("none", {}, {}))
     assert content["models"]["few"]["ece"]["n"] == 1 and content["models"]["none"]["utility"]["n"] == 0
     assert content["models"]["none"]["never_ask"]["value"] is None
-    assert "n/a" in rendered(content)
+    assert "n/a" in section_html("calibration", content)
     assert calibration.measure([example(0)], [], seed=0, resamples=10)["models"] == {}
     assert calibration.measure([], [], seed=0, resamples=10)["models"] == {}
 
@@ -283,21 +283,14 @@ def test_utility_in_closed_form():
     assert np.all(low <= row["utility"]["value"]) and np.all(row["utility"]["value"] <= high)
 
 
-def rendered(content: dict) -> str:
-    environment = Environment(loader=FileSystemLoader(page.TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    environment.filters["number"] = tables.number
-    template = environment.get_template("calibration.html")
-    return str(template.module.section(content, plots.calibration(content)))
-
-
 def test_the_section_is_small_safe_and_the_same_every_time():
     """Ids that meet in one page, a style sheet that reaches the whole page, a date, a name that becomes markup."""
     c, r = drawn(0, n=200)
     names = ["base", "<script>x</script>", "_a$b$"]
     models = [answers(c, np.roll(r, i), name=name) for i, name in enumerate(names)]
     content = measure(*models)
-    html = rendered(content)
-    assert html == rendered(content) and "<script>" not in html and "&lt;script&gt;" in html
+    html = section_html("calibration", content)
+    assert html == section_html("calibration", content) and "<script>" not in html and "&lt;script&gt;" in html
     drawings = [plot["svg"] for plot in plots.calibration(content)]
     assert len(drawings) == 3 and all(len(drawing) < 30_000 for drawing in drawings)
     for drawing in drawings:

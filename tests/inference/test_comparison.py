@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
-from measures import comparison, intervals, results
+from measures import comparison, intervals
+from measures.judged import Judged
 from small_examples import star_example
 
 
@@ -56,13 +57,13 @@ def test_mcnemar_is_the_binomial(a, b):
     assert comparison.mcnemar(a, b) == pytest.approx(min(1.0, 2 * tail) if a != b else 1.0, abs=1e-9)
 
 
-def judged(name: str, examples: list[Example], right: list[bool | None]) -> results.Judged:
+def judged(name: str, examples: list[Example], right: list[bool | None]) -> Judged:
     verdicts = {}
     for example, is_right in zip(examples, right, strict=True):
         criteria = dict.fromkeys(CRITERIA) | {"strategy_right": float(bool(is_right)), "grounded": 1.0}
         done = {"criteria": criteria, "used_strategy": "answer"} if is_right is not None else {"failure": "timeout"}
         verdicts[example.id] = Verdict(example_id=example.id, judge="j", **done)
-    return results.Judged(name, {i: Prediction(example_id=i, text="x") for i in verdicts}, verdicts)
+    return Judged(name, {i: Prediction(example_id=i, text="x") for i in verdicts}, verdicts)
 
 
 def test_exact_tests_count_what_only_one_gets_right():
@@ -70,7 +71,7 @@ def test_exact_tests_count_what_only_one_gets_right():
     examples = [Example.model_validate(star_example(i, "x.png", f"p{i}")) for i in range(6)]
     a = judged("a", examples, [True, True, True, False, True, None])
     b = judged("b", examples, [True, False, False, True, None, True])
-    (row,) = comparison.exact_tests(examples, [a, b], [("a", "b")])
+    (row,) = comparison.exact_tests(examples, [a, b], [{"a": "a", "b": "b"}] * 2)
     assert (row["n"], row["only_a"], row["only_b"], row["p"]) == (4, 2, 1, 1.0)
 
 

@@ -42,11 +42,17 @@ def test_odd_rows(tmp_path):
 
 
 def test_page_shows_them(tmp_path, test_file):
-    """A section that is not there, or that a report without trainings has."""
-    folder = write_log(tmp_path / "sft", [{"step": i, "loss": 1 / i} for i in range(1, 30)])
+    """A section that is not there, that lacks a training or a curve, or that a report without trainings has."""
+    rows = [{"step": i, "loss": 1 / i, "kl": i / 100} for i in range(1, 30)]
+    folders = [write_log(tmp_path / name, rows) for name in ("sft", "grpo")]
     models = three_models(tmp_path / "inference", test_file)
-    html = make_report(tmp_path / "a", models, test_file, "--training_dirs", folder)[2]
-    assert 'id="training"' in html and "<svg" in html and "tuning_grpo" in html
+    html = make_report(tmp_path / "a", models, test_file, "--training_dirs", *folders)[2]
+    section = html[html.index('<section id="training">') :]
+    section = section[: section.index("</section>")]
+    assert re.findall(r"<h3>(\w+) ", section) == ["sft", "grpo"] and section.count("tuning_grpo") == 2
+    assert re.findall(r'<svg role="img" aria-label="(.*?)"', section) == ["Loss", "KL to the start"] * 2
+    for training in curves.sections(folders):
+        assert all(plot["svg"] in section for plot in training["plots"])
     assert 'id="training"' not in make_report(tmp_path / "b", models, test_file)[2]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from clarifyvlm.records import CRITERIA, Ambiguity, Dialogue, Example, Facts, Prediction, Reading, Turn, Verdict
 from measures import dialogues
-from measures.results import Judged
+from measures.judged import Judged
 
 ANSWERS = ["red", "red", "blue", "green"]
 NOTHING = {"value": None, "low": None, "high": None, "n": 0}

@@ -11,7 +11,8 @@ from clarifyvlm.judges.gate import gate
 from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
 from clarifyvlm.strategies import STRATEGIES
 from closed_forms import share_interval
-from measures import failures, intervals, results
+from measures import failures, intervals
+from measures.judged import Judged
 from reports import HOSTILE, judged, make_report, parse
 from small_examples import star_example
 
@@ -157,12 +158,12 @@ def test_a_thousand_planted_failures_are_counted_exactly():
         verdicts[example.id] = Verdict(example_id=example.id, judge="j", failure="timeout")
     left = [i for i in range(1000) if i % 10 and i % 7]  # a tenth was not judged, a seventh never answered
     answered = {e.id for i, e in enumerate(examples) if i % 7}
-    model = results.Judged(
+    model = Judged(
         "m",
         {e.id: p for e, _, p in rows if e.id in answered},
         {i: v for i, v in verdicts.items() if i in answered},
     )
-    found = failures.measure(examples, [model, results.Judged("none", {}, {})], seed=0, resamples=300)
+    found = failures.measure(examples, [model, Judged("none", {}, {})], seed=0, resamples=300)
 
     truth = Counter(modes[i] for i in left)
     assert {mode: found["m"][mode]["count"] for mode in PLANTED} == {mode: truth[mode] for mode in PLANTED}
@@ -193,7 +194,7 @@ def test_the_examples_shown_do_not_depend_on_the_order_of_the_file():
     rows = [planted("over_ask", i) for i in range(40)]
     shown = []
     for some in (rows, rows[::-1]):
-        model = results.Judged("m", {e.id: p for e, _, p in some}, {e.id: v for e, v, _ in some})
+        model = Judged("m", {e.id: p for e, _, p in some}, {e.id: v for e, v, _ in some})
         shown.append(failures.measure([e for e, _, _ in some], [model], seed=0, resamples=100)["m"]["over_ask"])
     assert shown[0]["examples"] == shown[1]["examples"] != [e.id for e, _, _ in rows[:3]]
 

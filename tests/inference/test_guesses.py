@@ -7,16 +7,14 @@ import time
 
 import numpy as np
 import pytest
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from scipy import stats
 
 from clarifyvlm import rewards
 from clarifyvlm.records import CRITERIA, Ambiguity, Dialogue, Example, Facts, Object, Prediction, Reading, Verdict
 from closed_forms import share_interval
 from measures import guesses
-from measures.results import Judged
-from reporting import page, tables
-from reports import HOSTILE, parse
+from measures.judged import Judged
+from reports import HOSTILE, parse, section_html
 
 COLORS = ("red", "blue", "green", "pink", "brown", "purple")
 SHAPES = ("star", "circle", "square")
@@ -333,14 +331,6 @@ def test_responses_of_one_length_have_no_correlation():
     json.dumps(found, allow_nan=False)
 
 
-def render(found: dict) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(page.TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= {"number": tables.number, "p_value": tables.p_value, "shorten": lambda text: text[:2000]}
-    return environment.from_string('{% import "bias.html" as b %}{{ b.section(found) }}').render(found=found)
-
-
 def test_page_names_findings_in_words_and_escapes():
     """A finding told by colour alone; markup of a data file's words run by the page; a lone surrogate ending it."""
     examples = scenes(120)
@@ -349,7 +339,7 @@ def test_page_names_findings_in_words_and_escapes():
         e.facts.objects[1].name = "\ud800"
     models = [picks(examples, leftmost, "<b>left</b>"), model([], [], "silent")]
     found = measure(examples, *models)
-    html = render(found)
+    html = section_html("bias", found)
     json.dumps(found, allow_nan=False)
     parsed = parse(html)
     assert "prefers it" in parsed.text and "avoids it" in parsed.text and "no bias shown" in parsed.text

@@ -11,7 +11,7 @@ from clarifyvlm import jsonl
 from clarifyvlm.errors import UserError
 from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
 from measures import human_labels, intervals, metrics
-from measures.results import Judged
+from measures.judged import Judged
 from small_examples import star_example, write_examples
 
 OPTIONS = {"seed": 0, "resamples": 200}

@@ -91,7 +91,7 @@ def test_scene_judge_is_not_moved(data, tmp_path):
     found = run(data, tmp_path / "audit.json")
     assert list(found["effects"]) == SCENE_EFFECTS and found["warnings"] == []
     for name, effect in found["effects"].items():
-        assert effect["n"] >= 25 and effect["failures"] == 0 and effect["what"].endswith(".")
+        assert effect["n"] >= 25 and effect["failures"] == 0
         assert set(effect["flips"]) >= {"used_strategy", "grounded"} and effect["reward_shift"]["n"] == effect["n"]
         assert all(f["value"] == 0 for f in effect["flips"].values()), name
     assert run(data, tmp_path / "again.json") == found

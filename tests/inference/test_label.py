@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-import audit_judge
 import label
 import stages
+from auditing import findings
 from clarifyvlm import jsonl
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges.scene import SceneJudge
@@ -189,7 +189,7 @@ def test_the_audit_reads_the_labels(tmp_path, monkeypatch):
     """A file of labels that the audit of the judge refuses."""
     flags = write(tmp_path, [stages.example(0)])
     press(flags, ANSWERED, monkeypatch)
-    (found,) = audit_judge.people(flags[-1], jsonl.read(tmp_path / "test.jsonl", Example))
+    (found,) = findings.read_labels(flags[-1], jsonl.read(tmp_path / "test.jsonl", Example))
     assert found.text == "It is red." and found.labels["answer_right"] == 1.0 and found.labels["overconfident"] is None
 
 

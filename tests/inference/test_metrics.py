@@ -11,6 +11,8 @@ from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
 from clarifyvlm.strategies import STRATEGIES
 from closed_forms import share_interval
 from measures import constant_policies, intervals, metrics, results
+from measures.judged import Judged
+from reports import parse, section_html
 from small_examples import star_example
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,12 +33,12 @@ def failed(of: Example) -> Verdict:
     return Verdict(example_id=of.id, judge="scene", failure="timeout")
 
 
-def judged(name: str, rows: list[tuple[Example, Verdict]]) -> results.Judged:
+def judged(name: str, rows: list[tuple[Example, Verdict]]) -> Judged:
     said = {e.id: Prediction(example_id=e.id, text="It is red.") for e, _ in rows}
-    return results.Judged(name, said, {e.id: v for e, v in rows})
+    return Judged(name, said, {e.id: v for e, v in rows})
 
 
-def measure(*models: results.Judged, examples: list[Example], seed: int = 0) -> dict:
+def measure(*models: Judged, examples: list[Example], seed: int = 0) -> dict:
     return results.measure(examples, list(models), seed=seed, resamples=400)
 
 
@@ -100,9 +102,12 @@ def test_judge_failures_are_counted_and_are_in_no_number():
     assert row["reward"]["value"] == 1.0 and row["reward"]["n"] == 3
 
 
-def test_every_metric_is_defined_in_words():
-    """A metric in the table without a definition to show."""
-    assert all(metric.of and metric.definition.endswith(".") and metric.label for metric in metrics.METRICS.values())
+def test_the_page_defines_every_metric():
+    """A metric whose definition, or whose examples, are empty or not on the page; a column that is no metric."""
+    shown = " ".join("".join(parse(section_html("definitions", {})).text).split())
+    for key, metric in metrics.METRICS.items():
+        assert min(len(text.split()) for text in (metric.label, metric.of, metric.definition)) >= 1
+        assert f"{metric.label}{key}{metric.of}{metric.definition}".replace("`", "") in shown
     assert set(metrics.OVERVIEW) <= {metrics.MACRO, *metrics.METRICS}
 
 
@@ -173,7 +178,7 @@ def test_pictures_named_like_numbers_stay_apart():
 # --- differences -------------------------------------------------------------------------------------------------
 
 
-def two_models(better_right: int = 36) -> tuple[list[Example], results.Judged, results.Judged]:
+def two_models(better_right: int = 36) -> tuple[list[Example], Judged, Judged]:
     items = [example(i, strategy="answer") for i in range(40)]
     worse = [(e, verdict(e, "answer" if i < 20 else "clarify")) for i, e in enumerate(items)]
     better = [(e, verdict(e, "answer" if i < better_right else "clarify")) for i, e in enumerate(items)]
@@ -242,15 +247,8 @@ def test_same_seed_same_numbers():
 def test_a_constant_policy_is_right_on_its_own_strategy_only():
     """A response of a policy that the judge reads as another strategy: the floor would be too low."""
     answer, clarify = (Example.model_validate(star_example(i, "x.png", "p", stars=s)) for i, s in ((0, 1), (1, 4)))
-    used = {
-        name: [
-            v.used_strategy
-            for v in constant_policies.verdicts(
-                constant_policies.play(name, [answer, clarify]), [answer, clarify]
-            ).values()
-        ]
-        for name in constant_policies.POLICIES
-    }
+    _, played = constant_policies.play([answer, clarify])
+    used = {policy.name: [policy.verdicts[e.id].used_strategy for e in (answer, clarify)] for policy in played}
     assert used["always_answer"] == ["answer"] * 2 and used["always_ask"] == ["clarify"] * 2
     assert used["always_correct"] == ["correct"] * 2 and used["always_abstain"] == ["abstain"] * 2
     assert used["always_empty"] == ["none"] * 2
@@ -265,13 +263,13 @@ def test_a_constant_policy_sees_no_picture(name):
     other["facts"]["objects"][0] |= {"color": "blue", "place": "center", "name": "square"}
     other["ambiguity"]["readings"] = []
     other |= {"strategy": "correct", "reference": "There is no star."}
-    said = [constant_policies.play(name, [Example.model_validate(r)])[row["id"]].text for r in (row, other)]
-    assert said[0] == said[1]
+    say = constant_policies.POLICIES[name]
+    assert say(Example.model_validate(row)) == say(Example.model_validate(other))
 
 
 def test_confusion_has_every_strategy():
     """A strategy that never occurs missing from the table."""
-    table = metrics.confusion([], {})
+    table = metrics.confusion([], Judged("m", {}, {}))
     assert list(table) == list(STRATEGIES) and list(table["answer"]) == [*STRATEGIES, "none"]
 
 

@@ -16,7 +16,7 @@ from clarifyvlm.records import CRITERIA, Prediction, Verdict
 from clarifyvlm.users import scripted
 from judge_server import GOOD, completion
 from measures import published
-from measures.results import Judged
+from measures.judged import Judged
 from reports import make_report, parse
 from stages import script
 

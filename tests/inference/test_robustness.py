@@ -5,16 +5,14 @@ import time
 
 import numpy as np
 import pytest
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from clarifyvlm.errors import UserError
 from clarifyvlm.records import CRITERIA, Ambiguity, Dialogue, Example, Facts, Prediction, Reading, Verdict
 from clarifyvlm.strategies import STRATEGIES
 from closed_forms import share_interval
 from measures import robustness
-from measures.results import Judged
-from reporting import page, tables
-from reports import HOSTILE, parse
+from measures.judged import Judged
+from reports import HOSTILE, parse, section_html
 
 
 def examples_of(strategies: list[str]) -> list[Example]:
@@ -172,7 +170,7 @@ def test_no_example_in_common_is_not_available():
     assert row_of(blank, "blank_image")["constant"] == {"strategy": None, "macro": None, "micro": None}
     for content in (found, blank):
         json.dumps(content, allow_nan=False)
-        assert "n/a" in render(content)
+        assert "n/a" in section_html("robustness", content)
 
 
 def test_nothing_flipped_is_not_certainty():
@@ -218,7 +216,7 @@ def test_variants_of_others_are_left_out():
     """Runs of the simulated user shown as changed pictures; an empty section where there are no variants."""
     model = run(EXAMPLES, rights())
     assert measure([model], {}) == measure([model], {"user_vague": [model], "mirror": []}) == {}
-    assert render({}).strip() == ""
+    assert section_html("robustness", {}).strip() == ""
 
 
 def test_a_variant_of_an_unknown_model_is_named():
@@ -227,26 +225,17 @@ def test_a_variant_of_an_unknown_model_is_named():
         measure([run(EXAMPLES, rights())], {"mirror": [run(EXAMPLES, rights(), name="other")]})
 
 
-def render(found: dict) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(page.TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= {"number": tables.number, "p_value": tables.p_value}
-    template = environment.from_string('{% import "robustness.html" as r %}{{ r.section(found, order) }}')
-    return template.render(found=found, order=list(found.get("models", [])))
-
-
 def test_page_shows_both_tables_and_escapes():
     """A name of a folder run by the page; a model without a variant shifting the columns; leakage left out."""
     a, b = run(EXAMPLES, rights(), name=HOSTILE), run(EXAMPLES, rights(), name="b")
     found = measure([a, b], {"mirror": [b], HOSTILE: [a, b], "blank_image": [a]})
-    html = render(found)
+    html = section_html("robustness", found)
     parsed = parse(html)
     assert not {"script", "img"} & set(parsed.tags)
     assert "Leakage: what is left without the picture, or without the question" in parsed.text
     mirror = html[html.index(">mirror<") :]
     assert '<td class="num dim" colspan="2">n/a</td>' in mirror[: mirror.index("</tr>")]
-    assert "Leakage" not in render(measure([b], {"mirror": [b]}))
+    assert "Leakage" not in section_html("robustness", measure([b], {"mirror": [b]}))
 
 
 def test_many_examples_are_quick():

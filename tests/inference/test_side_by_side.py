@@ -8,6 +8,7 @@ from scipy import stats
 
 import report
 from clarifyvlm.errors import UserError
+from measures import comparison
 from reporting import side_by_side
 from reports import judged, make_report, three_models
 from small_examples import write_examples
@@ -51,10 +52,10 @@ def test_the_mean_over_runs_is_students(runs):
     values = [0.7, 0.74, 0.69, 0.75]
     rows = [{"value": v, "low": v - 0.03, "high": v + 0.03, "n": 500} for v in values]
     low, high = stats.t.interval(0.95, 3, loc=sum(values) / 4, scale=stats.sem(values))
-    apart = side_by_side.pooled(rows, same_data=False)
+    apart = comparison.pooled(rows, same_data=False)
     assert (apart["low"], apart["high"], apart["n"]) == (pytest.approx(low, abs=1e-9), pytest.approx(high, abs=1e-9), 4)
     assert apart["sd"] == pytest.approx(stats.tstd(values), abs=1e-9)
-    shared = side_by_side.pooled(rows, same_data=True)
+    shared = comparison.pooled(rows, same_data=True)
     half = (((high - low) / 2) ** 2 + 0.03**2) ** 0.5
     assert shared["high"] - shared["value"] == pytest.approx(half, abs=1e-9)
 
@@ -62,9 +63,7 @@ def test_the_mean_over_runs_is_students(runs):
 def test_a_mean_of_one_run_is_none():
     """One run shown with a spread between runs."""
     nothing = {"value": None, "low": None, "high": None, "n": 0}
-    assert (
-        side_by_side.pooled([{"value": 0.5, "low": 0.4, "high": 0.6, "n": 9}, nothing, None], same_data=False) is None
-    )
+    assert comparison.pooled([{"value": 0.5, "low": 0.4, "high": 0.6, "n": 9}, nothing, None], same_data=False) is None
 
 
 def test_other_questions_and_judges_are_said(runs, tmp_path, capsys):

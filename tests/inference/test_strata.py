@@ -9,7 +9,8 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
 from clarifyvlm.strategies import LEVELS, STRATEGIES
-from measures import results, strata
+from measures import detection, strata
+from measures.judged import Judged
 from small_examples import star_example
 
 
@@ -26,7 +27,7 @@ def verdict(of: Example, used: str, **criteria) -> Verdict:
 
 def measure(rows: list[tuple[Example, Verdict | None]], resamples: int = 200) -> dict:
     said = {e.id: Prediction(example_id=e.id, text="x") for e, v in rows if v}
-    model = results.Judged("m", said, {e.id: v for e, v in rows if v})
+    model = Judged("m", said, {e.id: v for e, v in rows if v})
     return strata.measure([e for e, _ in rows], [model], seed=0, resamples=resamples)["m"]
 
 
@@ -54,7 +55,7 @@ def test_asking_is_scikit_learns():
 
 def test_the_ratios_themselves_are_exact():
     """What rounding in the file may hide."""
-    ratio = [float(strata._ratio(name, 7.0, 9.0, 11.0)) for name in strata.ASKING]
+    ratio = list(detection._ratios(both=7.0, did=9.0, should=11.0).values())
     precision, recall = 7 / 9, 7 / 11
     assert ratio == pytest.approx([precision, recall, 2 * precision * recall / (precision + recall)], abs=1e-12)
 
