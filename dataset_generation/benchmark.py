@@ -10,7 +10,7 @@ so. Writes <split>.jsonl, images/, README.md and run.json.
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +18,11 @@ from typing import Literal
 
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
+from folder.faults import listed
+from released import aqua, clearvqa, files, gqa, mm_upd, vizwiz, vq_focusambiguity, vqav2
 
+MODULES = (aqua, clearvqa, mm_upd, vq_focusambiguity, vizwiz, vqav2, gqa)
+RELEASED = {module.__name__.removeprefix("released."): module for module in MODULES}
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 
 
@@ -44,126 +48,6 @@ class Options:
     overwrite: bool = field(default=False, metadata={"help": "start anew"})
 
 
-@dataclass
-class Item:
-    """What a row says of one question."""
-
-    question: str
-    strategy: str
-    type: str = "unknown"
-    level: int | None = None
-    readings: list[tuple[str, str]] = field(default_factory=list)  # (expression, answer)
-    reference: str = ""
-    kind: str = "other"
-    version: str = ""  # where a row gives several examples
-    about: dict = field(default_factory=dict)  # into provenance
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    what: str
-    columns: tuple[str, ...]  # without which a row is none of it
-    items: Callable[[dict], list[Item]]
-    picture: str = "image"  # column
-    id: tuple[str, ...] = ()  # columns, else the row's number
-
-
-def _aqua(row: dict) -> list[Item]:
-    level = _number(row["level"], range(4), "level")
-    strategy = ("answer", "infer", "enumerate", "clarify")[level]
-    kind = "none" if level == 0 else "referential"
-    return [Item(row["question"], strategy, kind, level, reference=row.get("answer") or "")]
-
-
-def _clearvqa(row: dict) -> list[Item]:
-    """The clear question, and the blurred one, of which one reading is known: the clear question."""
-    clear, gold = row["question"], str(row["gold_answer"])
-    about = {"answers": _answers(row) or [gold]}
-    return [
-        Item(clear, "answer", "none", 0, [(clear, gold)], gold, version="clear", about=about),
-        Item(row["blurred_question"], "clarify", level=3, readings=[(clear, gold)], version="blurred", about=about),
-    ]
-
-
-def _mm_upd(row: dict) -> list[Item]:
-    options = {letter: str(row[letter]) for letter in "ABCD" if row.get(letter) not in (None, "", "nan")}
-    lines = [row.get("hint") or "", row["question"], *(f"{letter}. {text}" for letter, text in options.items())]
-    question = "\n".join(line for line in lines if line and line != "nan")
-    about = {"category": row.get("category")}
-    if row["type"] != "standard":
-        if row["type"] not in ("aad", "iasd", "ivqd"):
-            raise ValueError(f"type is {row['type']!r}: standard, aad, iasd or ivqd was expected")
-        return [Item(question, "correct", "premise", kind=row["type"], about=about)]
-    if row["answer"] not in options:
-        raise ValueError(f"answer is {row['answer']!r}, which is none of its options {', '.join(options)}")
-    gold = options[row["answer"]]
-    about["accepted"] = [f"{row['answer']}. {gold}", row["answer"], gold]
-    return [Item(question, "answer", "none", 0, [(row["question"], gold)], gold, "standard", about=about)]
-
-
-def _vizwiz(row: dict) -> list[Item]:
-    answers = _answers(row)
-    kind = row.get("answer_type") or "other"
-    if not _number(row["answerable"], range(2), "answerable"):
-        return [Item(row["question"], "abstain", "unanswerable", kind=kind, about={"answers": answers})]
-    return [_plain(row, answers, kind)]
-
-
-def _vqav2(row: dict) -> list[Item]:
-    return [_plain(row, _answers(row), row.get("answer_type") or "other", row.get("multiple_choice_answer"))]
-
-
-def _gqa(row: dict) -> list[Item]:
-    kind = (row.get("types") or {}).get("semantic") or "other"
-    item = _plain(row, [row["answer"]], kind)
-    item.reference = row.get("fullAnswer") or item.reference
-    return [item]
-
-
-def _vq_focusambiguity(row: dict) -> list[Item]:
-    """Ambiguous or not is all that it says of the question: to ask is one way to show that it was noticed."""
-    ambiguous = str(row["ambiguous"]).strip().lower()
-    if ambiguous not in ("0", "1", "false", "true", "ambiguous", "unambiguous", "no", "yes"):
-        raise ValueError(f"ambiguous is {row['ambiguous']!r}: true or false was expected")
-    if ambiguous in ("1", "true", "ambiguous", "yes"):
-        return [Item(row["question"], "clarify", about={"ambiguous": True})]
-    return [Item(row["question"], "answer", "none", about={"ambiguous": False})]
-
-
-def _plain(row: dict, answers: list[str], kind: str, gold: str | None = None) -> Item:
-    """One reading, with the answer that most people gave (the first of those, on a tie)."""
-    if not answers:
-        raise ValueError("answers is empty")
-    gold = gold or Counter(answers).most_common(1)[0][0]
-    return Item(row["question"], "answer", "none", 0, [(row["question"], gold)], gold, kind, about={"answers": answers})
-
-
-BENCHMARKS = {
-    "aqua": Benchmark("four levels of ambiguity on COCO's photographs", ("question", "level"), _aqua, "image", ("id",)),
-    "clearvqa": Benchmark(
-        "clear questions, and the same made vague",
-        ("question", "blurred_question", "gold_answer"),
-        _clearvqa,
-        id=("question_id",),
-    ),
-    "mm_upd": Benchmark(
-        "multiple choice, solvable and made unsolvable", ("question", "answer", "type"), _mm_upd, id=("index", "type")
-    ),
-    "vq_focusambiguity": Benchmark(
-        "questions that may point at several regions, or not", ("question", "ambiguous"), _vq_focusambiguity
-    ),
-    "vizwiz": Benchmark(
-        "questions of blind people, answerable or not", ("question", "answerable"), _vizwiz, id=("question_id",)
-    ),
-    "vqav2": Benchmark(
-        "open questions with ten answers each", ("question", "answers"), _vqav2, "image_id", ("question_id",)
-    ),
-    "gqa": Benchmark(
-        "compositional questions with one answer", ("question", "answer", "imageId"), _gqa, "imageId", ("key",)
-    ),
-}
-
-
 def main(argv: list[str] | None = None) -> int:
     (options,) = parse_args([Options], argv, description=__doc__)
     if (options.data_file is None) == (options.hub_id is None):
@@ -171,7 +55,6 @@ def main(argv: list[str] | None = None) -> int:
 
     from clarifyvlm.jsonl import write_atomic, write_text_atomic
     from clarifyvlm.run_record import RunRecord
-    from released import files
 
     inputs = [path for path in (options.data_file, options.annotations) if path]
     pictures = files.Pictures(options.image_dir)
@@ -192,8 +75,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _rows(options: Options) -> Iterator[dict]:
-    from released import files
-
     if options.hub_id:
         return files.read_hub(options.hub_id, options.hub_config, options.hub_split)
     rows = files.read(options.data_file)
@@ -206,12 +87,12 @@ def _rows(options: Options) -> Iterator[dict]:
 def _renamed(rows: Iterator[dict], options: Options) -> Iterator[dict]:
     """The rows with --columns applied. UserError where the first of them is none of the benchmark."""
     renames = dict(_rename(token) for token in options.columns)
-    wanted = BENCHMARKS[options.benchmark]
+    wanted = RELEASED[options.benchmark]
     for number, row in enumerate(rows, start=1):
         if options.num_rows is not None and number > options.num_rows:
             return
         row = row | {ours: row[theirs] for ours, theirs in renames.items() if theirs in row}
-        missing = [name for name in (*wanted.columns, wanted.picture) if row.get(name) is None]
+        missing = [name for name in (*wanted.COLUMNS, wanted.PICTURE) if row.get(name) is None]
         if number == 1 and missing:
             raise UserError(
                 f"{options.data_file or options.hub_id} is no {options.benchmark} as this script knows it: its first "
@@ -235,14 +116,12 @@ def _examples(options: Options, pictures, output: Path | None = None) -> tuple[l
     """
     from tqdm import tqdm
 
-    from folder.faults import listed
-
-    benchmark = BENCHMARKS[options.benchmark]
+    benchmark = RELEASED[options.benchmark]
     examples, ids, faults, missing = [], {}, [], []
     unanswered = 0
     rows = tqdm(_renamed(_rows(options), options), "write" if output else "read", unit="row", mininterval=0.5)
     for number, row in enumerate(rows, start=1):
-        if absent := [name for name in benchmark.columns if row.get(name) is None]:
+        if absent := [name for name in benchmark.COLUMNS if row.get(name) is None]:
             if absent == ["answers"]:  # a test split whose answers are not public
                 unanswered += 1
             else:
@@ -253,14 +132,15 @@ def _examples(options: Options, pictures, output: Path | None = None) -> tuple[l
         except ValueError as error:
             faults.append(f"row {number}: {error}")
             continue
-        found = pictures.get(row.get(benchmark.picture)) or pictures.get(row.get("filename"))
+        found = pictures.get(row.get(benchmark.PICTURE)) or pictures.get(row.get("filename"))
         if found is None:
-            missing.append(str(row.get(benchmark.picture))[:80])
+            missing.append(str(row.get(benchmark.PICTURE))[:80])
             continue
         image, digest, size = _picture(*found, options.split, output)
-        key = "-".join(str(row[name]) for name in benchmark.id if row.get(name) is not None) or str(number)
+        key = "-".join(str(row[name]) for name in benchmark.ID if row.get(name) is not None) or str(number)
         for item in items:
-            example = _example(options, item, row, key, image, digest, size)
+            group = item.about.get("pair") or (key if len(items) > 1 else None)
+            example = _example(options, item, key, group, image, digest, size)
             if example.id in ids:
                 faults.append(f"row {number}: {key} {item.version} is in row {ids[example.id]} already")
             ids.setdefault(example.id, number)
@@ -277,7 +157,7 @@ def _examples(options: Options, pictures, output: Path | None = None) -> tuple[l
     return examples, {"rows without public answers": unanswered} if unanswered else {}
 
 
-def _example(options: Options, item: Item, row: dict, key: str, image: str, digest: str, size: tuple[int, int]):
+def _example(options: Options, item, key: str, group: str | None, image: str, digest: str, size: tuple[int, int]):
     from clarifyvlm.records import Ambiguity, Example, Facts, Reading
 
     name = f"{options.benchmark}:{key}:{item.version}:{item.question}"
@@ -295,22 +175,11 @@ def _example(options: Options, item: Item, row: dict, key: str, image: str, dige
         ),
         strategy=item.strategy,
         reference=item.reference,
-        group_id=_group(options.benchmark, row, key),
+        group_id=f"{options.benchmark}-{group}" if group else None,
         facts=Facts(source=options.benchmark, width=size[0], height=size[1], objects=[], complete=False),
-        provenance={"benchmark": options.benchmark, "key": key, "version": item.version, **_pair(options, row)}
+        provenance={"benchmark": options.benchmark, "key": key, "version": item.version}
         | {k: v for k, v in item.about.items() if v is not None},
     )
-
-
-def _group(benchmark: str, row: dict, key: str) -> str | None:
-    if benchmark == "clearvqa":
-        return f"clearvqa-{key}"
-    return f"mm_upd-{row['index']}" if benchmark == "mm_upd" and row.get("index") is not None else None
-
-
-def _pair(options: Options, row: dict) -> dict:
-    """MM-UPD: both versions of a question carry its index, for the dual score."""
-    return {"pair": str(row["index"])} if options.benchmark == "mm_upd" and row.get("index") is not None else {}
 
 
 def _picture(name: str, content: bytes, split: str, output: Path | None) -> tuple[str, str, tuple[int, int]]:
@@ -318,6 +187,8 @@ def _picture(name: str, content: bytes, split: str, output: Path | None) -> tupl
     from io import BytesIO
 
     from PIL import Image
+
+    from folder.pictures import write_bytes
 
     digest = sha256(content).hexdigest()
     try:
@@ -329,33 +200,14 @@ def _picture(name: str, content: bytes, split: str, output: Path | None) -> tupl
         raise UserError(f"picture {name}: neither {', '.join(SUFFIXES)}")
     path = f"images/{split}/{digest[:16]}{suffix}"
     if output and not (output / path).exists():
-        (output / path).parent.mkdir(parents=True, exist_ok=True)
-        (output / f"{path}.tmp").write_bytes(content)
-        (output / f"{path}.tmp").replace(output / path)
+        write_bytes(output / path, content)
     return path, digest, size
-
-
-def _answers(row: dict) -> list[str]:
-    """The words of [{"answer": ...}, ...], of a list of words, or of parquet's {"answer": [...]}."""
-    given = row.get("answers")
-    given = given.get("answer") if isinstance(given, dict) else given
-    return [str(a["answer"] if isinstance(a, dict) else a) for a in (given if given is not None else [])]
-
-
-def _number(value, allowed: range, name: str) -> int:
-    try:
-        number = int(value)
-    except (TypeError, ValueError):
-        number = None
-    if number not in allowed:
-        raise ValueError(f"{name} is {value!r}: {', '.join(map(str, allowed))} was expected")
-    return number
 
 
 def _card(options: Options, examples: list, left_out: dict[str, int]) -> str:
     counts = Counter(e.strategy for e in examples)
     lines = [
-        f"# {options.benchmark}: {BENCHMARKS[options.benchmark].what}",
+        f"# {options.benchmark}: {RELEASED[options.benchmark].WHAT}",
         "",
         f"{len(examples):,} examples on {len({e.image_sha256 for e in examples}):,} pictures, converted by "
         f"`dataset_generation/benchmark.py` from `{options.hub_id or Path(options.data_file).name}`.",
