@@ -16,7 +16,7 @@ from typing import Literal
 
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
-from folder.shares import SPLITS
+from folder.shares import split_files
 
 
 @dataclass
@@ -79,9 +79,7 @@ def main(argv: list[str] | None = None) -> int:
 def _check(options: Options) -> dict[str, Path]:
     """split -> file. UserError for what can be seen before any call."""
     data_dir = Path(options.data_dir)
-    files = {s: data_dir / f"{s}.jsonl" for s in SPLITS if (data_dir / f"{s}.jsonl").is_file()}
-    if not files:
-        raise UserError(f"no {', '.join(f'{s}.jsonl' for s in SPLITS)} in {data_dir}. generate.py makes them.")
+    files = split_files(data_dir)
     if data_dir.resolve() == Path(options.output_dir).resolve():
         raise UserError("--output_dir and --data_dir are one folder; give another --output_dir")
     for name in ("max_attempts", "max_repeats"):

@@ -23,6 +23,7 @@ from pydantic import BaseModel
 from authoring.calls import SPEED_ONLY, Asker, AuthorArguments, Prompt, Said, make_endpoint, usage_of
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
+from folder.faults import listed
 
 SUFFIXES = (".jpg", ".jpeg", ".png")  # what scene_graphs.py finds by a picture's id
 SCALE = 1000  # boxes are asked for in thousandths of the picture's sides
@@ -31,7 +32,7 @@ SMALLEST = 4  # thousandths of a side
 MOST_OBJECTS, MOST_ATTRIBUTES = 60, 8
 SAME_BOX = 0.5  # intersection over union from which two boxes of one name are one thing
 BATCH = 32  # pictures
-MAX_LISTED = 10
+MOST_FAULTS = 10  # that the model is told of
 WORDS = re.compile(r"[a-z]+(?:[ -][a-z]+){0,2}")  # a name, an attribute: one to three words
 
 
@@ -135,10 +136,8 @@ def _check(options: Options) -> tuple[list[str], dict[str, str]]:
         raise UserError(f"--image_dir {folder}: no picture ({', '.join(SUFFIXES)}) in it")
     stems = Counter(Path(p).stem for p in pictures)
     if twice := [p for p in pictures if stems[Path(p).stem] > 1]:
-        raise UserError(
-            f"{len(twice)} pictures of {folder} share their names with others: {', '.join(twice[:MAX_LISTED])}\n"
-            "A picture's name without its ending is its id: give each its own."
-        )
+        hint = "A picture's name without its ending is its id: give each its own."
+        raise listed(f"{len(twice)} pictures of {folder} share their names with others", twice, hint)
     captions = {p: (folder / p).with_suffix(".txt").read_text(encoding="utf-8", errors="replace").strip()
                 for p in pictures if (folder / p).with_suffix(".txt").is_file()}  # fmt: skip
     return pictures, captions | _captions(options, pictures)
@@ -155,10 +154,8 @@ def _captions(options: Options, pictures: list[str]) -> dict[str, str]:
         return {}
     rows = {row.image: row.caption for row in jsonl.read(options.captions, Caption, unique="image")}
     if unknown := [image for image in rows if image not in set(pictures)]:
-        raise UserError(
-            f"{options.captions}: {len(unknown)} of {len(rows)} captions are of pictures that are not in "
-            f"{options.image_dir}: {', '.join(unknown[:MAX_LISTED])}\n`image` is the path relative to that folder."
-        )
+        problem = f"{len(unknown)} of {len(rows)} captions are of pictures that are not in {options.image_dir}"
+        raise listed(f"{options.captions}: {problem}", unknown, "`image` is the path relative to that folder.")
     return rows
 
 
@@ -282,7 +279,7 @@ def faults_of(scene: Scene) -> list[str]:
     ]
     if len(scene.objects) > MOST_OBJECTS:
         faults.append(f"{len(scene.objects)} things; at most {MOST_OBJECTS}")
-    return faults[:MAX_LISTED]
+    return faults[:MOST_FAULTS]
 
 
 def _fault(thing: Thing) -> str | None:
@@ -374,10 +371,8 @@ def _report(options: Options, rows: list[Row]) -> dict[str, int]:
         f"{counts['unconfirmed']} that were not confirmed"
     )
     if failed:
-        print(f"{len(failed)} pictures are left out")
-        print("\n".join(f"  {row.image}: {row.fault}" for row in failed[:MAX_LISTED]))
-        if len(failed) > MAX_LISTED:
-            print(f"  ... and {len(failed) - MAX_LISTED} more; all are in {_progress_file(options)}")
+        faults = [f"{row.image}: {row.fault}" for row in failed]
+        print(listed(f"{len(failed)} pictures are left out", faults, f"All are in {_progress_file(options)}."))
     return counts
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError, run_main
 from folder.faults import listed
-from folder.shares import SPLITS
+from folder.shares import SPLITS, split_files
 from released.parquet_rows import features, to_example, to_row
 
 ROW_GROUP_ROWS, ROW_GROUP_BYTES = 1000, 32 * 2**20  # what is held in memory
@@ -63,12 +63,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _inputs(folder: Path) -> list[Path]:
     """The JSONL files of a data folder that is complete. UserError where it is not."""
-    found = [folder / f"{s}.jsonl" for s in SPLITS if (folder / f"{s}.jsonl").is_file()]
-    if not found:
-        raise UserError(
-            f"no {', '.join(f'{s}.jsonl' for s in SPLITS)} in {folder}. `python dataset_generation/generate.py` makes "
-            "them."
-        )
+    found = list(split_files(folder).values())
     if not any(path.stat().st_size for path in found):
         raise UserError(f"no examples in {folder}: {', '.join(path.name for path in found)} are empty")
     record = folder / "run.json"
@@ -89,9 +84,8 @@ def export(data_dir: Path, output: Path, pretty_name: str, shard_bytes: int) -> 
     from folder.pictures import write_bytes
 
     seen: set[bytes] = set()
-    for split in SPLITS:
-        if (data_dir / f"{split}.jsonl").is_file():
-            _write_split(data_dir, split, output / "data", shard_bytes, seen)
+    for split in split_files(data_dir):
+        _write_split(data_dir, split, output / "data", shard_bytes, seen)
     files = parquet_files(output)
     sheet = data_dir / "contact_sheet.png"
     if sheet.is_file():

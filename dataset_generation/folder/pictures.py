@@ -34,6 +34,25 @@ def size_of(path: Path) -> tuple[int, int]:
     return open_image(path).size
 
 
+def sizes_of(image_dir: Path, annotated: dict[str, tuple | None]) -> tuple[dict[str, tuple[int, int]], list[str]]:
+    """(file name -> size, what is wrong with some). `annotated`: the size that a picture should have, if known."""
+    sizes, faults = {}, []
+    for name, wanted in annotated.items():
+        try:
+            sizes[name] = width, height = size_of(image_dir / name)
+        except UserError as error:
+            faults.append(str(error))
+            continue
+        if wanted and tuple(wanted) != sizes[name]:
+            faults.append(f"{image_dir / name}: is {width} x {height}, annotated as {wanted[0]} x {wanted[1]}")
+    return sizes, faults
+
+
+def unusable(faults: list[str], names: list, where: str) -> UserError:
+    hint = f"Mend or fetch them, or leave them out of {where}."
+    return listed(f"{len(faults)} of {len(names)} pictures cannot be used", faults, hint)
+
+
 def check_readable(paths: Iterable[Path]) -> None:
     """Decode every picture once, before anything is written. UserError that lists those that cannot be."""
 
@@ -48,9 +67,7 @@ def check_readable(paths: Iterable[Path]) -> None:
     with ThreadPoolExecutor(2) as pool:  # Pillow decodes outside the interpreter's lock
         faults = [f for f in pool.map(fault, paths) if f]
     if faults:
-        raise listed(
-            f"{len(faults)} of {len(paths)} pictures cannot be used", faults, "Mend or fetch them, or leave them out."
-        )
+        raise unusable(faults, paths, "the annotations")
 
 
 def distinct(names: list[str], image_dir: Path) -> list[str]:

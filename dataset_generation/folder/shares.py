@@ -1,6 +1,7 @@
 """How many examples of what: splits, shares of types and strategies, weights of the kinds of questions."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from clarifyvlm.errors import UserError
 from clarifyvlm.strategies import AMBIGUITY_TYPES, STRATEGIES
@@ -19,28 +20,53 @@ class Slot:
     strategy: str
 
 
+def split_files(folder: Path) -> dict[str, Path]:
+    """split -> its file in a data folder. UserError where there is none."""
+    files = {split: folder / f"{split}.jsonl" for split in SPLITS}
+    found = {split: path for split, path in files.items() if path.is_file()}
+    if not found:
+        names = ", ".join(path.name for path in files.values())
+        raise UserError(f"no {names} in {folder}. generate.py makes them.")
+    return found
+
+
 def parse_shares(tokens: list[str]) -> dict[Slot, float]:
     """["referential:clarify=10", ...] -> share per slot. Shares are relative: they need not add up to 100."""
     shares = {}
-    for token in tokens:
-        name, _, value = token.partition("=")
+    for name, share in _weights("shares", tokens, "type:strategy=number, as in referential:clarify=10"):
         type, _, strategy = name.partition(":")
-        try:
-            share = float(value)
-        except ValueError:
-            raise UserError(f"shares: {token!r} is not type:strategy=number, as in referential:clarify=10") from None
         if type not in TYPES:
-            raise UserError(f"shares: {token!r}: unknown ambiguity type {type!r}; known: {', '.join(TYPES)}")
+            raise UserError(f"shares: {name}: unknown ambiguity type {type!r}; known: {', '.join(TYPES)}")
         if strategy not in STRATEGIES:
-            raise UserError(f"shares: {token!r}: unknown strategy {strategy!r}; known: {', '.join(STRATEGIES)}")
-        if not 0 <= share < float("inf"):
-            raise UserError(f"shares: {token!r}: a share is a number from 0 up")
+            raise UserError(f"shares: {name}: unknown strategy {strategy!r}; known: {', '.join(STRATEGIES)}")
         if Slot(type, strategy) in shares:
             raise UserError(f"shares: {name} is there twice")
         shares[Slot(type, strategy)] = share
-    if not sum(shares.values()):
-        raise UserError("shares: at least one must be above 0")
     return {slot: share for slot, share in shares.items() if share}
+
+
+def parse_kinds(tokens: list[str]) -> dict[str, float]:
+    """["color=40", ...] -> weight per kind of question."""
+    weights = dict(_weights("kinds", tokens, "kind=weight, as in color=40"))
+    if unknown := [kind for kind in weights if kind not in KINDS]:
+        raise UserError(f"kinds: unknown kind {unknown[0]!r}; known: {', '.join(KINDS)}")
+    return weights
+
+
+def _weights(flag: str, tokens: list[str], form: str) -> list[tuple[str, float]]:
+    """["name=2", ...] -> [("name", 2.0), ...]."""
+    found = []
+    for token in tokens:
+        name, _, value = token.partition("=")
+        try:
+            found.append((name, float(value)))
+        except ValueError:
+            raise UserError(f"{flag}: {token!r} is not {form}") from None
+        if not 0 <= found[-1][1] < float("inf"):
+            raise UserError(f"{flag}: {token!r}: a number from 0 up was expected")
+    if not any(weight for _, weight in found):
+        raise UserError(f"{flag}: at least one must be above 0")
+    return found
 
 
 def apportion(total: int, weights: list[float]) -> list[int]:
@@ -54,21 +80,3 @@ def apportion(total: int, weights: list[float]) -> list[int]:
     for i in by_remainder[: total - sum(counts)]:
         counts[i] += 1
     return counts
-
-
-def parse_kinds(tokens: list[str]) -> dict[str, float]:
-    """["color=40", ...] -> weight per kind of question."""
-    weights = {}
-    for token in tokens:
-        kind, _, value = token.partition("=")
-        if kind not in KINDS:
-            raise UserError(f"kinds: unknown kind {kind!r} in {token!r}; known: {', '.join(KINDS)}")
-        try:
-            weights[kind] = float(value)
-        except ValueError:
-            raise UserError(f"kinds: {token!r} is not kind=weight, as in color=40") from None
-        if not 0 <= weights[kind] < float("inf"):
-            raise UserError(f"kinds: {token!r}: a weight is a number from 0 up")
-    if not sum(weights.values()):
-        raise UserError("kinds: at least one must be above 0")
-    return weights

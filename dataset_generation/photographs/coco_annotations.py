@@ -16,7 +16,7 @@ from pathlib import Path
 from clarifyvlm.errors import UserError
 from clarifyvlm.world.places import place_of
 from folder.faults import listed
-from folder.pictures import size_of
+from folder.pictures import sizes_of, unusable
 from photographs.boxes import overlap, salience
 from photographs.plan import FEWEST_PICTURES
 
@@ -158,9 +158,8 @@ def pictures_of(annotations: Annotations, image_dir: str | Path) -> list[str]:
     gone = [n for n in names if n not in there and not (image_dir / n).is_file()]
     if gone:
         others = sorted(set(names) - set(gone))[:FEWEST_PICTURES]
-        raise _unusable(
-            [f"{image_dir / n}: no such picture" for n in gone] + _faults(annotations, image_dir, others), names
-        )
+        faults = [f"{image_dir / n}: no such picture" for n in gone] + _faults(annotations, image_dir, others)
+        raise unusable(faults, names, "the annotations")
     return names
 
 
@@ -169,7 +168,7 @@ def read(annotations: Annotations, image_dir: str | Path, names: list[str], weig
     size than annotated (from their headers alone)."""
     names = sorted(names)
     if faults := _faults(annotations, Path(image_dir), names):
-        raise _unusable(faults, names)
+        raise unusable(faults, names, "the annotations")
     facts = {}
     for name in names:
         image = annotations.images[name]
@@ -178,22 +177,8 @@ def read(annotations: Annotations, image_dir: str | Path, names: list[str], weig
 
 
 def _faults(annotations: Annotations, image_dir: Path, names: list[str]) -> list[str]:
-    faults = []
-    for name in names:
-        image, picture = annotations.images[name], image_dir / name
-        try:
-            width, height = size_of(picture)
-        except UserError as error:
-            faults.append(str(error))
-            continue
-        if (width, height) != (image["width"], image["height"]):
-            faults.append(f"{picture}: is {width} x {height}, annotated as {image['width']} x {image['height']}")
-    return faults
-
-
-def _unusable(faults: list[str], names: list[str]) -> UserError:
-    hint = "Mend or fetch them, or remove them from the annotations."
-    return listed(f"{len(faults)} of {len(names)} pictures cannot be used", faults, hint)
+    images = annotations.images
+    return sizes_of(image_dir, {name: (images[name]["width"], images[name]["height"]) for name in names})[1]
 
 
 def facts_of(width: int, height: int, rows: list[tuple], weights=(0.7, 0.3)) -> dict:

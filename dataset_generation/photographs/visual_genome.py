@@ -18,8 +18,7 @@ from clarifyvlm.language.facts import answer_of
 from clarifyvlm.records import Example, Object
 from clarifyvlm.users.scripted import parse_kinds
 from clarifyvlm.world.queries import NUMBERS
-from folder.faults import listed
-from folder.pictures import size_of
+from folder.pictures import sizes_of, unusable
 from folder.shares import Slot
 from photographs import scene_graphs
 from photographs.boxes import salience_weights
@@ -74,7 +73,10 @@ def plan(settings: Settings, options, shares: dict[Slot, float], kinds: dict[str
     asked = {n: c for n, c in sorted(graphs.names.items()) if c >= FEWEST_PICTURES and NAMES.askable(n)}
 
     def facts_of(names: list[str]) -> dict[str, dict]:
-        sizes = _sizes(graphs, {name: files[name] for name in sorted(names)}, Path(options.image_dir))
+        annotated = {name: graphs.pictures[files[name]].size for name in sorted(names)}
+        sizes, faults = sizes_of(Path(options.image_dir), annotated)
+        if faults:
+            raise unusable(faults, names, "the scene graphs")
         scene_graphs.check_boxes(graphs, {files[name]: size for name, size in sizes.items()})
         complete = options.trust_scene_graphs
         return {
@@ -92,30 +94,6 @@ def plan(settings: Settings, options, shares: dict[Slot, float], kinds: dict[str
         return {"source_url": url} if url else {}
 
     return plan_jobs(options, shares, kinds, list(files), facts_of, candidates, _why_never, origin)
-
-
-def _sizes(graphs, files: dict[str, str], image_dir: Path) -> dict[str, tuple[int, int]]:
-    """File name -> size. UserError that lists those that are no pictures or of another size than annotated."""
-    sizes, faults = {}, []
-    for name, image_id in files.items():
-        try:
-            sizes[name] = size_of(image_dir / name)
-        except UserError as error:
-            faults.append(str(error))
-            continue
-        annotated = graphs.pictures[image_id].size
-        if annotated and tuple(annotated) != sizes[name]:
-            faults.append(
-                f"{image_dir / name}: is {sizes[name][0]} x {sizes[name][1]}, annotated as "
-                f"{annotated[0]} x {annotated[1]}"
-            )
-    if faults:
-        raise listed(
-            f"{len(faults)} of {len(files)} pictures cannot be used",
-            faults,
-            "Mend or fetch them, or leave them out of the scene graphs.",
-        )
-    return sizes
 
 
 def _why_never(slot: Slot) -> str:

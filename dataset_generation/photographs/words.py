@@ -42,7 +42,7 @@ def example(
         dialogue = Dialogue(reading=drawn, question=words, reply="", answer=answer)  # folder/dialogues.py: the reply
         if len(meant) < len(NUMBERS):
             dialogue.listed = reference(q, "enumerate", meant, facts, phrasings, random.Random(f"{key}:listed"))
-    record = Example(
+    return Example(
         id=sha256(key.encode()).hexdigest()[:16],
         split=split,
         image=image,
@@ -62,7 +62,6 @@ def example(
             "form": "which side" if q.sided else q.kind,
         },
     )
-    return record
 
 
 def readings(q: Question, facts: Facts, found: list[str]) -> list[Reading]:

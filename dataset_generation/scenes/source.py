@@ -275,7 +275,7 @@ def _example(split, provenance, query, text, slot: Slot, facts, image, digest, r
         dialogue = Dialogue(  # folder/dialogues.py has a user reply
             reading=drawn, question=words, reply="", answer=answer, listed=listed
         )
-    example = Example(
+    return Example(
         id=sha256(key.encode()).hexdigest()[:16],
         split=split,
         image=image,
@@ -292,7 +292,6 @@ def _example(split, provenance, query, text, slot: Slot, facts, image, digest, r
         facts=facts,
         provenance=provenance,
     )
-    return example
 
 
 def settings(options) -> Settings:

@@ -212,7 +212,7 @@ def test_bad_pictures_and_folders(describe, pictures, tmp_path, capsys):
         assert "torn.png: " in capsys.readouterr().out
         assert set(json.loads((tmp_path / "graphs.json").read_text())) == {"p0", "p1"}
         (tmp_path / "captions.jsonl").write_text('{"image": "p9.png", "caption": "A dog."}\n')
-        with pytest.raises(UserError, match="1 of 1 captions .* p9.png"):
+        with pytest.raises(UserError, match="(?s)1 of 1 captions .* p9.png"):
             run(describe, server, folder, tmp_path / "b.json", "--captions", tmp_path / "captions.jsonl")
         with pytest.raises(UserError, match="must end in .json"):
             run(describe, server, folder, tmp_path / "b.txt")
