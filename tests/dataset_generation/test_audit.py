@@ -6,17 +6,10 @@ import sys
 
 import pytest
 
-from stages import ROOT, script
+from folder import audit
+from stages import ROOT
 
 GENERATE = str(ROOT / "dataset_generation" / "generate.py")
-
-
-@pytest.fixture(scope="module")
-def audit():
-    script("dataset_generation/generate.py")
-    from folder import audit
-
-    return audit
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +45,14 @@ def leaky(rows, change):
     return {split: [row | change(row) for row in part] for split, part in rows.items()}
 
 
-def test_nothing_is_found_where_nothing_is(audit, rows):
+def test_nothing_is_found_where_nothing_is(rows):
     """Catches a probe that is out of bounds by itself (trained on what it is measured on)."""
     probes = audit._probes(rows, 0)
     assert all(p["ok"] for p in probes.values()), probes
 
 
 @pytest.mark.parametrize("probe", ["question", "picture", "position"])
-def test_a_leak_made_on_purpose_is_found(audit, rows, probe, tmp_path):
+def test_a_leak_made_on_purpose_is_found(rows, probe, tmp_path):
     """Catches a probe that is blind: each must find the leak that it is there for."""
     from PIL import Image
 
@@ -78,13 +71,13 @@ def test_a_leak_made_on_purpose_is_found(audit, rows, probe, tmp_path):
     assert all(p["ok"] for name, p in found.items() if name != probe)
 
 
-def test_a_long_reference_is_no_failure(audit, rows):
+def test_a_long_reference_is_no_failure(rows):
     """Catches a bound on what wins by nature."""
     found = audit._probes(leaky(rows, lambda r: {"reference": len(r["strategy"]) * 10}), 0)
     assert found["reference_length"]["accuracy"] > 0.6 and found["reference_length"]["ok"]
 
 
-def test_balance_and_shared_pictures(audit):
+def test_balance_and_shared_pictures():
     """Catches a missed share, a type that nobody asked for, and a test picture among the training pictures."""
     from collections import Counter
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from authoring import checks
 from clarifyvlm import jsonl
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges.scene import SceneJudge
@@ -295,9 +296,6 @@ def test_mistakes(data, tmp_path):
 
 def test_checks_of_questions(data):
     """A way to say the answer or the number of readings that is let through, or a plain rewording that is not."""
-    script("dataset_generation/author.py")
-    from authoring import checks
-
     plan = next(e for e in examples(data) if e.strategy == "clarify" and e.kind == "color")
     noun = plan.facts.objects[0].name
     plan = plan.model_copy(update={"question": f"What color is the {noun}?"})
@@ -323,9 +321,6 @@ def test_checks_of_questions(data):
 
 def test_replies_mean_the_reading_drawn(data):
     """A user's reply that names another thing than the one that the final answer is for."""
-    script("dataset_generation/author.py")
-    from authoring import checks
-
     for e in (e for e in examples(data) if e.dialogue):
         assert checks.meant_by(e.dialogue.reply, e) == {e.dialogue.reading}
         assert checks.meant_by("I mean that one.", e) == set()

@@ -9,21 +9,14 @@ from clarifyvlm.judges.scene import SceneJudge
 from clarifyvlm.records import Example, Object, Prediction
 from clarifyvlm.users.scripted import reply
 from invented_photos import generate_coco as generate
-from stages import ROOT, script
+from photographs import coco
+from stages import ROOT
 
 SIDES = ("left", "right")
 PHOTOS = Path(os.environ.get("CLARIFYVLM_COCO_DIR", ROOT.parent / "shared" / "photos" / "coco"))
 needs_photos = pytest.mark.skipif(
     not (PHOTOS / "instances.json").exists(), reason="no photographs: set CLARIFYVLM_COCO_DIR"
 )
-
-
-@pytest.fixture(scope="module")
-def source():
-    script("dataset_generation/generate.py")
-    from photographs import coco
-
-    return coco
 
 
 @pytest.fixture(scope="module")
@@ -94,23 +87,23 @@ def objects(*rows):
     return result
 
 
-def test_strategies_follow_from_instances_and_salience(source):
+def test_strategies_follow_from_instances_and_salience():
     """Catches a strategy that does not follow from how many instances there are and how salient each is."""
-    question, slot = source.Question, source.Slot
+    question, slot = coco.Question, coco.Slot
     dog, cat = ("dog", "top left", 0.2, 0.1), ("cat", "center", 0.2, 0.1)
-    assert source.classify(question("position", "dog"), objects(dog)) == slot("none", "answer")
-    assert source.classify(question("position", "cat"), objects(dog)) == slot("premise", "correct")
+    assert coco.classify(question("position", "dog"), objects(dog)) == slot("none", "answer")
+    assert coco.classify(question("position", "cat"), objects(dog)) == slot("premise", "correct")
     two = objects(dog, ("dog", "top right", 0.21, 0.1))
-    assert source.classify(question("position", "dog"), two) == slot("referential", "enumerate")
+    assert coco.classify(question("position", "dog"), two) == slot("referential", "enumerate")
     one_large = objects(dog, ("dog", "top right", 0.5, 0.4))
-    assert source.classify(question("position", "dog"), one_large) == slot("referential", "infer")
+    assert coco.classify(question("position", "dog"), one_large) == slot("referential", "infer")
     both_left = objects(dog, ("dog", "bottom left", 0.2, 0.1))
-    assert source.classify(question("position", "dog", sided=True), both_left) == slot("referential", "answer")
+    assert coco.classify(question("position", "dog", sided=True), both_left) == slot("referential", "answer")
     four = objects(cat, *(("dog", p, 0.2, 0.1) for p in ("top left", "top right", "bottom left", "bottom right")))
     relation = question("relation", "dog", other="cat", side="left")
-    assert source.classify(relation, four) == slot("referential", "clarify")
-    assert source.answers(relation, four) == ["no", "yes", "no", "yes"]
-    assert source.classify(question("position", "dog"), four) is None  # a place cannot tell where it is asked for
+    assert coco.classify(relation, four) == slot("referential", "clarify")
+    assert coco.answers(relation, four) == ["no", "yes", "no", "yes"]
+    assert coco.classify(question("position", "dog"), four) is None  # a place cannot tell where it is asked for
 
 
 @pytest.mark.parametrize(
@@ -123,15 +116,15 @@ def test_strategies_follow_from_instances_and_salience(source):
         ((0, 0, 300, 300), None, None),
     ],
 )
-def test_left_and_right_of_a_thing(source, box, left, right):
+def test_left_and_right_of_a_thing(box, left, right):
     """Catches a table that is "to the left of" the plate on it since its middle is one pixel further left."""
     dog, cat = objects(("dog", "center", 0.2, 0.1), ("cat", "center", 0.2, 0.1))
     pair = [dog.model_copy(update={"box": (100, 100, 150, 150)}), cat.model_copy(update={"box": box})]
-    said = [source.answers(source.Question("relation", "dog", other="cat", side=side), pair) for side in SIDES]
+    said = [coco.answers(coco.Question("relation", "dog", other="cat", side=side), pair) for side in SIDES]
     assert said == [[left], [right]]
 
 
-def test_crowds_are_not_asked_for(source):
+def test_crowds_are_not_asked_for():
     """Catches a count of a class of which the annotation says only that there are many."""
     import random
 
@@ -148,7 +141,7 @@ def test_crowds_are_not_asked_for(source):
         ],
     )
     assert not facts["complete"] and facts["crowds"] == ["person"]
-    found = source._questions(
+    found = coco._questions(
         [Object(**o) for o in facts["objects"]], facts["crowds"], ["dog", "person"], random.Random(0)
     )
     assert {q.name for q in found} == {"dog"}  # the kite is too small to be seen
@@ -161,16 +154,14 @@ def facts(*rows):
     return coco_annotations.facts_of(300, 300, [(i, name, box, False) for i, (name, box) in enumerate(rows)])
 
 
-def asked(source, facts, **more):
+def asked(facts, **more):
     import random
 
-    found = source._questions(
-        [Object(**o) for o in facts["objects"]], facts["crowds"], ["dog"], random.Random(0), **more
-    )
+    found = coco._questions([Object(**o) for o in facts["objects"]], facts["crowds"], ["dog"], random.Random(0), **more)
     return {(q.kind, q.name) for q in found}
 
 
-def test_one_thing_with_two_boxes_is_one_thing(source):
+def test_one_thing_with_two_boxes_is_one_thing():
     """Catches a dog that is asked about as two, and two classes or two neighbours that are taken for one."""
     found = facts(("dog", (10, 10, 100, 100)), ("dog", (11, 10, 100, 101)), ("cat", (10, 10, 100, 100)))
     assert sorted(o["name"] for o in found["objects"]) == ["cat", "dog"]
@@ -178,24 +169,24 @@ def test_one_thing_with_two_boxes_is_one_thing(source):
     assert len(found["objects"]) == 2
 
 
-def test_what_the_border_cuts_off_is_not_hidden(source):
+def test_what_the_border_cuts_off_is_not_hidden():
     """Catches a cut-off thing that is called hidden, and a count of which a sliver at the border is a part."""
     found = facts(("dog", (0, 50, 100, 100)), ("dog", (150, 100, 100, 100)), ("cat", (100, 0, 10, 10)))
     assert [o["cut_off"] for o in found["objects"]] == [True, False, True]
     assert not any(o.get("hidden") for o in found["objects"])
-    kinds = asked(source, found)
+    kinds = asked(found)
     assert ("count", "dog") in kinds and ("position", "cat") in kinds and ("count", "cat") not in kinds
-    assert ("count", "cat") in asked(source, facts(("cat", (100, 100, 10, 10))))
+    assert ("count", "cat") in asked(facts(("cat", (100, 100, 10, 10))))
 
 
-def test_small_things(source):
+def test_small_things():
     """Catches a min_area that nothing reads."""
     found = facts(("dog", (100, 100, 20, 20)))
-    assert ("position", "dog") in asked(source, found)
-    assert ("position", "dog") not in asked(source, found, min_area=0.01)
+    assert ("position", "dog") in asked(found)
+    assert ("position", "dog") not in asked(found, min_area=0.01)
 
 
-def test_salience_weights_and_threshold(source):
+def test_salience_weights_and_threshold():
     """Catches options that are read and not used: the place of the large dog decides, or its size."""
     from photographs import coco_annotations
 
@@ -203,31 +194,29 @@ def test_salience_weights_and_threshold(source):
     by_area = coco_annotations.facts_of(300, 300, rows, (1.0, 0.0))["objects"]
     by_center = coco_annotations.facts_of(300, 300, rows, (0.0, 1.0))["objects"]
     assert by_area[0]["salience"] > by_area[1]["salience"] and by_center[0]["salience"] < by_center[1]["salience"]
-    question = source.Question("position", "dog")
+    question = coco.Question("position", "dog")
     two = objects(("dog", "top left", 0.2, 0.1), ("dog", "top right", 0.22, 0.1))
-    assert source.classify(question, two).strategy == "enumerate" and source.classify(question, two, 0.95) is None
+    assert coco.classify(question, two).strategy == "enumerate" and coco.classify(question, two, 0.95) is None
     one_large = objects(("dog", "top left", 0.2, 0.1), ("dog", "top right", 0.5, 0.4))
-    assert (
-        source.classify(question, one_large).strategy == "infer" and source.classify(question, one_large, 0.3) is None
-    )
+    assert coco.classify(question, one_large).strategy == "infer" and coco.classify(question, one_large, 0.3) is None
 
 
-def test_supercategories(source):
+def test_supercategories():
     """Catches an "animal" that leaves out a class, and a "no" where a crowd of sheep or a teddy bear is in sight."""
     members = {"animal": ("cat", "dog")}
-    question = source.Question("position", "animal", members=members["animal"])
+    question = coco.Question("position", "animal", members=members["animal"])
     both = objects(("dog", "top left", 0.2, 0.1), ("cat", "top right", 0.2, 0.1))
-    assert source.classify(question, both) == source.Slot("referential", "enumerate")
-    assert source.classify(question, both[:1]) == source.Slot("none", "answer")
+    assert coco.classify(question, both) == coco.Slot("referential", "enumerate")
+    assert coco.classify(question, both[:1]) == coco.Slot("none", "answer")
     animals = {("position", "animal"), ("count", "animal"), ("existence", "animal")}
     found = facts(("dog", (100, 100, 90, 90)), ("cat", (10, 100, 50, 90)))
-    assert animals <= asked(source, found, members=members) and not animals & asked(source, found)
-    assert not animals & asked(source, found | {"crowds": ["cat"]}, members=members)
-    assert not animals & asked(source, facts(("teddy bear", (100, 100, 90, 90))), members=members)
+    assert animals <= asked(found, members=members) and not animals & asked(found)
+    assert not animals & asked(found | {"crowds": ["cat"]}, members=members)
+    assert not animals & asked(facts(("teddy bear", (100, 100, 90, 90))), members=members)
 
 
 @pytest.mark.slow
-def test_the_audit_passes(source, tmp_path):
+def test_the_audit_passes(tmp_path):
     """Catches questions or pictures that are picked so that they give the strategy away."""
     from invented_photos import instances
 

@@ -6,12 +6,6 @@ import pytest
 
 from invented_photos import generate_coco as generate
 from invented_photos import instances
-from stages import script
-
-
-@pytest.fixture(scope="module", autouse=True)
-def stage():
-    script("dataset_generation/generate.py")
 
 
 def test_missing_and_corrupt_pictures_are_all_listed(tmp_path):

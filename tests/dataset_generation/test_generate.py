@@ -59,7 +59,6 @@ def examples(data):
 
 def test_shares_are_met_exactly(examples):
     """Catches shares that are only met on average: a cell may be off by its rounding, and by nothing more."""
-    script("dataset_generation/generate.py")
     import yaml
 
     from folder.shares import apportion, parse_shares
@@ -73,7 +72,6 @@ def test_shares_are_met_exactly(examples):
 
 def test_every_record_is_what_its_facts_say(examples):
     """Catches a label, reading or level that was written down rather than computed from the picture."""
-    script("dataset_generation/generate.py")
     from clarifyvlm.strategies import LEVELS
     from clarifyvlm.world.queries import Query
     from scenes.questions import classify, readings

@@ -6,15 +6,7 @@ import pytest
 
 from clarifyvlm.errors import UserError
 from invented_photos import scene_graphs as invented
-from stages import script
-
-
-@pytest.fixture(scope="module")
-def source():
-    script("dataset_generation/generate.py")
-    from photographs import visual_genome
-
-    return visual_genome
+from photographs import visual_genome
 
 
 @pytest.mark.parametrize(
@@ -27,15 +19,15 @@ def source():
         ("berries", "berry", True), ("tennis racket", "tennis racket", False), ("dress", "dress", False),
     ],
 )  # fmt: skip
-def test_names(source, raw, name, group):
+def test_names(raw, name, group):
     """Catches synonyms that are taken for two things, and groups under one box that are taken for one thing."""
-    assert source.NAMES.canonical(raw) == (name, group)
+    assert visual_genome.NAMES.canonical(raw) == (name, group)
 
 
 @pytest.mark.parametrize("raw", ["", "man's hat", "12", "a b c d", "café", "<b>", "man in black"])
-def test_what_is_no_name(source, raw):
+def test_what_is_no_name(raw):
     """Catches garbage that is asked about."""
-    assert source.NAMES.canonical(raw) is None
+    assert visual_genome.NAMES.canonical(raw) is None
 
 
 @pytest.mark.parametrize(
@@ -46,20 +38,22 @@ def test_what_is_no_name(source, raw):
         (["striped", "red"], None), (["not red"], None), (["tall"], None), ([], None), (["Light-Blue"], "blue"),
     ],
 )  # fmt: skip
-def test_colors(source, attributes, color):
+def test_colors(attributes, color):
     """Catches a color that the attributes contradict, one color under two names, and people who are given a color."""
-    assert source.NAMES.color("car", attributes) == color
-    assert source.NAMES.color("man", attributes) is None and source.NAMES.color("batter", attributes) is None
+    assert visual_genome.NAMES.color("car", attributes) == color
+    assert (
+        visual_genome.NAMES.color("man", attributes) is None and visual_genome.NAMES.color("batter", attributes) is None
+    )
 
 
-def test_two_boxes_of_one_thing_are_merged(source):
+def test_two_boxes_of_one_thing_are_merged():
     """Catches one man who is asked about as two, with half of his attributes each; and two neighbours merged."""
     from photographs import scene_graphs
 
     def names(*rows):
         objects = [(i, name, box, list(attributes)) for i, (name, box, *attributes) in enumerate(rows)]
         picture = scene_graphs.Picture(objects, [("HOLDS", 0, len(rows) - 1)])
-        found = scene_graphs.facts_of(picture, (300, 300), source.NAMES, (0.7, 0.3), False)
+        found = scene_graphs.facts_of(picture, (300, 300), visual_genome.NAMES, (0.7, 0.3), False)
         return found["objects"], found["groups"]
 
     cup = ("cup", (200, 200, 20, 20))
@@ -103,7 +97,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("fault", BROKEN)
-def test_graphs_that_contradict_themselves(source, tmp_path, fault):
+def test_graphs_that_contradict_themselves(tmp_path, fault):
     """Catches a KeyError from the depth and a list of ten thousand lines."""
     from photographs import scene_graphs
 
@@ -112,11 +106,11 @@ def test_graphs_that_contradict_themselves(source, tmp_path, fault):
     path = tmp_path / "g.json"
     path.write_text(broken if isinstance(broken, str) else json.dumps(broken))
     with pytest.raises(UserError, match=said) as error:
-        scene_graphs.load(str(path), source.NAMES)
+        scene_graphs.load(str(path), visual_genome.NAMES)
     assert str(path) in str(error.value) and len(str(error.value).splitlines()) <= 13
 
 
-def test_objects_of_several_names_and_of_none(source, tmp_path):
+def test_objects_of_several_names_and_of_none(tmp_path):
     """Catches "there is no desk" where the table's second name is desk, and a file that one nameless box makes
     unusable."""
     from photographs import scene_graphs
@@ -125,12 +119,12 @@ def test_objects_of_several_names_and_of_none(source, tmp_path):
     names = [["table", "desk"], ["man", "guy"], []]
     rows = [{"object_id": i, "names": n, **box} for i, n in enumerate(names)]
     (tmp_path / "g.json").write_text(json.dumps([{"image_id": 1, "objects": rows, "relationships": []}]))
-    graphs = scene_graphs.load(str(tmp_path / "g.json"), source.NAMES)
-    facts = scene_graphs.facts_of(graphs.pictures["1"], (300, 300), source.NAMES, (0.7, 0.3), False)
+    graphs = scene_graphs.load(str(tmp_path / "g.json"), visual_genome.NAMES)
+    facts = scene_graphs.facts_of(graphs.pictures["1"], (300, 300), visual_genome.NAMES, (0.7, 0.3), False)
     assert [o["name"] for o in facts["objects"]] == ["man", "table"] and facts["groups"] == ["desk"]
 
 
-def test_merged_ids_and_a_few_slips(source, tmp_path):
+def test_merged_ids_and_a_few_slips(tmp_path):
     """Catches relations that are lost since Visual Genome merged their objects, and a set of 100,000 pictures
     that one slip makes unusable."""
     from photographs import scene_graphs
@@ -143,7 +137,7 @@ def test_merged_ids_and_a_few_slips(source, tmp_path):
     relations = [{"predicate": "holds", "subject_id": 7, "object": {"object_id": 2}} for _ in range(30)]
     relations.append({"predicate": "holds", "subject_id": 5, "object_id": 2})
     (tmp_path / "g.json").write_text(json.dumps([{"image_id": 1, "objects": objects, "relationships": relations}]))
-    graphs = scene_graphs.load(str(tmp_path / "g.json"), source.NAMES)
+    graphs = scene_graphs.load(str(tmp_path / "g.json"), visual_genome.NAMES)
     assert graphs.pictures["1"].relations[0] == ("holds", 1, 2) and graphs.doing["man"]["holding"] == 30
-    facts = scene_graphs.facts_of(graphs.pictures["1"], (300, 300), source.NAMES, (0.7, 0.3), False)
+    facts = scene_graphs.facts_of(graphs.pictures["1"], (300, 300), visual_genome.NAMES, (0.7, 0.3), False)
     assert {"predicate": "holding", "object": "o1"} in facts["objects"][1]["relations"]

@@ -11,17 +11,9 @@ from clarifyvlm.records import Example, Object, Prediction
 from clarifyvlm.users.scripted import reply
 from clarifyvlm.world.queries import NUMBERS
 from invented_photos import generate_visual_genome as generate
-from stages import script
+from photographs import visual_genome
 
 SPLITS = ("train", "validation", "test")
-
-
-@pytest.fixture(scope="module")
-def source():
-    script("dataset_generation/generate.py")
-    from photographs import visual_genome
-
-    return visual_genome
 
 
 @pytest.fixture(scope="module")
@@ -201,13 +193,13 @@ def thing(id, name, place, salience=0.2, share=0.1, color=None, relations=()):
     )
 
 
-def test_strategies_follow_from_attributes(source):
+def test_strategies_follow_from_attributes():
     """Catches a color question whose strategy does not follow from the colors, or with an answer that is in doubt."""
-    question = source.Question("color", "car")
+    question = visual_genome.Question("color", "car")
     corners = ("top left", "top right", "bottom left", "bottom right")
 
     def strategy(*colors):
-        slot = source.classify(
+        slot = visual_genome.classify(
             question, [thing(f"o{i}", "car", p, color=c) for i, (p, c) in enumerate(zip(corners, colors, strict=False))]
         )
         return slot and f"{slot.type}:{slot.strategy}"
@@ -219,16 +211,18 @@ def test_strategies_follow_from_attributes(source):
     assert strategy("red", None) is None and strategy("silver", "grey") is None
 
 
-def test_strategies_follow_from_relations(source):
+def test_strategies_follow_from_relations():
     """Catches an answer of someone of whom nobody wrote what they hold, or two things; a bat and a baseball bat."""
-    question = source.Question("relation", "man", predicate="holding")
+    question = visual_genome.Question("relation", "man", predicate="holding")
 
     def strategy(first, second, *held):
         men = [
             thing("o1", "man", "top left", relations=[("holding", o) for o in first]),
             thing("o2", "man", "top right", relations=[("holding", o) for o in second]),
         ]
-        slot = source.classify(question, men + [thing(f"h{i}", n, "center", 0.01, 0.01) for i, n in enumerate(held)])
+        slot = visual_genome.classify(
+            question, men + [thing(f"h{i}", n, "center", 0.01, 0.01) for i, n in enumerate(held)]
+        )
         return slot and slot.strategy
 
     assert strategy(["h0"], ["h1"], "cup", "book") == "enumerate"
@@ -237,7 +231,7 @@ def test_strategies_follow_from_relations(source):
     assert strategy(["h0"], [None], "cup") is None and strategy(["h0"], ["h1"], "bat", "baseball bat") is None
 
 
-def test_a_name_is_absent_only_where_nothing_carries_it(source):
+def test_a_name_is_absent_only_where_nothing_carries_it():
     """Catches "there is no person" beside a man, "no car" beside a police car or cars, and a question about one of
     them."""
     import random
@@ -249,7 +243,7 @@ def test_a_name_is_absent_only_where_nothing_carries_it(source):
 
     def names(objects, groups=()):
         rows = [thing(f"o{i}", n, "center", color="red") for i, n in enumerate(objects)]
-        return {q.name for q in source._questions(rows, list(groups), asked, graphs, random.Random(0), 0.001)}
+        return {q.name for q in visual_genome._questions(rows, list(groups), asked, graphs, random.Random(0), 0.001)}
 
     assert not {"person", "car"} & names(["man", "police car"]) and "man" in names(["man"])
     assert "car" not in names(["bench"], groups=["car"]) and "car" in names(["bench"])
@@ -260,7 +254,7 @@ def test_a_name_is_absent_only_where_nothing_carries_it(source):
 # --- bad input -------------------------------------------------------------------------------------------------------
 
 
-def test_boxes_of_pictures_that_were_resized(source, graphs, tmp_path):
+def test_boxes_of_pictures_that_were_resized(graphs, tmp_path):
     """Catches boxes that lie elsewhere than what they are about."""
     rows = [r | {"objects": [o | {"x": 3 * o["x"]} for o in r["objects"]]} for r in json.loads(graphs.read_text())]
     (tmp_path / "images").symlink_to(graphs.parent / "images")
