@@ -4,12 +4,11 @@ Their responses are built from the question's kind alone. They go through the sa
 model's, and are the floor that a trained model has to leave far below.
 """
 
-import hashlib
 from collections.abc import Callable
 
 from clarifyvlm.judges.scene import SceneJudge
 from clarifyvlm.records import Example, Prediction
-from measures.judged import Judged
+from measures.judged import Judged, by_hash
 
 MOST_EXAMPLES = 2000  # that the policies are measured on; of more, these many drawn by a hash of their ids
 
@@ -62,7 +61,7 @@ def play(examples: list[Example]) -> tuple[list[Example], list[Judged]]:
     """(the examples that all policies are measured on, what each says of them), by the scene judge, which reads the
     ground truth, costs nothing, and needs no endpoint; none where no example has the facts that it reads."""
     annotated = [example for example in examples if example.facts.annotated]
-    some = sorted(annotated, key=lambda e: hashlib.sha256(e.id.encode()).digest())[:MOST_EXAMPLES]
+    some = sorted(annotated, key=by_hash)[:MOST_EXAMPLES]
     played = []
     for name, say in POLICIES.items() if some else ():
         said = [Prediction(example_id=e.id, text=say(e), model=name) for e in some]

@@ -9,7 +9,6 @@ Modes of a group exclude each other, and the first that fits counts:
 A mode of no group can come on top of any other.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import numpy as np
 from clarifyvlm.judges.gate import gate
 from clarifyvlm.records import Example, Prediction, Verdict
 from measures import intervals
-from measures.judged import Judged
+from measures.judged import Judged, by_hash
 
 SHOWN = 3  # examples per model and mode
 SEVERAL = ("infer", "enumerate", "clarify")  # right strategies of questions with several readings that differ
@@ -235,7 +234,7 @@ def measure(examples: Sequence[Example], models: Sequence[Judged], *, seed: int,
                 columns[model.name, name][i] = failed
     clusters = intervals.Clusters([e.image_sha256 for e in examples])
     sample = intervals.Resampled(columns, clusters, seed=seed, resamples=resamples)
-    order = sorted(range(len(examples)), key=lambda i: hashlib.sha256(examples[i].id.encode()).digest())
+    order = sorted(range(len(examples)), key=lambda i: by_hash(examples[i]))
     return {
         model.name: {
             name: sample.estimate(key := (model.name, name))

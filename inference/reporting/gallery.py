@@ -1,7 +1,6 @@
 """Which examples the report shows, and what of them: the same choice on every run, spread over the strategies."""
 
 import base64
-import hashlib
 import io
 from collections import Counter
 from pathlib import Path
@@ -11,7 +10,7 @@ from clarifyvlm.errors import UserError
 from clarifyvlm.records import Example
 from clarifyvlm.strategies import STRATEGIES
 from measures import failures
-from measures.judged import Judged
+from measures.judged import Judged, by_hash
 
 PER_CELL = 3  # examples of every cell of a confusion table and of every failure, as far as there is room
 THUMBNAIL = 320  # pixels, longer side
@@ -34,7 +33,7 @@ def choose(examples: list[Example], models: list[Judged], best: str, per_strateg
     shown = []
     for strategy in STRATEGIES:
         mine = [e for e in examples if e.strategy == strategy and any(e.id in m.predictions for m in models)]
-        mine.sort(key=lambda e: hashlib.sha256(e.id.encode()).digest())
+        mine.sort(key=by_hash)
         failed = [e for e in mine if right(by_name[best], e) == 0]
         differ = [e for e in mine if right(by_name[best], e) == 1 and any(right(m, e) == 0 for m in models)]
         groups = [(f"{best} fails", failed[: per_strategy // 2]), ("models differ", differ), ("", mine)]

@@ -17,6 +17,7 @@ LONGEST_TURN = 2000  # characters of a response that the page shows
 
 
 def render(report: Report) -> str:
+    """The page."""
     content, models = report.content, report.content["models"]
     audit, template = content.get("judge_audit"), _environment().get_template("report.html")
     html = template.render(
