@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import chain
 from pathlib import Path
 
 from clarifyvlm import images, jsonl
@@ -23,6 +24,7 @@ from clarifyvlm.app import provenance, talk
 from clarifyvlm.errors import UserError
 from clarifyvlm.models import loading
 from clarifyvlm.records import Example
+from clarifyvlm.run_record import hash_input
 from clarifyvlm.strategies import STRATEGIES
 
 SCENES_PER_STRATEGY = 2
@@ -46,16 +48,24 @@ class DemoArguments(talk.SpeakerArguments):
 
 
 @dataclass
-class Session:
-    """What one visitor's page is about."""
+class Dialogue:
+    """What was asked and said about a picture."""
 
-    picture: object = None  # PIL.Image
+    path: str | None = None  # the picture's file as the page has it; None: the page shows none
+    picture: object = None  # PIL.Image; None where the file is not one
+    refused: str = ""  # why it is not
     annotated: dict[str, Example] = field(default_factory=dict)  # question -> its example, of a scene
     talks: list[talk.Talk] = field(default_factory=list)  # the model's own first
-    shown: list[dict] = field(default_factory=list)  # the dialogue as the page has it
+    shown: list[dict] = field(default_factory=list)  # the turns as the page has them
     heard: str | None = None  # words that wait for the model
     speaking: bool = False
-    over: "Session | None" = None  # the one that was begun instead
+
+
+@dataclass
+class Visit:
+    """One visitor's page: what it is about now."""
+
+    dialogue: Dialogue = field(default_factory=Dialogue)
 
 
 def serve(args: DemoArguments, path: str) -> None:
@@ -129,7 +139,7 @@ class Page:
         gr = self.gr
 
         with gr.Blocks(title="ClarifyVLM", analytics_enabled=False, delete_cache=(KEPT_S, KEPT_S)) as page:
-            session = gr.State(None, time_to_live=KEPT_S)
+            visit = gr.State(Visit(), time_to_live=KEPT_S)
             gr.HTML(demo_panel.TITLE)
             with gr.Row():
                 with gr.Column(scale=3, min_width=300):
@@ -176,100 +186,133 @@ class Page:
                 with gr.Column(scale=4, min_width=300):
                     panel = gr.HTML(demo_panel.empty(), elem_id="panel")
 
-            talking = [session, dialogue, notice, words, panel]
-            quick = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-            slow = quick | {"queue": True, "concurrency_limit": 1, "concurrency_id": "models"}
-            hearing = gr.on([words.submit, send.click], self.hear, [session, words], [dialogue, notice, words], **quick)
-            hearing.then(self.speak, [session], [dialogue, notice, words, panel], trigger_mode="multiple", **slow)
-            gr.on([picture.upload, picture.clear], self.new_picture, [session, picture], [picture, *talking], **quick)
-            gr.on([anew.click, dialogue.clear], self.new_question, [session], talking, **quick)
+            talking = [visit, dialogue, notice, words, panel]
+            # On a busy machine events come late and together. All go through the queue, one after another, so that what
+            # they do to the page comes back in the same order; "multiple": none is dropped for coming too early.
+            event = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 1}
+            quick = event | {"concurrency_id": "page", "trigger_mode": "multiple"}
+            slow = event | {"concurrency_id": "models", "trigger_mode": "multiple"}
+            once = quick | {"trigger_mode": "once"}  # Enter, twice
+            hearing = gr.on([words.submit, send.click], self.hear, [visit, picture, words], talking, **once)
+            hearing.then(self.speak, [visit], talking[1:], **slow)
+            gr.on([picture.upload, picture.clear], self.new_picture, [visit, picture], talking, **quick)
+            gr.on([anew.click, dialogue.clear], self.new_question, [visit], talking, **quick)
             if gallery is not None:
 
-                def pick(before: Session | None, event: gr.SelectData):
-                    return self.pick(before, event.index)
+                def pick(visit: Visit, event: gr.SelectData):
+                    return self.pick(visit, event.index)
 
-                gallery.select(pick, [session], [picture, *talking], **quick)
+                gallery.select(pick, [visit], [picture, *talking], **quick)
         return page
 
     # --- what happens
 
-    def new_picture(self, before: Session | None, path: str | None):
-        """Another picture: the dialogue about the last one is over."""
-        if path is None:
-            return None, *self._start(before, Session())
-        try:
-            found = Session(images.open_image(path, max_side=self.args.image_max_side))
-        except UserError as error:
-            told = str(error).removeprefix(f"{path}: ")
-            return None, *self._start(before, Session(), f"This file cannot be used: {told}.")
-        return self.gr.skip(), *self._start(before, found)
+    def new_picture(self, visit: Visit, path: str | None):
+        """Another picture, or none: the dialogue about the last one is over. The page goes on showing a file that
+        cannot be used: to take it away might take away the next one, which is there already."""
+        if path == visit.dialogue.path:  # a question that came before this has begun it
+            return visit, *[self.gr.skip()] * 4
+        return self._begin(visit, self._about(path))
 
-    def pick(self, before: Session | None, index: int):
-        """A scene of the gallery, with its question."""
+    def pick(self, visit: Visit, index: int):
+        """A scene of the gallery, with its question. The page gets a copy, which goes away like an upload."""
         example = self.scenes[index]
-        picture = images.open_image(self.root / example.image, max_side=self.args.image_max_side)
-        found = Session(picture, self.of_picture[example.image_sha256])
-        return picture, *self._start(before, found, words=example.question)
+        original = self.root / example.image
+        copy = Path(tempfile.mkdtemp(dir=os.environ["GRADIO_TEMP_DIR"]), original.name)
+        shutil.copyfile(original, copy)
+        *page, box, panel = self._begin(visit, self._about(str(copy), original))
+        return str(copy), *page, box | {"value": example.question}, panel
 
-    def new_question(self, before: Session | None):
-        return self._start(before, Session(before.picture, before.annotated) if before else Session())
+    def new_question(self, visit: Visit):
+        last = visit.dialogue
+        return self._begin(visit, Dialogue(last.path, last.picture, last.refused, last.annotated))
 
-    def _start(self, before: Session | None, session: Session, notice: str = "", words: str | None = None):
-        """An empty dialogue; what is being typed stays, unless there are other `words`."""
-        if before is not None:
-            before.over = session
-        box = _box(self.gr, replying=False) | ({} if words is None else {"value": words})
-        return session, [], demo_panel.notice(notice), box, demo_panel.empty(session.annotated)
-
-    def hear(self, session: Session | None, words: str):
-        """Take a question or a reply, at once; `speak` comes after it."""
-        keep, words = self.gr.skip(), words.strip()
-        if session is None or session.picture is None:
-            return keep, demo_panel.notice("Drop in a picture or pick a scene first."), keep
-        if session.heard or session.speaking:
-            return keep, demo_panel.notice("One moment: not all models have spoken yet."), keep
-        if not words:
-            return keep, demo_panel.notice("Write something first."), keep
-        session.heard = words
-        session.shown = [*session.shown, _turn("user", words), _turn("assistant", "...")]
-        return session.shown, "", self.gr.update(value="")
-
-    def speak(self, session: Session | None) -> Iterator[tuple]:
-        """What the model says to what was heard, as it is spoken; then what the other models say. On a busy machine
-        this is called late, with the session that the page has by then: whatever was heard in that one is answered."""
-        gr, keep = self.gr, self.gr.skip()
-        if session is None or session.heard is None:
-            yield keep, keep, keep, keep
-            return
-        words, session.heard, session.speaking = session.heard, None, True
+    def _about(self, path: str | None, original: Path | None = None) -> Dialogue:
+        """A dialogue about the picture that the page has at `path`, which may be a copy of `original`."""
+        if path is None:
+            return Dialogue()
+        original = original or path
         try:
-            if session.talks and session.talks[0].asks:
-                talks = [one for one in session.talks if one.asks]
+            picture = images.open_image(original, max_side=self.args.image_max_side)
+        except UserError as error:
+            told = str(error).removeprefix(f"{original}: ")
+            return Dialogue(path, refused=f"This file cannot be used: {told}.")
+        return Dialogue(path, picture, annotated=self.of_picture.get(hash_input(original), {}))
+
+    def _begin(self, visit: Visit, dialogue: Dialogue) -> tuple:
+        visit.dialogue = dialogue
+        return visit, *self._untold(dialogue)
+
+    def _untold(self, dialogue: Dialogue) -> tuple:
+        """The page before the models speak. What is being typed stays."""
+        notice, panel = demo_panel.notice(dialogue.refused), demo_panel.empty(dialogue.annotated)
+        return dialogue.shown, notice, _box(self.gr, replying=False), panel
+
+    def hear(self, visit: Visit, path: str | None, words: str):
+        """Take a question or a reply about the picture that the page shows, at once; `speak` comes after it."""
+        keep, words = self.gr.skip(), words.strip()
+        shown, box, panel = keep, keep, keep
+        if path != visit.dialogue.path:  # this comes before the event that the picture is another one
+            _, shown, _, box, panel = self._begin(visit, self._about(path))
+        dialogue, told = visit.dialogue, ""
+        if dialogue.picture is None:
+            told = dialogue.refused or "Drop in a picture or pick a scene first."
+        elif dialogue.heard or dialogue.speaking:
+            told = "One moment: not all models have spoken yet."
+        elif not words:
+            told = "Write something first."
+        else:
+            dialogue.heard, box = words, box | {"value": ""}
+            shown = dialogue.shown = [*dialogue.shown, _turn("user", words), _turn("assistant", "...")]
+        return visit, shown, demo_panel.notice(told), box, panel
+
+    def speak(self, visit: Visit) -> Iterator[tuple]:
+        """What the models say to what was heard. Called late, it answers what the dialogue that the page has by then
+        has heard; where another one is begun meanwhile, it stops and leaves the page to that."""
+        keep = self.gr.skip()
+        dialogue = visit.dialogue
+        dialogue.speaking = True  # first, that `hear` takes nothing in between
+        words, dialogue.heard = dialogue.heard, None
+        try:
+            if words is None:
+                yield keep, keep, keep, keep
+                return
+            for page in chain(self._answer(dialogue, words), [None]):
+                if visit.dialogue is not dialogue:  # the last words may have come after the page was cleared
+                    yield self._untold(visit.dialogue)
+                    return
+                if page is not None:
+                    yield page
+        finally:
+            dialogue.speaking = False
+
+    def _answer(self, dialogue: Dialogue, words: str) -> Iterator[tuple]:
+        """The page as the model speaks; then as the others do."""
+        gr, keep = self.gr, self.gr.skip()
+        try:
+            if dialogue.talks and dialogue.talks[0].asks:
+                talks = [one for one in dialogue.talks if one.asks]
                 for one in talks:
                     one.reply(words)
             else:
-                example = session.annotated.get(_plain(words))
-                talks = session.talks = [talk.Talk(s, session.picture, words, example) for s in self.speakers]
+                example = dialogue.annotated.get(_plain(words))
+                talks = dialogue.talks = [talk.Talk(s, dialogue.picture, words, example) for s in self.speakers]
             for one in talks:
                 for said in one.respond():
-                    if begun := session.over:  # the last words may have come after the page was cleared
-                        if not begun.heard and not begun.talks:
-                            yield [], keep, keep, demo_panel.empty(begun.annotated)
-                        return
                     text = said if isinstance(said, str) else said.text or "(nothing)"
-                    if one is session.talks[0]:
-                        session.shown = [*session.shown[:-1], _turn("assistant", text or "...")]
+                    if one is dialogue.talks[0]:
+                        dialogue.shown = [*dialogue.shown[:-1], _turn("assistant", text or "...")]
                     growing = text if isinstance(said, str) else None
-                    yield session.shown, keep, keep, demo_panel.of(session.talks, speaking=one, growing=growing)
-            yield session.shown, "", _box(gr, replying=session.talks[0].asks), demo_panel.of(session.talks)
+                    yield dialogue.shown, keep, keep, demo_panel.of(dialogue.talks, speaking=one, growing=growing)
+            page = dialogue.shown, "", _box(gr, replying=dialogue.talks[0].asks), demo_panel.of(dialogue.talks)
         except Exception as error:
-            session.talks = []
+            dialogue.talks = []
             told = str(error) if isinstance(error, UserError) else "The model failed. Its terminal says why."
             if not isinstance(error, UserError):
                 traceback.print_exc()
-            yield session.shown, demo_panel.notice(told), _box(gr, replying=False), keep
-        finally:
-            session.speaking = False
+            page = dialogue.shown, demo_panel.notice(told), _box(gr, replying=False), keep
+        dialogue.speaking = False  # before the page has the last of it: a reply may come at once
+        yield page
 
 
 def _box(gr, replying: bool):

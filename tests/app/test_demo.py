@@ -63,6 +63,13 @@ def page_url(tmp_path_factory, asking_model_dir, tiny_model_dir):
     assert list(uploads.glob("clarifyvlm-demo-*")) == []  # uploads go with the page
 
 
+@pytest.fixture
+def scene(page_url, tmp_path) -> Path:
+    """The file of a picture whose question has four readings; the page knows them."""
+    write_examples(tmp_path / "same")
+    return tmp_path / "same" / "images" / "0003.png"
+
+
 @pytest.fixture(scope="module")
 def browser():
     from playwright.sync_api import sync_playwright
@@ -149,7 +156,7 @@ def test_readings_of_a_scene(visit):
     page = visit()
     page.locator("#scenes button").nth(1).click()
     page.wait_for_function("document.querySelector('#words textarea').value.startsWith('What color')")
-    assert "Questions whose readings are known here" in page.locator("#panel").inner_text()
+    page.get_by_text("Questions whose readings are known here").wait_for()
     page.locator("#send").click()
     page.locator("#panel .readings li").first.wait_for()
     shown = page.locator("#panel").inner_text()
@@ -182,11 +189,53 @@ def test_bad_uploads_get_a_sentence(visit, tmp_path):
         assert str(tmp_path) not in notice.inner_text() and "Traceback" not in page.content()
     page.locator("#words textarea").fill(QUESTION)
     page.locator("#send").click()
-    page.get_by_text("Drop in a picture or pick a scene first.").wait_for()
+    says(page)
     page.set_input_files("#picture input[type=file]", ROOT / "inference/example.png")
     notice.wait_for(state="detached")
     page.locator("#send").click()
     says(page, QUESTION, ASKED)
+
+
+def show(page, file: Path) -> None:
+    """Drop a picture in, and wait until the page shows it: the server need not know of it yet."""
+    page.set_input_files("#picture input[type=file]", file)
+    page.locator(f"#picture img[src*='{file.name}']").wait_for(state="attached")
+
+
+def ask(page, words: str) -> None:
+    page.locator("#words textarea").fill(words)
+    page.keyboard.press("Enter")
+
+
+@pytest.fixture
+def busy():
+    """Every core has something else to do."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    yield
+    for other in others:
+        other.kill()
+        other.wait()
+
+
+@in_browser
+def test_a_hasty_visitor_of_a_busy_machine(visit, scene, tmp_path, busy):
+    """A question that is lost, refused or about another picture than the page shows, or a reply that is, where the
+    visitor does not wait: ten times."""
+    (tmp_path / "torn.png").write_bytes(scene.read_bytes()[:100])
+    page = visit()
+    for _ in range(10):
+        show(page, tmp_path / "torn.png")
+        show(page, scene)
+        ask(page, QUESTION)
+        label(page, "Your reply")
+        ask(page, REPLY)
+        says(page, QUESTION, ASKED, REPLY, ANSWER)
+        assert page.locator("#panel .readings li").count() == 4
+        show(page, ROOT / "inference/example.png")
+        ask(page, QUESTION + " Tell me.")
+        says(page, QUESTION + " Tell me.", ANSWER)
+        page.get_by_text("Nobody has annotated").wait_for()
+        assert page.locator("#notice [role=alert]").count() == 0
 
 
 @in_browser
@@ -212,40 +261,95 @@ def test_two_users_at_once_on_phones(visit):
     assert first.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.fixture
+def page(asking_model_dir):
+    """The page without a browser: a test sends its events in whatever order."""
+    gradio = pytest.importorskip("gradio")
+    args = demo.DemoArguments(device="cpu", max_new_tokens=40)
+    return demo.Page(gradio, [talk.Speaker("model", str(asking_model_dir), args)], [], [], Path(), args)
+
+
+@pytest.fixture
+def pictures(tmp_path) -> list[str]:
+    paths = [tmp_path / f"{name}.png" for name in ("red", "blue")]
+    for path in paths:
+        Image.new("RGB", (96, 96), path.stem).save(path)
+    return list(map(str, paths))
+
+
+def turns(shown: list[dict]) -> list[str]:
+    return [turn["content"] for turn in shown]
+
+
 @pytest.mark.slow
-def test_a_late_answer_stands_under_its_own_question(asking_model_dir):
+def test_a_late_answer_stands_under_its_own_question(page, pictures):
     """On a busy machine: a question whose turn comes when the page is about another one already, answered in its
     place, under its words; and a reply that is lost without a word while the models speak."""
-    gradio = pytest.importorskip("gradio")
-    args = demo.DemoArguments(device="cpu", max_new_tokens=40)
-    page = demo.Page(gradio, [talk.Speaker("model", str(asking_model_dir), args)], [], [], Path(), args)
-    old = demo.Session(Image.new("RGB", (96, 96)))
-    page.hear(old, "Is it late?")
-    new = page.new_question(old)[0]
-    page.hear(new, QUESTION)
-    late = list(page.speak(new))  # the old question's turn, with the session that the page has by now
-    assert [turn["content"] for turn in late[-1][0]] == [QUESTION, ASKED]
-    assert list(page.speak(new)) == [(gradio.skip(),) * 4]
-    page.hear(new, REPLY)
-    speaking = page.speak(new)
+    visit = demo.Visit()
+    page.hear(visit, pictures[0], "Is it late?")
+    page.new_question(visit)
+    page.hear(visit, pictures[0], QUESTION)
+    late = list(page.speak(visit))  # the old question's turn, when the page is about the new one
+    assert turns(late[-1][0]) == [QUESTION, ASKED]
+    skip = page.gr.skip()
+    assert list(page.speak(visit)) == [(skip,) * 4]
+    page.hear(visit, pictures[0], REPLY)
+    speaking = page.speak(visit)
     next(speaking)
-    assert "One moment" in page.hear(new, "And the circle?")[1]
+    assert "One moment" in page.hear(visit, pictures[0], "And the circle?")[2]
     *_, last = speaking
-    assert [turn["content"] for turn in last[0]] == [QUESTION, ASKED, REPLY, ANSWER] and last[1] == ""
+    assert turns(last[0]) == [QUESTION, ASKED, REPLY, ANSWER] and last[1] == ""
 
 
 @pytest.mark.slow
-def test_a_fault_of_the_model_is_a_sentence(asking_model_dir, monkeypatch, capsys):
+def test_a_question_is_about_the_picture_that_the_page_shows(page, pictures):
+    """A question asked of the picture before, or lost, since it came sooner than the event of its picture."""
+    red, blue = pictures
+    visit = demo.Visit()
+    page.new_picture(visit, red)
+    shown = page.hear(visit, blue, QUESTION)[1]
+    assert turns(shown)[0] == QUESTION and visit.dialogue.picture.getpixel((0, 0)) == (0, 0, 255)
+    *_, last = page.speak(visit)
+    assert page.new_picture(visit, blue)[1:] == (page.gr.skip(),) * 4  # the page has its dialogue already
+    assert turns(page.hear(visit, blue, REPLY)[1])[:3] == [QUESTION, ASKED, REPLY]
+    assert page.new_picture(visit, None)[1] == [] and "Drop in a picture" in page.hear(visit, None, QUESTION)[2]
+
+
+@pytest.mark.slow
+def test_a_reply_may_come_with_the_last_word(page, pictures):
+    """A reply refused, since the page shows what was asked a moment before the models count as done."""
+    visit = demo.Visit()
+    page.hear(visit, pictures[0], QUESTION)
+    for update in page.speak(visit):
+        label = update[2].get("label")
+        if label == "Your reply":
+            assert turns(page.hear(visit, pictures[0], REPLY)[1])[2] == REPLY
+    assert label == "Your reply"
+
+
+@pytest.mark.slow
+def test_a_dialogue_that_is_over_leaves_the_page(page, pictures):
+    """Words about the picture before that come after the page was cleared, and stay on it."""
+    visit = demo.Visit()
+    page.hear(visit, pictures[0], QUESTION)
+    speaking = page.speak(visit)
+    update = next(speaking)
+    while update[2].get("label") is None:
+        update = next(speaking)  # the last of it
+    page.new_picture(visit, pictures[1])
+    shown, _, box, _ = next(speaking)
+    assert shown == [] and box["label"] == "Your question" and list(speaking) == []
+
+
+@pytest.mark.slow
+def test_a_fault_of_the_model_is_a_sentence(page, pictures, monkeypatch, capsys):
     """A dialogue that waits for ever, or goes on without the turn that failed."""
-    gradio = pytest.importorskip("gradio")
-    args = demo.DemoArguments(device="cpu", max_new_tokens=40)
-    page = demo.Page(gradio, [talk.Speaker("model", str(asking_model_dir), args)], [], [], Path(), args)
-    session = demo.Session(Image.new("RGB", (96, 96)))
+    visit = demo.Visit()
     monkeypatch.setattr(page.speakers[0].generator, "_generate", lambda *_: 1 / 0)
-    page.hear(session, QUESTION)
-    *_, last = page.speak(session)
+    page.hear(visit, pictures[0], QUESTION)
+    *_, last = page.speak(visit)
     assert "The model failed" in last[1] and "ZeroDivisionError" in capsys.readouterr().err
-    assert session.talks == [] and not session.speaking
+    assert visit.dialogue.talks == [] and not visit.dialogue.speaking
 
 
 @in_browser
