@@ -23,12 +23,11 @@ from pathlib import Path
 
 import yaml
 
+from ablation_models import FIXED, MODELS, OTHERS, PRESET, TOLD, costs_of, slug
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import run_main
+from measure import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
-COSTS = (0.0, 0.2, 0.4, 0.6, 0.8)
-PRESET = "dialogues"
 QUICK = {  # beside the configs of PRESET
     "dataset_generation/generate.py": "--num_train 600 --num_validation 12 --num_test 36 --num_test_ood 0",
     "tuning_sft/train.py": "--num_train_examples 64 --num_validation_examples 12",
@@ -36,33 +35,7 @@ QUICK = {  # beside the configs of PRESET
     "--num_validation_examples 12 --max_completion_length 24",
     "inference/predict.py": "--max_new_tokens 24",
 }
-# model -> flags of tuning_grpo/train.py beside the config; the same prompts and steps for all
-MODELS: dict[str, list] = {
-    "SFT": [],
-    "GRPO, one turn": ["--turns", 1],
-    "GRPO, dialogues": [],
-    "... told what a question costs": ["--ask_costs", *COSTS],
-    "... without overconfidence penalty": ["--overconfidence_weight", 0],
-    "... without grounding penalty": ["--grounding_weight", 0],
-    "... groups of 2": ["--num_generations", 2],
-    "... groups of 4": ["--num_generations", 4],
-    "... groups of 16": ["--num_generations", 16],
-}
-TOLD = "... told what a question costs"
-FIXED = {f"... one cost, {cost:g}": ["--ask_costs", cost] for cost in COSTS}
 ORDER = [TOLD, "GRPO, dialogues", "GRPO, one turn", *FIXED, *list(MODELS)[4:]]  # of training: what matters most first
-OTHERS = ("terse", "changes_mind", "unsure", "wrong", "off_topic")
-UNTOLD = ("unsure", "off_topic")
-METRICS = {
-    "strategy": "strategy accuracy",
-    "answered": "right in the end where asking is right, users who say what they mean",
-    "asked_needlessly": "asked though there is one reading",
-    "guessed": "asserts one reading after *I don't know* or *Nice picture*",
-    "asked_again": "asks again after them",
-    "believed": "asserts one reading after a description of none",
-    "overconfident": "overconfident",
-    "grounded": "grounded",
-}
 
 
 @dataclass
@@ -141,21 +114,12 @@ def prompts(flags: list) -> list:
     return ["--num_prompts", config["num_prompts"] * config["num_generations"] // flags[1]]
 
 
-def costs_of(name: str) -> tuple[float, ...]:
-    """The costs at which a model is tested."""
-    return COSTS if name == TOLD else (FIXED[name][1],) if name in FIXED else ()
-
-
 def step(script: str, quick: bool, *flags) -> None:
     """Run a stage script as a user does."""
     config = f"{Path(script).parent}/configs/{PRESET}.yaml"
     command = [sys.executable, script, "--config", config, *flags, *(QUICK.get(script, "").split() if quick else [])]
     print("$", *command, flush=True)
     subprocess.run(list(map(str, command)), check=True, cwd=ROOT)
-
-
-def slug(name: str) -> str:
-    return "-".join("".join(c if c.isalnum() or c == "." else " " for c in name.strip(".")).split()).lower()
 
 
 def write(folders: list[Path], seeds: list[int], args: Arguments) -> None:

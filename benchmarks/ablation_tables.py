@@ -1,17 +1,16 @@
 """What ablation.py's models said -> values with intervals, paired differences, the curve of costs."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-import ablation
-import measure
+from ablation_models import COSTS, FIXED, METRICS, MODELS, OTHERS, TOLD, UNTOLD, costs_of, slug
 from clarifyvlm import jsonl, rewards
 from clarifyvlm.records import INFORMED, Example, Prediction, Verdict
 from clarifyvlm.run_record import commit, versions
+from measure import machine
 from measures import intervals, metrics
 
 Judged = list[tuple[Example, Prediction, Verdict]]
@@ -27,8 +26,8 @@ class Tables:
         self.examples = [jsonl.read(folder / "data" / "test.jsonl", Example) for folder in folders]
         pictures = [f"{seed}:{e.image_sha256}" for seed, part in zip(seeds, self.examples, strict=True) for e in part]
         self.clusters = intervals.Clusters(pictures)
-        self.models = [name for name in ablation.MODELS if self._is_done(name)]
-        self.costs = ablation.COSTS if all(map(self._is_done, (ablation.TOLD, *ablation.FIXED))) else ()
+        self.models = [name for name in MODELS if self._is_done(name)]
+        self.costs = COSTS if all(map(self._is_done, (TOLD, *FIXED))) else ()
         self.columns = {name: self._columns(name) for name in self.models}
 
     def content(self) -> dict:
@@ -36,7 +35,7 @@ class Tables:
         BASELINE, "costs": {cost: {...}}, ...}; an estimate is {"value", "low", "high", "n"}, a difference has "p"
         instead of "n"."""
         return {
-            "metrics": ablation.METRICS,
+            "metrics": METRICS,
             "models": {name: {m: self._estimate(c) for m, c in found.items()} for name, found in self.columns.items()},
             "users": {
                 name: {kind: self._estimate(c) for kind, c in self._answered(name).items()} for name in self.models
@@ -49,17 +48,15 @@ class Tables:
             },
             "step_seconds": {name: self._step_seconds(name) for name in self.models if name != "SFT"},
             "costs": {f"{cost:g}": self._cost(cost) for cost in self.costs},
-            "machine": {"cpu": measure._cpu(), "cores": os.cpu_count()},
+            "machine": machine(),
             "versions": versions(),
             "commit": commit(),
         }
 
     def markdown(self, content: dict) -> str:
         """Tables of `content()`."""
-        shown = list(ablation.METRICS)
-        lines = [
-            f"| % [95 % interval], seeds {', '.join(map(str, self.seeds))} | {' | '.join(ablation.METRICS.values())} |"
-        ]
+        shown = list(METRICS)
+        lines = [f"| % [95 % interval], seeds {', '.join(map(str, self.seeds))} | {' | '.join(METRICS.values())} |"]
         lines.append("|---" * (len(shown) + 1) + "|")
         for name, found in content["models"].items():
             lines.append(f"| {name} | {' | '.join(percent(found[m]) for m in shown)} |")
@@ -67,7 +64,7 @@ class Tables:
         lines.append("|---" * (len(INFORMED) + 1) + "|")
         for name, found in content["users"].items():
             lines.append(f"| {name} | {' | '.join(percent(found[kind]) for kind in INFORMED)} |")
-        lines += ["", f"| minus {BASELINE}, points | {' | '.join(ablation.METRICS.values())} |"]
+        lines += ["", f"| minus {BASELINE}, points | {' | '.join(METRICS.values())} |"]
         lines.append("|---" * (len(shown) + 1) + "|")
         for name, found in content["differences"].items():
             lines.append(f"| {name} | {' | '.join(percent(found[m], signed=True) for m in shown)} |")
@@ -89,28 +86,28 @@ class Tables:
 
     def _is_done(self, name: str) -> bool:
         """Whether all that the tables read of a model is there, for all seeds."""
-        parts = [f"costs/{cost:g}" for cost in ablation.costs_of(name)]
-        if name not in ablation.FIXED:
-            parts += ["plain", *(f"users/user_{kind}" for kind in ablation.OTHERS)]
-        records = [f / part / ablation.slug(name) / "verdicts.run.json" for f in self.folders for part in parts]
+        parts = [f"costs/{cost:g}" for cost in costs_of(name)]
+        if name not in FIXED:
+            parts += ["plain", *(f"users/user_{kind}" for kind in OTHERS)]
+        records = [f / part / slug(name) / "verdicts.run.json" for f in self.folders for part in parts]
         return all(path.is_file() and json.loads(path.read_text())["status"] == "complete" for path in records)
 
     def _step_seconds(self, name: str) -> float:
         """Median over the steps of all seeds."""
-        logs = [(folder / ablation.slug(name) / "log.jsonl").read_text().splitlines() for folder in self.folders]
+        logs = [(folder / slug(name) / "log.jsonl").read_text().splitlines() for folder in self.folders]
         rows = [json.loads(line) for log in logs for line in log]
         return round(float(np.median([row["step_time"] for row in rows if "step_time" in row])), 3)
 
     def _columns(self, name: str) -> dict[str, np.ndarray]:
         plain = self._judged("plain", name)
-        untold = [self._judged(f"users/user_{kind}", name) for kind in ablation.UNTOLD]
+        untold = [self._judged(f"users/user_{kind}", name) for kind in UNTOLD]
         of_verdict = {m: metrics.METRICS[key].value for m, key in STANDARD.items()}
         found = {m: self._column(plain, value) for m, value in of_verdict.items()}
         found["answered"] = np.mean(list(self._answered(name).values()), axis=0)
         found["guessed"] = np.mean([self._column(judged, guessed) for judged in untold], axis=0)
         found["asked_again"] = np.mean([self._column(judged, asked_again) for judged in untold], axis=0)
         found["believed"] = self._column(self._judged("users/user_wrong", name), guessed)
-        return {m: found[m] for m in ablation.METRICS}
+        return {m: found[m] for m in METRICS}
 
     def _answered(self, name: str) -> dict[str, np.ndarray]:
         """Kind of user -> whether the dialogue with one ends rightly."""
@@ -119,7 +116,7 @@ class Tables:
 
     def _cost(self, cost: float) -> dict:
         """Of the model that was told all costs; and of the best of those trained at one, each told its own."""
-        told = self._judged(f"costs/{cost:g}", ablation.TOLD)
+        told = self._judged(f"costs/{cost:g}", TOLD)
         own = {c: self._judged(f"costs/{c:g}", fixed_at(c)) for c in self.costs}
         earned = {c: self._column(judged, utility_at(cost)) for c, judged in own.items()}
         best = max(earned, key=lambda c: np.nanmean(earned[c]))
@@ -134,7 +131,7 @@ class Tables:
         """Per seed, (example, prediction, verdict) of what the model `name` said."""
         found = []
         for run, examples in zip(self.folders, self.examples, strict=True):
-            by_id, path = {e.id: e for e in examples}, run / folder / ablation.slug(name)
+            by_id, path = {e.id: e for e in examples}, run / folder / slug(name)
             said = jsonl.read(path / "predictions.jsonl", Prediction)
             verdicts = jsonl.read(path / "verdicts.jsonl", Verdict)
             found.append([(by_id[p.example_id], p, v) for p, v in zip(said, verdicts, strict=True)])
@@ -176,7 +173,7 @@ STANDARD = {
 
 def fixed_at(cost: float) -> str:
     """The model that was trained at this cost alone."""
-    return next(name for name in ablation.FIXED if ablation.costs_of(name) == (cost,))
+    return next(name for name in FIXED if costs_of(name) == (cost,))
 
 
 def right_in_the_end(example: Example, verdict: Verdict, prediction: Prediction) -> float | None:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import run_main
+from measure import report, row, run
 
 LATENCY_S, AT_ONCE, ALONE, REPEATS = 0.2, 64, 16, 5
 VERDICT = {
@@ -49,8 +50,6 @@ class Arguments:
 
 def main(argv: list[str] | None = None) -> int:
     (args,) = parse_args([Arguments], argv, description=__doc__)
-    from measure import report, row
-
     n, cached = args.num_verdicts, min(args.num_cached, 1000) if args.quick else args.num_cached
     ideal = LATENCY_S * -(-n // AT_ONCE)
     with Server(LATENCY_S) as url:
@@ -106,8 +105,6 @@ def judge(url: str, count: int, concurrency: int = AT_ONCE, **options) -> tuple[
 
 def grpo_steps(folder: Path, url: str, steps: int) -> tuple[float, float, float]:
     """Median seconds of a step with the offline judge and with the one at `url`; mean calls of a step to that."""
-    from measure import run
-
     sizes = ["--num_train", 120, "--num_validation", 12, "--num_test", 0, "--num_test_ood", 0]
     config = "dataset_generation/configs/tiny.yaml"
     run([sys.executable, "dataset_generation/generate.py", "--config", config, "--output_dir", folder / "data", *sizes])

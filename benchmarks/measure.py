@@ -15,9 +15,6 @@ from pathlib import Path
 
 import psutil
 
-from clarifyvlm.jsonl import write_text_atomic
-from clarifyvlm.run_record import commit, versions
-
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("dataset_generation", "tuning_sft", "tuning_grpo", "inference")
 sys.path += [str(ROOT / stage) for stage in STAGES]  # scripts of the stages find their rooms as when they are run
@@ -123,6 +120,9 @@ def _resident_mib(pid: int) -> float:
 
 def report(name: str, rows: list[Row], output_dir: str | Path) -> None:
     """Print the rows as a table and write <output_dir>/<name>.json."""
+    from clarifyvlm.jsonl import write_text_atomic
+    from clarifyvlm.run_record import commit, versions
+
     header = ("measure", "value", "unit", "baseline", "ratio", "bar", "ok")
     table = [header, *(tuple("" if v is None else str(v) for v in asdict(r).values()) for r in rows)]
     widths = [max(len(line[i]) for line in table) for i in range(len(header))]
@@ -131,8 +131,7 @@ def report(name: str, rows: list[Row], output_dir: str | Path) -> None:
     content = {
         "rows": [asdict(r) for r in rows],
         "machine": {
-            "cpu": _cpu(),
-            "cores": os.cpu_count(),
+            **machine(),
             "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
             "load_before": round(os.getloadavg()[2], 2),  # of the last 15 minutes: was the machine idle?
         },
@@ -145,9 +144,11 @@ def report(name: str, rows: list[Row], output_dir: str | Path) -> None:
     print(f"\n{path}")
 
 
-def _cpu() -> str:
+def machine() -> dict:
+    """Its processor, and how many cores that has."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        cpu = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+        cpu = platform.processor() or platform.machine()
+    return {"cpu": cpu, "cores": os.cpu_count()}

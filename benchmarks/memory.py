@@ -15,8 +15,8 @@ from pathlib import Path
 
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import run_main
+from measure import ROOT, report, row, run
 
-ROOT = Path(__file__).resolve().parents[1]
 SMALL = 1000
 
 
@@ -29,8 +29,6 @@ class Arguments:
 
 def main(argv: list[str] | None = None) -> int:
     (args,) = parse_args([Arguments], argv, description=__doc__)
-    from measure import report, row, run
-
     count = 10_000 if args.quick else args.num_examples
     with tempfile.TemporaryDirectory() as folder:
         small, large = Path(folder) / "small", Path(folder) / "large"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import run_main
+from measure import report, row, run
 
 STEP = re.compile(r"^\$ python (\S+)/(\w+)\.py (.*)")
 BARS_S = {"tiny": 900, "smoke": 90}
@@ -30,8 +31,6 @@ class Arguments:
 
 def main(argv: list[str] | None = None) -> int:
     (args,) = parse_args([Arguments], argv, description=__doc__)
-    from measure import report, row
-
     preset = "smoke" if args.quick else args.preset
     with tempfile.TemporaryDirectory() as folder:
         steps, seconds, memory = run_once(preset, Path(folder) / "run")
@@ -45,8 +44,6 @@ def main(argv: list[str] | None = None) -> int:
 
 def run_once(preset: str, folder: Path) -> tuple[dict[str, float], float, float]:
     """Seconds per command of run.sh, seconds of all, and peak MiB."""
-    from measure import run
-
     starts: dict[str, float] = {}
 
     def on_line(line: str) -> None:

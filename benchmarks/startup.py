@@ -16,11 +16,10 @@ from statistics import median
 
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import run_main
+from measure import ROOT, STAGES, report, row
 
-ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("dataset_generation", "tuning_sft", "tuning_grpo", "inference", "models/tiny")
 COMMANDS = {"main.py": ("ask", "demo", "publish"), "dataset_generation/review.py": ("page", "merge")}
-NO_CONFIG = ("models/tiny", "inference/reporting/schema.py")
+NO_CONFIG = "models/tiny"
 HELP_S, ERROR_S = 0.3, 1.5
 
 
@@ -33,8 +32,6 @@ class Arguments:
 
 def main(argv: list[str] | None = None) -> int:
     (args,) = parse_args([Arguments], argv, description=__doc__)
-    from measure import report, row
-
     rounds = 1 if args.quick else args.rounds
     bare = seconds(["-c", "pass"], rounds, code=0)
     rows = []
@@ -55,9 +52,9 @@ def main(argv: list[str] | None = None) -> int:
 def commands() -> list[list[str]]:
     """Every script that a user can start, with each of its commands."""
     found = ["main.py"]
-    for folder in FOLDERS:
+    for folder in (*STAGES, "models/tiny"):
         for path in sorted((ROOT / folder).glob("*.py")):
-            if '__name__ == "__main__"' in path.read_text(encoding="utf-8"):
+            if '__name__ == "__main__"' in path.read_text(encoding="utf-8"):  # others are what train.py imports
                 found.append(f"{folder}/{path.name}")
     return [[script, *command] for script in found for command in [[c] for c in COMMANDS.get(script, ())] or [[]]]
 

@@ -6,15 +6,17 @@ Speed: every row that has a bar; of start-up, the slowest script. Ablation: abla
 """
 
 import json
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from clarifyvlm.config import parse_args
+from clarifyvlm.errors import run_main
+from measure import ROOT
+
 RESULTS = ("predict", "training", "memory", "pipeline", "startup", "generation", "judge", "report", "photographs")
 BEGIN, END = "<!-- benchmarks/table.py: begin -->", "<!-- benchmarks/table.py: end -->"
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
+    parse_args([], argv, description=__doc__)
     for name, content in tables().items():
         readme = ROOT / name
         before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
@@ -57,4 +59,4 @@ def number(value: float) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -20,8 +20,7 @@ from statistics import median
 
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import run_main
-
-ROOT = Path(__file__).resolve().parents[1]
+from measure import ROOT, report, row, run, script
 
 
 @dataclass
@@ -35,8 +34,6 @@ class Arguments:
 
 def main(argv: list[str] | None = None) -> int:
     (args,) = parse_args([Arguments], argv, description=__doc__)
-    from measure import report, row, run
-
     rounds, sft_steps, grpo_steps = (1, 6, 2) if args.quick else (args.rounds, args.sft_steps, args.grpo_steps)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -93,8 +90,6 @@ def ours_grpo(data: Path, output: Path, steps: int, model: Path) -> float:
 
 
 def ours(stage: str, data: Path, output: Path, steps: int, model: Path) -> float:
-    from measure import script
-
     script(f"{stage}/train.py").main(flags(stage, data, output, steps, model))
     log = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
     return next(line["train_runtime"] for line in log if "train_runtime" in line)
@@ -102,8 +97,6 @@ def ours(stage: str, data: Path, output: Path, steps: int, model: Path) -> float
 
 def bare_sft(data: Path, output: Path, steps: int, model: Path) -> float:
     from trl import SFTTrainer
-
-    from measure import script
 
     train = script("tuning_sft/train.py")
     types = [train.Options, "clarifyvlm.training.SFTArguments", "trl.ModelConfig"]
@@ -126,7 +119,6 @@ def bare_grpo(data: Path, output: Path, steps: int, model: Path) -> float:
     from clarifyvlm import chat
     from clarifyvlm.judges import JudgeArguments
     from clarifyvlm.rewards import RewardWeights
-    from measure import script
 
     train = script("tuning_grpo/train.py")
     types = [train.Options, RewardWeights, JudgeArguments, "clarifyvlm.training.GRPOArguments"]

@@ -21,6 +21,14 @@ def ablation(monkeypatch):
     return ablation
 
 
+@pytest.fixture
+def models(ablation):
+    """What it trains and measures."""
+    import ablation_models
+
+    return ablation_models
+
+
 def write_model(folder: Path, name: str, examples: list[Example], asks: bool, then: str, cost: float | None = None):
     """What a model said that asks where there are four stars (or guesses), and says `then` to the reply."""
     said = []
@@ -37,34 +45,34 @@ def write_model(folder: Path, name: str, examples: list[Example], asks: bool, th
 
 
 @pytest.fixture
-def seeds(tmp_path, ablation):
+def seeds(tmp_path, models):
     """Two seeds: one turn answers replies wrongly, dialogues rightly but of users who change their mind; who is told a
     cost asks up to 0.4; of those who know one cost, all ask but the one of 0.8."""
     folders = [tmp_path / f"tiny-{seed}" for seed in (0, 1)]
     for folder in folders:
         examples = jsonl.read(write_examples(folder / "data", 8), Example)
-        for name, then in (("GRPO, one turn", "It is blue."), ("GRPO, dialogues", "It is red."), (ablation.TOLD, "I")):
-            slug = ablation.slug(name)
+        for name, then in (("GRPO, one turn", "It is blue."), ("GRPO, dialogues", "It is red."), (models.TOLD, "I")):
+            slug = models.slug(name)
             write_model(folder / "plain", slug, examples, True, then)
-            for kind in ablation.OTHERS:
+            for kind in models.OTHERS:
                 end = {"changes_mind": "It is green.", "wrong": "There is no such star."}.get(kind, then)
                 write_model(folder / "users" / f"user_{kind}", slug, examples, True, end)
             (folder / slug).mkdir()
             (folder / slug / "log.jsonl").write_text(json.dumps({"step_time": 2.0}) + "\n")
-        for cost in ablation.COSTS:
-            told, fixed = folder / "costs" / f"{cost:g}", ablation.slug(f"one cost, {cost:g}")
-            write_model(told, ablation.slug(ablation.TOLD), examples, cost <= 0.4, "It is red.", cost)
+        for cost in models.COSTS:
+            told, fixed = folder / "costs" / f"{cost:g}", models.slug(f"one cost, {cost:g}")
+            write_model(told, models.slug(models.TOLD), examples, cost <= 0.4, "It is red.", cost)
             write_model(told, fixed, examples, cost < 0.8, "It is red.", cost)
     return folders
 
 
-def test_tables(seeds, ablation, tmp_path):
+def test_tables(seeds, ablation, models, tmp_path):
     """A difference with the wrong sign, a seed or a user left out, a utility that forgets what was paid."""
     assert (
         ablation.main(["--tables", "--seeds", "0", "1", "--run_dir", str(tmp_path), "--output_dir", str(tmp_path)]) == 0
     )
     content = json.loads((tmp_path / "ablation.json").read_text())
-    assert list(content["models"]) == ["GRPO, one turn", "GRPO, dialogues", ablation.TOLD]  # others: not there yet
+    assert list(content["models"]) == ["GRPO, one turn", "GRPO, dialogues", models.TOLD]  # others: not there yet
     one, talks = content["models"]["GRPO, one turn"], content["models"]["GRPO, dialogues"]
     assert one["answered"]["value"] == 0 and talks["answered"]["n"] == 8
     assert talks["answered"]["value"] == pytest.approx(2 / 3, abs=1e-3)
@@ -84,20 +92,20 @@ def test_tables(seeds, ablation, tmp_path):
     assert "| GRPO, dialogues | 100.0 [" in shown and "seeds 0, 1" in shown
 
 
-def test_a_model_that_a_seed_lacks_is_left_out(seeds, ablation, tmp_path):
+def test_a_model_that_a_seed_lacks_is_left_out(seeds, models):
     """A row over fewer seeds than its neighbors."""
-    late = seeds[1] / "users" / "user_terse" / ablation.slug("GRPO, dialogues") / "verdicts.run.json"
+    late = seeds[1] / "users" / "user_terse" / models.slug("GRPO, dialogues") / "verdicts.run.json"
     late.write_text('{"status": "running"}')
     from ablation_tables import Tables
 
-    assert Tables(seeds, [0, 1], resamples=50).models == ["GRPO, one turn", ablation.TOLD]
+    assert Tables(seeds, [0, 1], resamples=50).models == ["GRPO, one turn", models.TOLD]
 
 
-def test_every_model_is_another(ablation):
+def test_every_model_is_another(ablation, models):
     """Two rows that are the same run, or one that learns from fewer completions than the others."""
-    runs = [ablation.slug(name) for name in ablation.MODELS | ablation.FIXED]
+    runs = [models.slug(name) for name in models.MODELS | models.FIXED]
     assert len(set(runs)) == len(runs)
     assert all(
         ablation.prompts(flags) == [] or flags[1] * ablation.prompts(flags)[1] == 880 * 8
-        for flags in (ablation.MODELS | ablation.FIXED).values()
+        for flags in (models.MODELS | models.FIXED).values()
     )
