@@ -56,7 +56,7 @@ class Options:
 
 
 def main(argv: list[str] | None = None) -> int:
-    from authoring.calls import SPEED_ONLY, AuthorArguments
+    from authoring.arguments import SPEED_ONLY, AuthorArguments
 
     options, args = parse_args([Options, AuthorArguments], argv, description=__doc__)
     files = _check(options)

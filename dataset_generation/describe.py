@@ -20,8 +20,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from authoring.calls import SPEED_ONLY, Asker, AuthorArguments, Prompt, Said, make_endpoint, usage_of
+from authoring.arguments import SPEED_ONLY, AuthorArguments
+from authoring.calls import Asker, Prompt, Said
 from clarifyvlm.config import parse_args
+from clarifyvlm.endpoint.arguments import make_endpoint
 from clarifyvlm.errors import UserError, run_main
 from folder.faults import listed
 
@@ -187,10 +189,10 @@ def describe(options: Options, args: AuthorArguments, pictures: list[str], capti
     from tqdm import tqdm
 
     from clarifyvlm import jsonl
-    from clarifyvlm.judges.openai_api import picture_url
+    from clarifyvlm.endpoint.pictures import picture_url
 
-    usage, asker = usage_of(args), Asker()
-    endpoint = make_endpoint(args, usage)
+    endpoint, asker = make_endpoint(args, "author"), Asker()
+    usage = endpoint.usage
     root = Path(options.image_dir)
 
     async def batch(names: list[str], bar, output) -> None:

@@ -2,14 +2,15 @@
 endpoint that they describe."""
 
 from dataclasses import field, make_dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clarifyvlm import processes
-from clarifyvlm.endpoint.cache import ReplyCache
-from clarifyvlm.endpoint.client import Endpoint
 from clarifyvlm.endpoint.usage import Usage
 from clarifyvlm.errors import UserError
 from clarifyvlm.paths import cache_folder
+
+if TYPE_CHECKING:
+    from clarifyvlm.endpoint.client import Endpoint
 
 FLAGS = {  # name -> (type, default, help); a role's flags are --<role>_<name>
     "model": (str | None, None, "model name at the endpoint"),
@@ -52,23 +53,30 @@ def speed_only(role: str) -> tuple[str, ...]:
     return tuple(f"{role}_{name}" for name in _SPEED_ONLY)
 
 
-def make_endpoint(args: Any, role: str, *, usage: Usage | None = None, cache: bool = True, **changes) -> Endpoint:
-    """The endpoint that the flags of a role describe; no connection is opened.
+def make_endpoint(
+    args: Any, prefix: str, *, role: str | None = None, usage: Usage | None = None, cache: bool = True, **changes
+) -> "Endpoint":
+    """The endpoint that the flags --<prefix>_... describe; no connection is opened.
 
-    `changes`: arguments of Endpoint in place of a flag, None where there is none. UserError where flags lack.
+    `role`: who speaks there, where it is not the one of the flags; `changes`: arguments of Endpoint in place of a flag
+    (None: the flag's). UserError where flags lack.
     """
-    given = {name: getattr(args, f"{role}_{name}", default) for name, (_, default, _) in FLAGS.items()}
+    from clarifyvlm.endpoint.cache import ReplyCache  # the client is slow to import: flags are read without it
+    from clarifyvlm.endpoint.client import Endpoint
+
+    given = {name: getattr(args, f"{prefix}_{name}", default) for name, (_, default, _) in FLAGS.items()}
     given |= {name: value for name, value in changes.items() if value is not None}
     if not given["model"]:
-        raise UserError(f"an endpoint needs --{role}_model, the name of the model there.")
+        raise UserError(f"an endpoint needs --{prefix}_model, the name of the model there.")
     limits = [given.pop(name) for name in ("max_calls", "budget_usd", "input_price", "output_price")]
     if limits[1] is not None and not any(limits[2:]):
         raise UserError(
-            f"--{role}_budget_usd needs --{role}_input_price and --{role}_output_price (USD per million tokens)."
+            f"--{prefix}_budget_usd needs --{prefix}_input_price and --{prefix}_output_price (USD per million tokens)."
         )
     folder = given.pop("cache_dir") or cache_folder()
     return Endpoint(
-        **({"role": role} | given),
-        cache=ReplyCache(folder, role=role) if cache else None,
+        **given,
+        role=role or prefix,
+        cache=ReplyCache(folder, role=prefix) if cache else None,
         usage=usage or Usage(*map(processes.part_of, limits[:2]), *limits[2:]),
     )

@@ -11,7 +11,6 @@ import threading
 from pathlib import Path
 
 from clarifyvlm.errors import UserError
-from clarifyvlm.paths import cache_folder as default_folder  # noqa: F401
 
 FILE = "replies.sqlite3"
 WAIT_S = 60.0  # for another process's write

@@ -1,4 +1,4 @@
-"""How the scripts of this folder ask a model: its flags, and one call whose reply is JSON of a pydantic model.
+"""How the scripts of this folder ask a model: one call, whose reply is JSON of a pydantic model.
 
 A reply is kept as it came and read afterwards, so a reply that is no good is not paid for again either.
 """
@@ -6,14 +6,13 @@ A reply is kept as it came and read afterwards, so a reply that is no good is no
 import asyncio
 import json
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from clarifyvlm.endpoint.cache import ReplyCache, default_folder, key_of
+from clarifyvlm.endpoint.cache import key_of
 from clarifyvlm.endpoint.client import TEMPERATURE, Endpoint, Question
-from clarifyvlm.endpoint.usage import Usage
 from clarifyvlm.errors import UserError
 
 VERSION = "1"  # of the prompts: enters every key of the cache
@@ -28,39 +27,6 @@ class Said(BaseModel):
 
 
 S = TypeVar("S", bound=Said)
-
-
-@dataclass
-class AuthorArguments:
-    """The model that writes, and how to reach it."""
-
-    author_model: str = field(metadata={"help": "model name at the endpoint"})
-    author_base_url: str | None = field(
-        default=None,
-        metadata={"help": "OpenAI-compatible endpoint, e.g. http://localhost:8000/v1; unset: OPENAI_BASE_URL"},
-    )
-    author_api_key_env: str = field(default="OPENAI_API_KEY", metadata={"help": "environment variable with its key"})
-    author_timeout_s: float = field(default=120.0, metadata={"help": "deadline of one call with its retries, seconds"})
-    author_max_retries: int = field(default=3, metadata={"help": "retries on 408/409/429/5xx and lost connections"})
-    author_concurrency: int = field(default=16, metadata={"help": "calls in flight at once"})
-    author_max_tokens: int = field(default=1024, metadata={"help": "longest reply, tokens"})
-    author_max_calls: int | None = field(
-        default=None, metadata={"help": "stop, with everything kept, at so many calls (the verifier's are counted too)"}
-    )
-    author_budget_usd: float | None = field(default=None, metadata={"help": "stop likewise at this cost; needs prices"})
-    author_input_price: float = field(default=0.0, metadata={"help": "USD per million tokens sent"})
-    author_output_price: float = field(default=0.0, metadata={"help": "USD per million tokens received"})
-    author_cache_dir: str | None = field(
-        default=None, metadata={"help": "folder of the replies kept; unset: ~/.cache/clarifyvlm"}
-    )
-
-
-# These change nothing that is written: a rerun may change them.
-SPEED_ONLY = tuple(
-    f"author_{name}"
-    for name in "api_key_env timeout_s max_retries concurrency max_calls budget_usd input_price output_price "
-    "cache_dir".split()
-)
 
 
 @dataclass
@@ -167,33 +133,3 @@ def read(text: str, model: type[S]) -> tuple[S | None, str | None]:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         return None, f"{where}: {first['msg']}" if where else first["msg"]
-
-
-def make_endpoint(
-    args: AuthorArguments,
-    usage: Usage,
-    *,
-    role: str = "author",
-    model: str | None = None,
-    base_url: str | None = None,
-    api_key_env: str | None = None,
-) -> Endpoint:
-    """The author's endpoint; for another role the same but for what is given."""
-    if args.author_budget_usd is not None and not (args.author_input_price or args.author_output_price):
-        raise UserError("--author_budget_usd needs --author_input_price and --author_output_price (USD per million).")
-    return Endpoint(
-        base_url or args.author_base_url,
-        model or args.author_model,
-        api_key_env=api_key_env or args.author_api_key_env,
-        timeout_s=args.author_timeout_s,
-        max_retries=args.author_max_retries,
-        concurrency=args.author_concurrency,
-        max_tokens=args.author_max_tokens,
-        cache=ReplyCache(args.author_cache_dir or default_folder(), role="author"),
-        usage=usage,
-        role=role,
-    )
-
-
-def usage_of(args: AuthorArguments) -> Usage:
-    return Usage(args.author_max_calls, args.author_budget_usd, args.author_input_price, args.author_output_price)

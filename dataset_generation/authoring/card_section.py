@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 
-from authoring.calls import SPEED_ONLY
+from authoring.arguments import SPEED_ONLY
 from authoring.checks import STEPS
 from clarifyvlm.strategies import AMBIGUITY_TYPES, STRATEGIES
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from authoring.calls import PASSING, Asker, make_endpoint, stop, usage_of
+from authoring.calls import PASSING, Asker, stop
 from authoring.checks import (
     MOST_WORDS,
     STEPS,
@@ -34,6 +34,7 @@ from authoring.checks import (
 )
 from authoring.prompts import Dialogue, question_prompt, response_prompt, strategy_prompt
 from clarifyvlm import jsonl
+from clarifyvlm.endpoint.arguments import make_endpoint
 from clarifyvlm.errors import UserError
 from clarifyvlm.records import Example
 from folder.pictures import link
@@ -83,14 +84,15 @@ class Authoring:
         if twice := [i for i, n in ids.items() if n > 1]:
             raise UserError(f"{len(twice)} ids are in two splits of {self.root}: {', '.join(twice[:10])}")
         self.wordings = Wordings(options.max_repeats)
-        self.usage, self.asker = usage_of(args), Asker()
-        self.author = make_endpoint(args, self.usage)
+        self.author, self.asker = make_endpoint(args, "author"), Asker()
+        self.usage = self.author.usage
         self.verifier = self._verifier(options.verifier_model or args.author_model)
         self.judge = self._judge()
 
     def _verifier(self, model: str):
         base_url, key = self.options.verifier_base_url, self.options.verifier_api_key_env
-        return make_endpoint(self.args, self.usage, role="verifier", model=model, base_url=base_url, api_key_env=key)
+        more = {"model": model, "base_url": base_url, "api_key_env": key}
+        return make_endpoint(self.args, "author", usage=self.usage, role="verifier", **more)
 
     def _judge(self):
         if self.options.reference_judge == "scene":
@@ -128,7 +130,7 @@ class Authoring:
     def _check_endpoints(self) -> None:
         picture = None
         if self.options.author_sees_image:
-            from clarifyvlm.judges.openai_api import picture_url
+            from clarifyvlm.endpoint.pictures import picture_url
 
             first = next(e for plans in self.plans.values() for e in plans)
             picture, _ = picture_url(self.root / first.image)
@@ -232,7 +234,7 @@ class Authoring:
         plan = item.plan.model_copy(update={"question": unit.question})
         picture = None
         if self.options.author_sees_image:
-            from clarifyvlm.judges.openai_api import picture_url
+            from clarifyvlm.endpoint.pictures import picture_url
 
             picture = picture_url(self.root / plan.image)
         prompt = response_prompt(plan, MOST_WORDS["response"], picture, item.tried)

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from clarifyvlm import processes
-from clarifyvlm.endpoint.cache import ReplyCache, default_folder, key_of
-from clarifyvlm.endpoint.client import Endpoint, Question, Reply
-from clarifyvlm.endpoint.usage import Usage
+from clarifyvlm.endpoint.arguments import make_endpoint
+from clarifyvlm.endpoint.cache import key_of
+from clarifyvlm.endpoint.client import Question, Reply
+from clarifyvlm.endpoint.pictures import encoded
 from clarifyvlm.errors import UserError
-from clarifyvlm.judges.openai_api import encoded
 from predicting.endpoint_arguments import EndpointArguments
 
 STOPPED = {"length": "length"}  # finish reasons that are not "stop"
@@ -44,19 +43,9 @@ class EndpointGenerator:
         temperature: float,
         top_p: float,
     ):
-        kept = ReplyCache(args.endpoint_cache_dir or default_folder(), role="endpoint") if temperature == 0 else None
-        self.endpoint = Endpoint(
-            args.endpoint_base_url,
-            model,
-            api_key_env=args.endpoint_api_key_env,
-            timeout_s=args.endpoint_timeout_s,
-            max_retries=args.endpoint_max_retries,
-            concurrency=concurrency,
-            cache=kept,
-            usage=Usage(processes.part_of(args.endpoint_max_calls), None, 0.0, 0.0),
-            role="endpoint",
-            model_flag="--model_name_or_path",
-        )
+        kept = temperature == 0  # other replies are drawn anew each time
+        more = {"model": model, "model_flag": "--model_name_or_path", "concurrency": concurrency}
+        self.endpoint = make_endpoint(args, "endpoint", cache=kept, **more)
         self.sampling = {"max_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "logprobs": True}
         self.endpoint.check()
 

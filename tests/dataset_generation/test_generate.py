@@ -245,7 +245,7 @@ def test_what_cannot_be_met_is_said_before_anything_is_written(tmp_path, flags, 
 
 def test_shipped_configs_are_planned(tmp_path):
     """Catches a shipped config with a key or a share that does not work."""
-    from authoring.calls import AuthorArguments
+    from authoring.arguments import AuthorArguments
     from clarifyvlm.config import parse_args
     from folder.shares import parse_kinds, parse_shares
     from generating.options import Options
