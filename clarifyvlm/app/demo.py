@@ -269,14 +269,13 @@ class Page:
     def speak(self, visit: Visit) -> Iterator[tuple]:
         """What the models say to what was heard. Called late, it answers what the dialogue that the page has by then
         has heard; where another one is begun meanwhile, it stops and leaves the page to that."""
-        keep = self.gr.skip()
         dialogue = visit.dialogue
+        if dialogue.heard is None:
+            yield (self.gr.skip(),) * 4
+            return
         dialogue.speaking = True  # first, that `hear` takes nothing in between
         words, dialogue.heard = dialogue.heard, None
         try:
-            if words is None:
-                yield keep, keep, keep, keep
-                return
             for page in chain(self._answer(dialogue, words), [None]):
                 if visit.dialogue is not dialogue:  # the last words may have come after the page was cleared
                     yield self._untold(visit.dialogue)

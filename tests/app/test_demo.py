@@ -1,4 +1,5 @@
-"""The page of `main.py demo` in headless Chromium: whole dialogues by keys and by touch, bad uploads, two users."""
+"""The page of `main.py demo` in headless Chromium: whole dialogues by keys and by touch, bad uploads, two users, a busy
+machine; and what its events do when they come late or in another order."""
 
 import json
 import os
@@ -123,7 +124,7 @@ def pick(page, star: int) -> None:
 
 
 @in_browser
-def test_a_dialogue_by_keys(visit, tmp_path):
+def test_a_dialogue_by_keys(visit):
     """A page that needs a mouse, forgets the dialogue at the reply, or does not show what the models did."""
     page = visit(viewport={"width": 1300, "height": 900})
     words = page.locator("#words textarea")
@@ -144,8 +145,6 @@ def test_a_dialogue_by_keys(visit, tmp_path):
     assert re.search(rf"SFT\s+\W?{re.escape(ASKED)}\W?\s+clarify.* \d+% confident\s+\W?{re.escape(ANSWER)}", shown), (
         shown
     )
-    page.screenshot(path=tmp_path / "page.png")
-    assert (tmp_path / "page.png").stat().st_size > 20_000
     page.locator("#anew").click()
     says(page)
 

@@ -109,3 +109,10 @@ def test_run_hands_over_to_run_sh(tmp_path):
     """Flags lost between main.py and run.sh, or its exit code."""
     done = subprocess.run([sys.executable, ROOT / "main.py", "run", "no_such_preset"], capture_output=True, text=True)
     assert done.returncode == 2 and "no_such_preset" in done.stderr
+    shutil.copy(ROOT / "main.py", tmp_path)
+    (tmp_path / "run.sh").write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\nexit 3\n")
+    (tmp_path / "run.sh").chmod(0o755)
+    words, environment = ["tiny", "my runs/a", "--overwrite"], os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, tmp_path / "main.py", "run", *words]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 3 and done.stdout.splitlines() == words
