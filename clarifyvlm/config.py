@@ -155,6 +155,28 @@ def override(options, changes: dict, where: str):
     return _build(type(options), parser.parse_args(_tokens(changes, actions, nullable, where)))
 
 
+def parse_weights(flag: str, tokens: Sequence[str], form: str, alone: float | None = None) -> dict[str, float]:
+    """["color=40", ...] -> {"color": 40.0}. UserError for what is not `form`, below 0, there twice, or all 0.
+
+    `alone`: the weight of a name without one; None: there has to be one.
+    """
+    weights = {}
+    for token in tokens:
+        name, _, value = token.partition("=")
+        try:
+            weight = alone if alone is not None and not value else float(value)
+        except ValueError:
+            weight = -1.0
+        if not 0 <= weight < float("inf"):
+            raise UserError(f"{flag}: {token!r} is not {form}; a weight is a number from 0 up.")
+        if name in weights:
+            raise UserError(f"{flag}: {name} is there twice.")
+        weights[name] = weight
+    if not sum(weights.values()):
+        raise UserError(f"{flag}: at least one weight must be above 0.")
+    return weights
+
+
 # --- dataclass -> argparse ---------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ import random
 import re
 from collections.abc import Sequence
 
+from clarifyvlm.config import parse_weights
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges.finding import Finding
 from clarifyvlm.language.asks import fits_reading
@@ -44,19 +45,9 @@ WORD_ORDER = ("size", "pattern", "color")  # "the large striped red one"
 
 def parse_kinds(tokens: Sequence[str], flag: str) -> dict[str, float]:
     """["helpful=0.6", "terse=0.4"], ["helpful"] -> weight per kind of user. UserError, with the `flag`, for others."""
-    weights = {}
-    for token in tokens:
-        kind, _, weight = token.partition("=")
-        if kind not in KINDS:
-            raise UserError(f"{flag} {token}: no user is {kind!r}; there are {', '.join(KINDS)}.")
-        try:
-            weights[kind] = float(weight or 1)
-        except ValueError:
-            weights[kind] = -1.0
-        if not 0 <= weights[kind] < float("inf"):
-            raise UserError(f"{flag} {token}: is not kind=weight, as in terse=0.2.")
-    if not sum(weights.values()):
-        raise UserError(f"{flag}: at least one weight must be above 0.")
+    weights = parse_weights(flag, tokens, "kind=weight, as in terse=0.2", alone=1.0)
+    if unknown := [kind for kind in weights if kind not in KINDS]:
+        raise UserError(f"{flag}: no user is {unknown[0]!r}; there are {', '.join(KINDS)}.")
     return weights
 
 

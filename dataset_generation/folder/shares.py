@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from clarifyvlm.config import parse_weights
 from clarifyvlm.errors import UserError
 from clarifyvlm.strategies import AMBIGUITY_TYPES, STRATEGIES
 
@@ -33,40 +34,22 @@ def split_files(folder: Path) -> dict[str, Path]:
 def parse_shares(tokens: list[str]) -> dict[Slot, float]:
     """["referential:clarify=10", ...] -> share per slot. Shares are relative: they need not add up to 100."""
     shares = {}
-    for name, share in _weights("shares", tokens, "type:strategy=number, as in referential:clarify=10"):
+    for name, share in parse_weights("shares", tokens, "type:strategy=number, as in referential:clarify=10").items():
         type, _, strategy = name.partition(":")
         if type not in TYPES:
             raise UserError(f"shares: {name}: unknown ambiguity type {type!r}; known: {', '.join(TYPES)}")
         if strategy not in STRATEGIES:
             raise UserError(f"shares: {name}: unknown strategy {strategy!r}; known: {', '.join(STRATEGIES)}")
-        if Slot(type, strategy) in shares:
-            raise UserError(f"shares: {name} is there twice")
         shares[Slot(type, strategy)] = share
     return {slot: share for slot, share in shares.items() if share}
 
 
 def parse_kinds(tokens: list[str]) -> dict[str, float]:
     """["color=40", ...] -> weight per kind of question."""
-    weights = dict(_weights("kinds", tokens, "kind=weight, as in color=40"))
+    weights = parse_weights("kinds", tokens, "kind=weight, as in color=40")
     if unknown := [kind for kind in weights if kind not in KINDS]:
         raise UserError(f"kinds: unknown kind {unknown[0]!r}; known: {', '.join(KINDS)}")
     return weights
-
-
-def _weights(flag: str, tokens: list[str], form: str) -> list[tuple[str, float]]:
-    """["name=2", ...] -> [("name", 2.0), ...]."""
-    found = []
-    for token in tokens:
-        name, _, value = token.partition("=")
-        try:
-            found.append((name, float(value)))
-        except ValueError:
-            raise UserError(f"{flag}: {token!r} is not {form}") from None
-        if not 0 <= found[-1][1] < float("inf"):
-            raise UserError(f"{flag}: {token!r}: a number from 0 up was expected")
-    if not any(weight for _, weight in found):
-        raise UserError(f"{flag}: at least one must be above 0")
-    return found
 
 
 def apportion(total: int, weights: list[float]) -> list[int]:

@@ -231,7 +231,7 @@ def test_card_and_record(data):
         (["--shares", "referential:clarify"], "is not type:strategy=number"),
         (["--shares", "referential:clarify=nan"], "from 0 up"),
         (["--kinds", "colour=1"], "unknown kind 'colour'"),
-        (["--dialogue_users", "grumpy=1"], "dialogue_users grumpy=1: no user is 'grumpy'; there are helpful"),
+        (["--dialogue_users", "grumpy=1"], "dialogue_users: no user is 'grumpy'; there are helpful"),
         (["--max_objects", "12"], "1 <= min <= max <= 9"),
         (["--shares", "referential:clarify=1", "--max_objects", "3", "--num_train", "4"], "Allow more objects"),
         (["--source", "coco"], "--coco_annotations"),
