@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import run_main
+from measure import Row, report
 
 SIZES = (100, 300, 600, 1200, 2000)  # questions
 RATES = (0.02, 0.1, 0.3, 0.5, 0.9, 0.98)
@@ -27,8 +28,6 @@ class Arguments:
 
 def main(argv: list[str] | None = None) -> int:
     (args,) = parse_args([Arguments], argv, description=__doc__)
-    from measure import Row, report
-
     sets = min(args.num_sets, 100) if args.quick else args.num_sets
     error = 2.6 * (0.95 * 0.05 / sets) ** 0.5
     rows = []

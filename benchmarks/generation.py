@@ -14,6 +14,7 @@ from pathlib import Path
 
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import run_main
+from measure import report, row, run
 
 CONFIG = "dataset_generation/configs/tiny.yaml"
 PARTS = {"num_train": 0.8, "num_validation": 0.05, "num_test": 0.1, "num_test_ood": 0.05}
@@ -30,8 +31,6 @@ class Arguments:
 
 def main(argv: list[str] | None = None) -> int:
     (args,) = parse_args([Arguments], argv, description=__doc__)
-    from measure import report, row
-
     count = min(args.num_examples, 1000) if args.quick else args.num_examples
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -51,8 +50,6 @@ def main(argv: list[str] | None = None) -> int:
 
 def generate(output_dir: Path, num_examples: int, num_workers: int) -> tuple[float, float]:
     """(seconds, peak MiB) of one run of generate.py."""
-    from measure import run
-
     sizes = [token for name, part in PARTS.items() for token in (f"--{name}", round(num_examples * part))]
     script = [sys.executable, "dataset_generation/generate.py", "--config", CONFIG, "--output_dir", output_dir]
     return run([*script, *sizes, "--num_workers", num_workers])

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import run_main
+from measure import ROOT, report, row, run
 
 CONFIG = "dataset_generation/configs/coco.yaml"
 WIDTH, HEIGHT = 640, 480
@@ -26,7 +27,6 @@ NAMES = ("dog", "cat", "cup", "chair", "car", "kite", "bench", "bird")
 PER_PICTURE = 7  # annotations, as in COCO
 READ = "from photographs import coco_annotations; coco_annotations.load({path!r})"
 PLAIN = "import json; json.load(open({path!r}, encoding='utf-8'))"
-MIB = 2**20
 
 
 @dataclass
@@ -40,8 +40,6 @@ class Arguments:
 
 def main(argv: list[str] | None = None) -> int:
     (args,) = parse_args([Arguments], argv, description=__doc__)
-    from measure import ROOT, report, row, run
-
     pictures = min(args.num_pictures, 200) if args.quick else args.num_pictures
     file_mb = min(args.file_mb, 60) if args.quick else args.file_mb
     count = pictures * EXAMPLES_PER_PICTURE
@@ -69,8 +67,6 @@ def main(argv: list[str] | None = None) -> int:
 
 def generate(folder: Path, name: str, num_examples: int, num_workers: int) -> tuple[float, float]:
     """(seconds, peak MiB) of one run of generate.py."""
-    from measure import run
-
     return run(
         [sys.executable, "dataset_generation/generate.py", "--config", CONFIG, "--output_dir", folder / name,
          "--coco_annotations", folder / "instances.json", "--image_dir", folder / "images", "--audit", "off",

@@ -18,8 +18,7 @@ from statistics import median
 
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import run_main
-
-ROOT = Path(__file__).resolve().parents[1]
+from measure import ROOT, report, row, run, script
 
 
 @dataclass
@@ -35,7 +34,6 @@ class Arguments:
 
 def main(argv: list[str] | None = None) -> int:
     (args,) = parse_args([Arguments], argv, description=__doc__)
-    from measure import report, row, run
 
     count, rounds = (96, 1) if args.quick else (args.num_examples, args.rounds)
     rows = []
@@ -83,7 +81,6 @@ def predicted(args: Arguments, model: str, data: Path, output: Path) -> list[str
     """The words of predict.py."""
     from clarifyvlm import jsonl
     from clarifyvlm.records import Prediction
-    from measure import script
 
     predict = script("inference/predict.py")
 

@@ -4,7 +4,6 @@ import dataclasses
 import importlib
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -174,8 +173,6 @@ def test_help_is_instant_and_complete():
         "try: parse_args([Options, 'trl.SFTConfig'], ['--help'])\n"
         "finally: assert not {'torch', 'trl', 'transformers'} & set(sys.modules)\n"
     )
-    began = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parent)
     assert done.returncode == 0, done.stderr
     assert "--data_file" in done.stdout and "(100 %)" in done.stdout and "--help_all" in done.stdout
-    assert time.monotonic() - began < 5  # 0.3 s on an idle machine

@@ -75,8 +75,8 @@ def test_a_broken_rule_is_seen(file, added, fault, whole):
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory):
-    """(a clone in a path with a space, run(script, *arguments) that runs a script of it from another folder, with
-    packages first on the path that are called as our stages and rooms are and cannot be imported)."""
+    """(a clone in a path with a space, run(script, *arguments) -> (its output, what it imported) from another folder,
+    with packages first on the path that are called as our stages and rooms are and cannot be imported)."""
     clone = tmp_path_factory.mktemp("house") / "a clone"
     for name in (*STAGES, "clarifyvlm", "main.py"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
@@ -88,20 +88,22 @@ def elsewhere(tmp_path_factory):
         (others / name).mkdir(parents=True)
         (others / name / "__init__.py").write_text(f"raise ImportError('a package of the index, called {name}')")
 
-    def run(script: str, *arguments) -> str:
-        command = [sys.executable, str(clone / script), *map(str, arguments)]
+    def run(script: str, *arguments) -> tuple[str, set[str]]:
+        command = [sys.executable, "-X", "importtime", str(clone / script), *map(str, arguments)]
         environment = os.environ | {"PYTHONPATH": str(others)}
         done = subprocess.run(command, capture_output=True, text=True, cwd=clone.parent, env=environment)
         assert done.returncode == 0, done.stderr
-        return done.stdout
+        return done.stdout, {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
 
     return clone, run
 
 
 @pytest.mark.parametrize("script", [*(s for s in SCRIPTS if s not in NO_SCRIPTS), "main.py"])
 def test_help_from_any_folder(script, elsewhere):
-    """`from inference import ...`, which finds the package of that name on the index; a path with a space."""
-    assert len(elsewhere[1](script, "--help")) > 100
+    """`from inference import ...`, which finds the package of that name on the index; a path with a space; --help that
+    imports torch."""
+    said, imported = elsewhere[1](script, "--help")
+    assert len(said) > 100 and "argparse" in imported and not {"torch", "transformers", "trl"} & imported
 
 
 def test_data_to_report_from_any_folder(elsewhere, tmp_path):

@@ -1,7 +1,6 @@
 """Runs on changed pictures and words against the original: planted flips, other computations, edges, the page."""
 
 import json
-import time
 
 import numpy as np
 import pytest
@@ -236,12 +235,3 @@ def test_page_shows_both_tables_and_escapes():
     mirror = html[html.index(">mirror<") :]
     assert '<td class="num dim" colspan="2">n/a</td>' in mirror[: mirror.index("</tr>")]
     assert "Leakage" not in section_html("robustness", measure([b], {"mirror": [b]}))
-
-
-def test_many_examples_are_quick():
-    """A loop per draw: minutes for a large test set."""
-    examples = examples_of([s for _ in range(1000) for s in STRATEGIES])
-    model = run(examples, [i % 3 > 0 for i in range(6000)])
-    start = time.monotonic()
-    measure([model], {name: [model] for name in robustness.VARIANTS}, examples, resamples=2000)
-    assert time.monotonic() - start < 15

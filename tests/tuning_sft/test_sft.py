@@ -207,8 +207,8 @@ def test_one_gpu_is_used_without_a_launcher(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_image_processor_settings_go_with_the_checkpoint(data_dir, tiny_model_dir, tmp_path):
-    """Catches a model that is trained on one picture size and asked on another."""
-    sft(tiny_model_dir, data_dir, tmp_path / "a", "--max_steps", 1, "--image_processor", '{"resample": 0}')
+    """Catches a model that is trained on pictures made in one way and asked about others."""
+    assert sft(tiny_model_dir, data_dir, tmp_path / "a", "--max_steps", 1, "--image_processor", '{"resample": 0}') == 0
     assert json.loads((tmp_path / "a" / "processor_config.json").read_text())["image_processor"]["resample"] == 0
 
 
