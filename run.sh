@@ -48,6 +48,11 @@ data_config=${DATA_CONFIG:-dataset_generation/configs/$preset.yaml}
 [ -z "${ACCELERATE_CONFIG:-}" ] || [ -f "$ACCELERATE_CONFIG" ] ||
     fail "ACCELERATE_CONFIG: no file $ACCELERATE_CONFIG. There is:" configs/accelerate/*.yaml
 
+known="GENERATE_ARGS SFT_ARGS GRPO_ARGS PREDICT_ARGS JUDGE_ARGS AUDIT_ARGS REPORT_ARGS ACCELERATE_ARGS"
+for name in $(compgen -e | grep -E '^(GEN|DATA|SFT|GRPO|PRED|JUDG|AUDIT|REPORT|ACCEL)[A-Z_]*_ARGS?$'); do
+    [[ " $known " == *" $name "* ]] || fail "$name is no variable of run.sh. There are: $known"
+done
+
 source scripts/setup.sh
 base=${MODEL:-$(python -c 'import sys, yaml; print(yaml.safe_load(open(sys.argv[1]))["model_name_or_path"])' \
     "tuning_sft/configs/$preset.yaml")}
@@ -62,18 +67,27 @@ if [ -n "${ACCELERATE_CONFIG:-}" ]; then
     eval "several+=(${ACCELERATE_ARGS:-})"
 fi
 
+number=0 checks=()
 step() { # VARIABLES command ...: the command with the flags in VARIABLES, printed as it can be pasted, then run
     local name more=()
     for name in $1; do eval "more+=(${!name:-})"; done
     [[ $* == *inference/judge.py* ]] || more+=(${seed[@]+"${seed[@]}"})
     set -- "${@:2}" ${more[@]+"${more[@]}"} ${flags[@]+"${flags[@]}"}
-    printf '\n$' >&2
+    if [ -n "$checking" ]; then
+        while [[ $1 != *.py ]]; do shift; done
+        (python "$@" --check 2>&1 >/dev/null | sed "s|^|$1: |" >&2) &
+        checks+=($!)
+        return
+    fi
+    number=$((number + 1))
+    printf '\n[%d of 11]\n$' "$number" >&2
     printf ' %q' "$@" >&2
     printf '\n' >&2
     "$@"
 }
 
 infer() { # name, model: its predictions and their verdicts
+    if [ -n "$checking" ] && [ "$1" != base ]; then return; fi # the same options
     step PREDICT_ARGS "${several[@]}" inference/predict.py --config "inference/configs/$preset.yaml" \
         --model_name_or_path "$2" --data_file "$run/data/test.jsonl" \
         --output_file "$run/inference/$1/predictions.jsonl" --turns 2
@@ -82,20 +96,30 @@ infer() { # name, model: its predictions and their verdicts
         --output_file "$run/inference/$1/verdicts.jsonl"
 }
 
-step GENERATE_ARGS python dataset_generation/generate.py --config "$data_config" --output_dir "$run/data"
-step "JUDGE_ARGS AUDIT_ARGS" python inference/audit_judge.py --config "inference/configs/$preset.yaml" \
-    --data_file "$run/data/test.jsonl" --output_file "$run/judge_audit.json"
-infer base "$base"
+stages() {
+    step GENERATE_ARGS python dataset_generation/generate.py --config "$data_config" --output_dir "$run/data"
+    step "JUDGE_ARGS AUDIT_ARGS" python inference/audit_judge.py --config "inference/configs/$preset.yaml" \
+        --data_file "$run/data/test.jsonl" --output_file "$run/judge_audit.json"
+    infer base "$base"
 
-step SFT_ARGS "${several[@]}" tuning_sft/train.py --config "tuning_sft/configs/$preset.yaml" \
-    --model_name_or_path "$base" --data_dir "$run/data" --output_dir "$run/sft"
-infer sft "$run/sft"
+    step SFT_ARGS "${several[@]}" tuning_sft/train.py --config "tuning_sft/configs/$preset.yaml" \
+        --model_name_or_path "$base" --data_dir "$run/data" --output_dir "$run/sft"
+    infer sft "$run/sft"
 
-step GRPO_ARGS "${several[@]}" tuning_grpo/train.py --config "tuning_grpo/configs/$preset.yaml" \
-    --model_name_or_path "$run/sft" --data_dir "$run/data" --output_dir "$run/grpo"
-infer grpo "$run/grpo"
+    step GRPO_ARGS "${several[@]}" tuning_grpo/train.py --config "tuning_grpo/configs/$preset.yaml" \
+        --model_name_or_path "$run/sft" --data_dir "$run/data" --output_dir "$run/grpo"
+    infer grpo "$run/grpo"
 
-step REPORT_ARGS python inference/report.py --data_file "$run/data/test.jsonl" --inference_dir "$run/inference" \
-    --output_dir "$run/report" --judge_audit "$run/judge_audit.json" --training_dirs "$run/sft" "$run/grpo"
+    step REPORT_ARGS python inference/report.py --data_file "$run/data/test.jsonl" --inference_dir "$run/inference" \
+        --output_dir "$run/report" --judge_audit "$run/judge_audit.json" --training_dirs "$run/sft" "$run/grpo"
+}
+
+# First the options of all stages, with their configs, are looked at: a typing error is told before anything runs
+checking=yes
+stages
+for check in "${checks[@]}"; do wait "$check" || failed=yes; done
+[ -z "${failed:-}" ] || exit 2
+checking=
+stages
 
 printf '\n%s\n\nThe report: %s\n' "$(cat "$run/report/report.md")" "$run/report/report.html"

@@ -5,19 +5,11 @@ import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from clarifyvlm.errors import UserError
-
 if TYPE_CHECKING:
     from clarifyvlm.records import Example, Turn
 
 
 COST = "A right answer is worth 1. Each question that you ask costs {:g}."
-
-
-def check_costs(costs: "Sequence[float]") -> None:
-    """UserError unless each of --ask_costs can be what a question costs."""
-    if wrong := [cost for cost in costs if not 0 <= cost < float("inf")]:
-        raise UserError(f"--ask_costs {wrong[0]}: a cost is a number from 0 up.")
 
 
 def draw_cost(example: "Example", costs: "Sequence[float | None]") -> float | None:

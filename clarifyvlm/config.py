@@ -9,6 +9,9 @@ import dataclasses
 import difflib
 import importlib
 import json
+import math
+import operator
+import re
 import sys
 import types
 import typing
@@ -38,6 +41,8 @@ def parse_args(
     Where scripts share a file, `section` names the parts of it that are this script's (of SECTIONS; the others are
     passed over), and keys outside any section belong to every script.
 
+    A field's metadata may say what its numbers can be: "min", "max", "above". With `--check` it stops: SystemExit(0).
+
     Raises UserError (with the key, the file and the nearest valid key) for an unknown key or flag or a bad value.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
@@ -51,16 +56,22 @@ def parse_args(
     if "--help_all" in argv and named:
         _trl_parser([_import(t) if isinstance(t, str) else t for t in dataclass_types], description).print_help()
         raise SystemExit(0)
-    argv, config_path = _take_config(argv)
+    only_check = "--check" in argv
+    argv, config_path = _take_config([token for token in argv if token != "--check"])
     if named:
         lighter = [source_fields.light(t) if isinstance(t, str) else t for t in dataclass_types]
         if None not in lighter:  # most mistakes are seen here, before the seconds that importing TRL takes
             underscored = [_underscored(token) for token in argv]
             _parse(_own_parser(lighter, description), lighter, underscored, config_path, section)
+            if only_check:
+                raise SystemExit(0)
     resolved = [_import(t) if isinstance(t, str) else t for t in dataclass_types]
     parser = _trl_parser(resolved, description) if named else _own_parser(resolved, description)
     namespace = _parse(parser, resolved, argv, config_path, section)
-    return [_build(cls, namespace) for cls in resolved]
+    built = [_build(cls, namespace, config_path) for cls in resolved]
+    if only_check:
+        raise SystemExit(0)
+    return built
 
 
 def _underscored(token: str) -> str:
@@ -96,7 +107,23 @@ def _parse(
         if not flag.startswith("--"):
             raise UserError(f"unexpected argument {flag!r}. Options are written --name value; see --help.")
         raise UserError(f"unknown flag {flag}.{_nearest(flag.lstrip('-').removeprefix('no_'), actions, '--')}")
+    _check_ranges(resolved, namespace, error)
     return namespace
+
+
+LIMITS = {"min": (operator.ge, "at least"), "above": (operator.gt, "above"), "max": (operator.le, "at most")}
+
+
+def _check_ranges(dataclass_types: Sequence[type], namespace: argparse.Namespace, error) -> None:
+    """Call `error` for the first number that is not within the LIMITS in its field's metadata, or is not finite."""
+    for field in (f for cls in dataclass_types for f in dataclasses.fields(cls) if f.init):
+        limits = [name for name in LIMITS if name in field.metadata]
+        value = getattr(namespace, field.name)
+        for number in value if isinstance(value, list) else [value]:
+            for name in limits if isinstance(number, int | float) else ():
+                holds, words = LIMITS[name]
+                if not holds(number, field.metadata[name]) or not math.isfinite(number):
+                    error(f"argument --{field.name}: {number} must be {words} {field.metadata[name]}")
 
 
 def read_yaml(path: str | Path, section: str | Sequence[str] = ()) -> dict:
@@ -152,7 +179,9 @@ def override(options, changes: dict, where: str):
         raise UserError(f"{where}: {message}")
 
     parser.error = error
-    return _build(type(options), parser.parse_args(_tokens(changes, actions, nullable, where)))
+    namespace = parser.parse_args(_tokens(changes, actions, nullable, where))
+    _check_ranges([type(options)], namespace, error)
+    return _build(type(options), namespace)
 
 
 def parse_weights(flag: str, tokens: Sequence[str], form: str, alone: float | None = None) -> dict[str, float]:
@@ -185,6 +214,7 @@ def _own_parser(dataclass_types: Sequence[type], description: str) -> argparse.A
         description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", metavar="FILE.yaml", help="options from a file; the command line wins over it")
+    parser.add_argument("--check", action="store_true", help="look at the options and the config only, and stop")
     for cls in dataclass_types:
         hints = typing.get_type_hints(cls)
         for field in dataclasses.fields(cls):
@@ -252,9 +282,22 @@ def _parse_mapping(text: str) -> dict:
 def _trl_parser(dataclass_types: Sequence[type], description: str) -> argparse.ArgumentParser:
     from trl import TrlParser
 
-    parser = TrlParser(list(dataclass_types), description=description, allow_abbrev=False)
+    parser = TrlParser([_without_limits(t) for t in dataclass_types], description=description, allow_abbrev=False)
     parser.add_argument("--config", metavar="FILE.yaml", help="options from a file; the command line wins over it")
     return parser
+
+
+def _without_limits(cls: type) -> type:
+    """The fields of a dataclass without our LIMITS: TRL's parser hands all metadata to argparse."""
+    fields = [f for f in dataclasses.fields(cls) if f.init]
+    if not any(set(LIMITS) & set(f.metadata) for f in fields):
+        return cls
+    hints, plain = typing.get_type_hints(cls), []
+    for f in fields:
+        default = {k: v for k in ("default", "default_factory") if (v := getattr(f, k)) is not dataclasses.MISSING}
+        metadata = {key: value for key, value in f.metadata.items() if key not in LIMITS}
+        plain.append((f.name, hints[f.name], dataclasses.field(**default, metadata=metadata)))
+    return dataclasses.make_dataclass(cls.__name__, plain)
 
 
 def _import(name: str) -> type:
@@ -262,12 +305,37 @@ def _import(name: str) -> type:
     return getattr(importlib.import_module(module), attribute)
 
 
-def _build(cls: type, namespace: argparse.Namespace):
+def _build(cls: type, namespace: argparse.Namespace, config_path: str | None = None):
     values = {f.name: getattr(namespace, f.name) for f in dataclasses.fields(cls) if f.init}
     try:
         return cls(**values)
     except (ValueError, TypeError) as error:  # a check in __post_init__ ("generation_batch_size must be divisible ...")
-        raise UserError(f"{cls.__name__}: {error}") from error
+        raise UserError(f"{cls.__name__}: {error}{_where(str(error), config_path)}") from error
+
+
+def _where(message: str, config_path: str | None) -> str:
+    """The lines of the config with the keys that a message names."""
+    text = Path(config_path).read_text(encoding="utf-8") if config_path else ""
+    lines = [
+        f"\n  {config_path}:{number}: {line.strip()}"
+        for number, line in enumerate(text.splitlines(), start=1)
+        if (key := line.split(":")[0].strip()) and re.search(rf"\b{re.escape(key)}\b", message)
+    ]
+    return "".join(lines)
+
+
+def _owner(key: str) -> str:
+    """Where a shipped config of another stage has the key: " It is a key of tuning_grpo/configs." """
+    import yaml
+
+    root = Path(__file__).resolve().parents[1]
+    for folder in sorted(root.glob("*/configs")):
+        for path in folder.glob("*.yaml"):
+            content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            parts = [content, *(part for name, part in content.items() if name in SECTIONS)]
+            if any(key in part for part in parts if isinstance(part, dict)):
+                return f" It is a key of {folder.relative_to(root)}."
+    return ""
 
 
 # --- YAML -> tokens ----------------------------------------------------------------------------------------------
@@ -294,7 +362,8 @@ def _tokens(config: dict, actions: dict[str, argparse.Action], nullable: set[str
     for key, value in config.items():
         action = actions.get(key) if key not in ("config", "help") else None
         if action is None:
-            raise UserError(f"{path}: unknown key {key!r}.{_nearest(str(key), actions)} --help lists all of them.")
+            known = _owner(str(key)) or _nearest(str(key), actions)
+            raise UserError(f"{path}: unknown key {key!r}.{known} --help lists all of them.")
         takes_list = action.nargs in ("+", "*")
         if isinstance(value, list) != takes_list and not (value is None or isinstance(value, dict)):
             if not takes_list:

@@ -119,16 +119,24 @@ TERMS = {
 class RewardWeights:
     """How much each term counts. Penalties are positive weights on terms that are 0 or negative."""
 
-    strategy_weight: float = field(default=1.0, metadata={"help": "Right strategy."})
-    grounding_weight: float = field(default=0.3, metadata={"help": "A claim that contradicts the facts."})
-    overconfidence_weight: float = field(default=0.2, metadata={"help": "One reading asserted, others ignored."})
-    over_asking_weight: float = field(default=0.2, metadata={"help": "Asked though there is one reading."})
-    question_value_weight: float = field(default=0.4, metadata={"help": "Readings a question fails to separate."})
-    completeness_weight: float = field(default=0.25, metadata={"help": "Readings that a list leaves out."})
-    answer_weight: float = field(default=0.3, metadata={"help": "Right strategy, wrong answer."})
-    resolution_weight: float = field(default=0.6, metadata={"help": "A dialogue that ends with a wrong answer."})
-    asking_weight: float = field(default=1.0, metadata={"help": "What its questions cost, where it was told."})
-    length_weight: float = field(default=0.2, metadata={"help": "Much longer than the reference."})
+    strategy_weight: float = field(default=1.0, metadata={"min": 0, "help": "Right strategy."})
+    grounding_weight: float = field(default=0.3, metadata={"min": 0, "help": "A claim that contradicts the facts."})
+    overconfidence_weight: float = field(
+        default=0.2, metadata={"min": 0, "help": "One reading asserted, others ignored."}
+    )
+    over_asking_weight: float = field(default=0.2, metadata={"min": 0, "help": "Asked though there is one reading."})
+    question_value_weight: float = field(
+        default=0.4, metadata={"min": 0, "help": "Readings a question fails to separate."}
+    )
+    completeness_weight: float = field(default=0.25, metadata={"min": 0, "help": "Readings that a list leaves out."})
+    answer_weight: float = field(default=0.3, metadata={"min": 0, "help": "Right strategy, wrong answer."})
+    resolution_weight: float = field(
+        default=0.6, metadata={"min": 0, "help": "A dialogue that ends with a wrong answer."}
+    )
+    asking_weight: float = field(
+        default=1.0, metadata={"min": 0, "help": "What its questions cost, where it was told."}
+    )
+    length_weight: float = field(default=0.2, metadata={"min": 0, "help": "Much longer than the reference."})
 
     def of(self, term: str) -> float:
         """The weight of one of TERMS."""

@@ -28,8 +28,10 @@ class Options:
         default_factory=lambda: ["schema", "language", "leak", "readings", "blind", "reference", "duplicate"],
         metadata={"help": "what a wording has to pass"},
     )
-    max_attempts: int = field(default=3, metadata={"help": "wordings asked for, of a question and of a response"})
-    max_repeats: int = field(default=20, metadata={"help": "how often the set may have the same question"})
+    max_attempts: int = field(
+        default=3, metadata={"min": 1, "help": "wordings asked for, of a question and of a response"}
+    )
+    max_repeats: int = field(default=20, metadata={"min": 1, "help": "how often the set may have the same question"})
     keep_template: bool = field(
         default=False, metadata={"help": "keep an example as it was where no wording is good; else it is dropped"}
     )
@@ -82,9 +84,6 @@ def _check(options: Options) -> dict[str, Path]:
     files = split_files(data_dir)
     if data_dir.resolve() == Path(options.output_dir).resolve():
         raise UserError("--output_dir and --data_dir are one folder; give another --output_dir")
-    for name in ("max_attempts", "max_repeats"):
-        if getattr(options, name) < 1:
-            raise UserError(f"--{name} {getattr(options, name)}: from 1 up")
     if "schema" not in options.verify:
         raise UserError("--verify: `schema` cannot be left out: what is not JSON of the form asked for has no words")
     return files

@@ -44,7 +44,7 @@ class Options:
         default_factory=list, metadata={"help": "ours=theirs, where a release names a column otherwise"}
     )
     split: Literal["train", "validation", "test"] = field(default="test", metadata={"help": "the split written"})
-    num_rows: int | None = field(default=None, metadata={"help": "only the first N rows"})
+    num_rows: int | None = field(default=None, metadata={"min": 1, "help": "only the first N rows"})
     overwrite: bool = field(default=False, metadata={"help": "start anew"})
 
 

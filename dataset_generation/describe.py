@@ -78,7 +78,7 @@ class Options:
     output_file: str = field(metadata={"help": "scene graphs to write (.json)"})
     captions: str | None = field(default=None, metadata={"help": 'JSONL with {"image", "caption"}'})
     confirm: bool = field(default=False, metadata={"help": "ask about each thing once more; drop what is not there"})
-    max_attempts: int = field(default=3, metadata={"help": "lists asked for, of one picture"})
+    max_attempts: int = field(default=3, metadata={"min": 1, "help": "lists asked for, of one picture"})
     overwrite: bool = field(default=False, metadata={"help": "delete the output file and start anew"})
 
 
@@ -130,8 +130,6 @@ def _check(options: Options) -> tuple[list[str], dict[str, str]]:
         raise UserError(f"--output_file {options.output_file}: must end in .json")
     if not folder.is_dir():
         raise UserError(f"--image_dir: no folder {folder}")
-    if options.max_attempts < 1:
-        raise UserError(f"--max_attempts {options.max_attempts}: from 1 up")
     there = sorted(p for p in [*folder.iterdir(), *folder.glob("*/*")] if p.is_file() and not p.name.startswith("."))
     pictures = [p.relative_to(folder).as_posix() for p in there if p.suffix.lower() in SUFFIXES]
     if not pictures:

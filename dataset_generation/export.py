@@ -32,7 +32,9 @@ class Options:
     data_dir: str | None = field(default=None, metadata={"help": "data folder, as generate.py writes it"})
     import_dir: str | None = field(default=None, metadata={"help": "folder with parquet files, to be a data folder"})
     pretty_name: str = field(default="ClarifyVLM", metadata={"help": "the data set's name on its card"})
-    max_shard_mb: int = field(default=500, metadata={"help": "megabytes of pictures and text per parquet file"})
+    max_shard_mb: int = field(
+        default=500, metadata={"min": 1, "help": "megabytes of pictures and text per parquet file"}
+    )
     overwrite: bool = field(default=False, metadata={"help": "delete what an earlier run left in output_dir"})
 
 
@@ -40,8 +42,6 @@ def main(argv: list[str] | None = None) -> int:
     (options,) = parse_args([Options], argv, description=__doc__)
     if bool(options.data_dir) == bool(options.import_dir):
         raise UserError("give --data_dir (to parquet) or --import_dir (from parquet), one of them")
-    if options.max_shard_mb < 1:
-        raise UserError(f"max_shard_mb: {options.max_shard_mb}; from 1 up")
 
     from clarifyvlm.run_record import RunRecord
 

@@ -22,12 +22,16 @@ from folder.shares import SPLITS, apportion
 @dataclass
 class Options:
     data_dirs: list[str] = field(metadata={"help": "data folders, as generate.py writes them"})
-    shares: list[float] = field(metadata={"help": "how much of each, in the same order: 3 1 is three quarters and one"})
+    shares: list[float] = field(
+        metadata={"above": 0, "help": "how much of each, in the same order: 3 1 is three quarters and one"}
+    )
     output_dir: str = field(metadata={"help": "folder to write to"})
-    num_train: int | None = field(default=None, metadata={"help": "examples (default: as many as the shares allow)"})
-    num_validation: int | None = field(default=None, metadata={"help": "likewise"})
-    num_test: int | None = field(default=None, metadata={"help": "likewise"})
-    num_test_ood: int | None = field(default=None, metadata={"help": "likewise"})
+    num_train: int | None = field(
+        default=None, metadata={"min": 0, "help": "examples (default: as many as the shares allow)"}
+    )
+    num_validation: int | None = field(default=None, metadata={"min": 0, "help": "likewise"})
+    num_test: int | None = field(default=None, metadata={"min": 0, "help": "likewise"})
+    num_test_ood: int | None = field(default=None, metadata={"min": 0, "help": "likewise"})
     seed: int = field(default=0, metadata={"help": "draws groups and their order"})
     audit: Literal["fail", "warn", "off"] = field(
         default="warn", metadata={"help": "fail: exit code 3 when the data give the strategy away; warn: only say so"}
@@ -58,8 +62,6 @@ def _check(options: Options, folders: list[Path]) -> list[str]:
         raise UserError(f"{len(folders)} --data_dirs and {len(options.shares)} --shares: two or more, and one for each")
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise UserError("--data_dirs: one folder is there twice")
-    if not all(0 < share < float("inf") for share in options.shares):
-        raise UserError(f"--shares {' '.join(map(str, options.shares))}: numbers above 0")
     splits = [split for split in SPLITS if all((folder / f"{split}.jsonl").is_file() for folder in folders)]
     if not splits:
         raise UserError(f"no split is in all of {', '.join(options.data_dirs)}. generate.py makes them.")

@@ -33,8 +33,8 @@ MAX_SIDE = 640  # pixels of a picture on the page
 class PageOptions:
     data_file: str = field(metadata={"help": "examples.jsonl to be checked"})
     output_dir: str = field(metadata={"help": "folder for review.html and traps.json"})
-    num_examples: int = field(default=200, metadata={"help": "examples drawn, without the traps"})
-    num_traps: int = field(default=20, metadata={"help": "examples that are made wrong and mixed in"})
+    num_examples: int = field(default=200, metadata={"min": 1, "help": "examples drawn, without the traps"})
+    num_traps: int = field(default=20, metadata={"min": 0, "help": "examples that are made wrong and mixed in"})
     seed: int = field(default=0, metadata={"help": "draws examples, traps and their order"})
     overwrite: bool = field(default=False, metadata={"help": "start anew"})
 
@@ -48,7 +48,7 @@ class MergeOptions:
     keep: Literal["all", "any", "most"] = field(
         default="all", metadata={"help": "keep what all of its reviewers accepted, any of them, or more than half"}
     )
-    min_reviews: int = field(default=1, metadata={"help": "keep only what at least so many of them reviewed"})
+    min_reviews: int = field(default=1, metadata={"min": 1, "help": "keep only what at least so many of them reviewed"})
     seed: int = field(default=0, metadata={"help": "of the draws behind the intervals"})
     overwrite: bool = field(default=False, metadata={"help": "start anew"})
 
@@ -66,9 +66,6 @@ def main(argv: list[str] | None = None) -> int:
 
 def page(argv: list[str]) -> int:
     (options,) = parse_args([PageOptions], argv, description=__doc__)
-    for name in ("num_examples", "num_traps"):
-        if getattr(options, name) < (name == "num_examples"):
-            raise UserError(f"--{name} {getattr(options, name)}: too few")
 
     from clarifyvlm import images, jsonl
     from clarifyvlm.records import Example

@@ -32,19 +32,21 @@ class ScriptArguments:
     data_file: str = field(metadata={"help": "examples.jsonl to build responses from, and that labels are about"})
     output_file: str = field(metadata={"help": "judge_audit.json to write"})
     labels: str | None = field(default=None, metadata={"help": "JSONL of people's labels"})
-    num_responses: int = field(default=2000, metadata={"help": "constructed responses; 0: people's labels only"})
-    num_canary_examples: int = field(default=10, metadata={"help": "examples that every canary is tried on"})
-    num_effect_items: int = field(
-        default=60, metadata={"help": "constructed responses judged in variants of themselves; 0: none"}
+    num_responses: int = field(
+        default=2000, metadata={"min": 0, "help": "constructed responses; 0: people's labels only"}
     )
-    repeats: int = field(default=3, metadata={"help": "times that each of them is judged as it is"})
+    num_canary_examples: int = field(default=10, metadata={"min": 0, "help": "examples that every canary is tried on"})
+    num_effect_items: int = field(
+        default=60, metadata={"min": 0, "help": "constructed responses judged in variants of themselves; 0: none"}
+    )
+    repeats: int = field(default=3, metadata={"min": 2, "help": "times that each of them is judged as it is"})
     policy_model: str | None = field(
         default=None, metadata={"help": "checkpoint or hub name of the model to be judged: warn of self-preference"}
     )
     judge_max_failure_share: float = field(
-        default=0.05, metadata={"help": "warn when the judge fails on more than this share, 0..1"}
+        default=0.05, metadata={"min": 0, "max": 1, "help": "warn when the judge fails on more than this share, 0..1"}
     )
-    resamples: int = field(default=1000, metadata={"help": "draws of the bootstrap"})
+    resamples: int = field(default=1000, metadata={"min": 100, "help": "draws of the bootstrap"})
     seed: int = field(default=0, metadata={"help": "of the choice of responses and of the bootstrap"})
     overwrite: bool = field(default=False, metadata={"help": "audit anew; else a complete audit stays"})
 
@@ -127,12 +129,6 @@ def audit(args: ScriptArguments, judge_args: JudgeArguments, examples: list[Exam
 def _check(args: ScriptArguments) -> None:
     if Path(args.output_file).suffix != ".json":
         raise UserError(f"--output_file {args.output_file}: must end in .json.")
-    lowest = {"resamples": 100, "repeats": 2, "num_responses": 0, "num_canary_examples": 0, "num_effect_items": 0}
-    for name, least in lowest.items():
-        if getattr(args, name) < least:
-            raise UserError(f"--{name} {getattr(args, name)}: must be at least {least}.")
-    if not 0 <= args.judge_max_failure_share <= 1:
-        raise UserError(f"--judge_max_failure_share {args.judge_max_failure_share}: must be within 0..1.")
 
 
 def _announce(members: list[JudgeArguments], responses: int, canaries: int, effects: int) -> None:

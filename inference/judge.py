@@ -35,7 +35,7 @@ class ScriptArguments:
     predictions: str = field(metadata={"help": "predictions.jsonl of inference/predict.py or of another tool"})
     output_file: str = field(metadata={"help": "verdicts.jsonl to write, or to continue"})
     judge_max_failure_share: float = field(
-        default=0.05, metadata={"help": "stop when the judge fails on more than this share, 0..1"}
+        default=0.05, metadata={"min": 0, "max": 1, "help": "stop when the judge fails on more than this share, 0..1"}
     )
     overwrite: bool = field(default=False, metadata={"help": "delete the output file and start anew"})
 
@@ -91,8 +91,6 @@ def _check(args: ScriptArguments) -> None:
     for name in ("data_file", "predictions"):
         if Path(args.output_file).absolute() == Path(getattr(args, name)).absolute():
             raise UserError(f"--output_file and --{name} are one file; give another --output_file.")
-    if not 0 <= args.judge_max_failure_share <= 1:
-        raise UserError(f"--judge_max_failure_share {args.judge_max_failure_share}: must be within 0..1.")
 
 
 def _policy(predictions: str) -> str | None:

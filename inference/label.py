@@ -63,7 +63,9 @@ class ScriptArguments:
     predictions: str = field(metadata={"help": "predictions.jsonl of one model"})
     output_file: str = field(metadata={"help": "labels.jsonl to write, or to continue"})
     annotator: str = field(metadata={"help": "who labels: a name or initials, kept in every line"})
-    num_labels: int = field(default=60, metadata={"help": "responses to label; more of them later keep those done"})
+    num_labels: int = field(
+        default=60, metadata={"min": 1, "help": "responses to label; more of them later keep those done"}
+    )
     seed: int = field(default=0, metadata={"help": "of the draw and of its order; give all annotators the same"})
 
 
@@ -114,8 +116,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _check(args: ScriptArguments) -> None:
-    if args.num_labels < 1:
-        raise UserError(f"--num_labels {args.num_labels}: must be at least 1.")
     if not args.annotator.strip():
         raise UserError("--annotator is empty: give a name or initials, so that labels of two people can be compared.")
     if Path(args.output_file).suffix != ".jsonl":

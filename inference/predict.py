@@ -47,30 +47,40 @@ class PredictArguments:
     )
     data_file: str = field(metadata={"help": "examples.jsonl; pictures are found relative to it"})
     output_file: str = field(metadata={"help": "predictions.jsonl to write, or to continue"})
-    num_examples: int | None = field(default=None, metadata={"help": "only the first N examples"})
+    num_examples: int | None = field(default=None, metadata={"min": 1, "help": "only the first N examples"})
     backend: Literal["transformers", "vllm", "openai"] = field(
         default="transformers",
         metadata={"help": "vllm: faster on GPUs (an extra); openai: a model behind an OpenAI-compatible endpoint"},
     )
     # how the model speaks
-    turns: int = field(default=1, metadata={"help": "2, 3: the simulated user replies when the model asks, and again"})
+    turns: int = field(
+        default=1,
+        metadata={"min": 1, "max": 3, "help": "2, 3: the simulated user replies when the model asks, and again"},
+    )
     user_kind: UserKind = field(
         default="helpful", metadata={"help": "how the user replies (clarifyvlm/users/scripted.py)"}
     )
-    ask_cost: float | None = field(default=None, metadata={"help": "tell the model that a question costs this much"})
-    max_new_tokens: int = field(default=128, metadata={"help": "longest response, in tokens"})
-    temperature: float = field(default=0.0, metadata={"help": "0: always the likeliest token"})
-    top_p: float = field(default=1.0, metadata={"help": "with a temperature: sample from this share of probability"})
+    ask_cost: float | None = field(
+        default=None, metadata={"min": 0, "help": "tell the model that a question costs this much"}
+    )
+    max_new_tokens: int = field(default=128, metadata={"min": 1, "help": "longest response, in tokens"})
+    temperature: float = field(default=0.0, metadata={"min": 0, "help": "0: always the likeliest token"})
+    top_p: float = field(
+        default=1.0,
+        metadata={"above": 0, "max": 1, "help": "with a temperature: sample from this share of probability"},
+    )
     seed: int = field(default=0, metadata={"help": "draws the reading that the user has in mind, and the samples"})
     # pictures
-    image_max_side: int | None = field(default=None, metadata={"help": "shrink longer pictures to this, in pixels"})
+    image_max_side: int | None = field(
+        default=None, metadata={"min": 8, "help": "shrink longer pictures to this, in pixels"}
+    )
     image_processor: str | None = field(
         default=None, metadata={"help": "settings of the model's image processor to change, a JSON mapping"}
     )
     blank_image: bool = field(default=False, metadata={"help": "show a grey picture instead: what words alone give"})
     blank_question: bool = field(default=False, metadata={"help": "ask only ?: what the picture alone gives"})
     # speed and memory
-    batch_size: int = field(default=8, metadata={"help": "examples at once; halved when memory runs out"})
+    batch_size: int = field(default=8, metadata={"min": 1, "help": "examples at once; halved when memory runs out"})
     device: str | None = field(default=None, metadata={"help": "cuda, cuda:1, mps, cpu (default: the best there is)"})
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = field(
         default="auto", metadata={"help": "auto: float32 on a CPU, the checkpoint's own on a GPU"}
@@ -115,23 +125,8 @@ def _check(args: PredictArguments, endpoint: EndpointArguments) -> None:
         raise UserError("--endpoint_base_url: needs --backend openai.")
     if args.backend != "vllm" and args.vllm_args:
         raise UserError("--vllm_args: needs --backend vllm.")
-    for name, least in {
-        "turns": 1,
-        "max_new_tokens": 1,
-        "batch_size": 1,
-        "num_examples": 1,
-        "image_max_side": 8,
-        "ask_cost": 0,
-    }.items():
-        value = getattr(args, name)
-        if value is not None and value < least:
-            raise UserError(f"--{name} {value}: must be at least {least}.")
-    if args.turns > 3:
-        raise UserError(f"--turns {args.turns}: the simulated user replies twice at most; give 1, 2 or 3.")
     if args.turns == 1 and args.user_kind != "helpful":
         raise UserError(f"--user_kind {args.user_kind}: needs --turns 2 or 3, so that there is a reply.")
-    if args.temperature < 0 or not 0 < args.top_p <= 1:
-        raise UserError("--temperature must be 0 or more, --top_p above 0 and at most 1.")
     if Path(args.output_file).suffix != ".jsonl":
         raise UserError(f"--output_file {args.output_file}: must end in .jsonl.")
     if Path(args.output_file).absolute() == Path(args.data_file).absolute():

@@ -41,9 +41,9 @@ class ReportArguments:
         default=None, metadata={"help": "JSONL of inference/label.py, to correct the metrics for the judge's errors"}
     )
     # how
-    resamples: int = field(default=2000, metadata={"help": "draws of pictures for the 95 % intervals"})
+    resamples: int = field(default=2000, metadata={"min": 100, "help": "draws of pictures for the 95 % intervals"})
     seed: int = field(default=0, metadata={"help": "of these draws"})
-    gallery: int = field(default=100, metadata={"help": "examples shown per strategy; 0: none"})
+    gallery: int = field(default=100, metadata={"min": 0, "help": "examples shown per strategy; 0: none"})
     baseline: str | None = field(
         default=None, metadata={"help": "compare every model with this one only; unset: every two"}
     )
@@ -63,10 +63,6 @@ def main(argv: list[str] | None = None) -> int:
 
         return side_by_side.main(argv[1:])
     (args,) = parse_args([ReportArguments], argv, description=__doc__, section="report")
-    if args.resamples < 100:
-        raise UserError(f"--resamples {args.resamples}: must be at least 100; intervals need the tails.")
-    if args.gallery < 0:
-        raise UserError(f"--gallery {args.gallery}: must be 0 or more.")
     folders = model_folders(Path(args.inference_dir), args.data_file)
     if args.baseline and args.baseline not in [folder.name for folder in folders]:
         names = ", ".join(folder.name for folder in folders)

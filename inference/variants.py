@@ -43,7 +43,7 @@ class VariantsArguments:
     variants: list[str] | None = field(
         default=None, metadata={"help": f"of {', '.join(VARIANTS)} (default: all that apply to the data)"}
     )
-    num_examples: int = field(default=600, metadata={"help": "only the first N examples"})
+    num_examples: int = field(default=600, metadata={"min": 1, "help": "only the first N examples"})
     overwrite: bool = field(default=False, metadata={"help": "delete the output of these variants and start anew"})
 
 
@@ -70,8 +70,6 @@ def _check(args: VariantsArguments) -> None:
     unknown = [name for name in args.variants or () if name not in VARIANTS]
     if unknown:
         raise UserError(f"--variants: no variant {', '.join(unknown)}. There are: {', '.join(VARIANTS)}.")
-    if args.num_examples < 1:
-        raise UserError(f"--num_examples {args.num_examples}: must be at least 1.")
     if args.name is None:
         args.name = loading.model_label(args.model_name_or_path)
     if args.name in ("", ".", "..", "images") or Path(args.name).name != args.name:

@@ -23,12 +23,14 @@ class Options:
     data_file: str = field(metadata={"help": "JSONL file of examples; pictures are relative to it."})
     example_id: str | None = field(default=None, metadata={"help": "Which example."})
     strategy: Strategy = field(default="clarify", metadata={"help": "Else the first one of this strategy."})
-    num_generations: int = field(default=8, metadata={"help": "Completions in the group."})
-    turns: int = field(default=1, metadata={"help": "2, 3: the simulated user replies where the model asks."})
+    num_generations: int = field(default=8, metadata={"min": 2, "help": "Completions in the group."})
+    turns: int = field(
+        default=1, metadata={"min": 1, "max": 3, "help": "2, 3: the simulated user replies where the model asks."}
+    )
     user_kind: UserKind = field(default="helpful", metadata={"help": "Who replies."})
-    reading: int = field(default=0, metadata={"help": "The reading that the user has in mind, from 0."})
-    temperature: float = field(default=1.0, metadata={"help": "As in training."})
-    max_completion_length: int = field(default=64, metadata={"help": "Tokens."})
+    reading: int = field(default=0, metadata={"min": 0, "help": "The reading that the user has in mind, from 0."})
+    temperature: float = field(default=1.0, metadata={"above": 0, "help": "As in training."})
+    max_completion_length: int = field(default=64, metadata={"min": 1, "help": "Tokens."})
     seed: int = field(default=0, metadata={"help": "Of the sampling."})
     device: Literal["cpu", "cuda", "mps"] | None = field(default=None, metadata={"help": "Unset: a GPU if there is."})
 
@@ -40,8 +42,8 @@ def main(argv=None) -> int:
     data_file = Path(options.data_file)
     example = find(jsonl.read(data_file, Example), options)
     readings = len(example.ambiguity.readings)
-    if not 1 <= options.turns <= 3 or (options.turns > 1 and readings and not 0 <= options.reading < readings):
-        raise UserError(f"--turns is 1, 2 or 3, and --reading of {example.id} from 0 to {readings - 1}.")
+    if options.turns > 1 and readings and options.reading >= readings:
+        raise UserError(f"--reading {options.reading}: of {example.id} from 0 to {readings - 1}.")
     picture = images.open_image(data_file.parent / example.image)
     judge = make_judge(judge_args, data_file.parent)
     judge.check()

@@ -25,10 +25,14 @@ from clarifyvlm.run_record import RunRecord
 @dataclass
 class Options:
     data_dir: str = field(metadata={"help": "Folder with train.jsonl, validation.jsonl and their pictures."})
-    num_train_examples: int | None = field(default=None, metadata={"help": "Train on the first N; unset: on all."})
-    num_validation_examples: int = field(default=300, metadata={"help": "For the validation loss and accuracy."})
+    num_train_examples: int | None = field(
+        default=None, metadata={"min": 1, "help": "Train on the first N; unset: on all."}
+    )
+    num_validation_examples: int = field(
+        default=300, metadata={"min": 1, "help": "For the validation loss and accuracy."}
+    )
     image_max_side: int | None = field(
-        default=None, metadata={"help": "Shrink larger pictures, pixels. As in inference."}
+        default=None, metadata={"min": 8, "help": "Shrink larger pictures, pixels. As in inference."}
     )
     image_processor: str | None = field(
         default=None, metadata={"help": "Settings of the model's image processor to change, a JSON mapping."}
@@ -36,13 +40,16 @@ class Options:
     ask_costs: list[float] = field(
         default_factory=list,
         metadata={
+            "min": 0,
             "help": "Two examples of three tell one of these as the cost of a question, those where asking is right "
-            "tell each; the dearer it is, the more of them list all readings instead."
+            "tell each; the dearer it is, the more of them list all readings instead.",
         },
     )
     freeze_vision_tower: bool = field(default=False, metadata={"help": "Train all but the vision tower."})
-    max_new_tokens: int = field(default=64, metadata={"help": "Longest response in the final validation."})
-    generation_batch: int = field(default=64, metadata={"help": "Responses generated at once in it; memory only."})
+    max_new_tokens: int = field(default=64, metadata={"min": 1, "help": "Longest response in the final validation."})
+    generation_batch: int = field(
+        default=64, metadata={"min": 1, "help": "Responses generated at once in it; memory only."}
+    )
 
 
 def main(argv=None) -> int:
@@ -54,7 +61,6 @@ def main(argv=None) -> int:
 
     if training.max_length is not None or training.packing:
         raise UserError("--max_length and --packing cut or mix the image tokens of a VLM: leave them unset.")
-    chat.check_costs(options.ask_costs)
     loading.check_checkpoint(model_args.model_name_or_path)
     data_dir = Path(options.data_dir)
     train_examples = jsonl.Indexed(

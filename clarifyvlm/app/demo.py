@@ -44,7 +44,7 @@ class DemoArguments(talk.SpeakerArguments):
         default=None, metadata={"help": "examples.jsonl to pick scenes from (default: the test set beside its data)"}
     )
     host: str = field(default="127.0.0.1", metadata={"help": "0.0.0.0: anyone who reaches this machine may use it"})
-    port: int = field(default=7860, metadata={"help": "0: a free one"})
+    port: int = field(default=7860, metadata={"min": 0, "max": 65535, "help": "0: a free one"})
 
 
 @dataclass

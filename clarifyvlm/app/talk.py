@@ -42,8 +42,10 @@ class SpeakerArguments:
     model_name_or_path: str | None = field(
         default=None, metadata={"help": "checkpoint, adapter or hub name (default: runs/tiny/grpo, made by ./run.sh)"}
     )
-    max_new_tokens: int = field(default=128, metadata={"help": "longest response, in tokens"})
-    image_max_side: int | None = field(default=None, metadata={"help": "shrink a longer picture to this, in pixels"})
+    max_new_tokens: int = field(default=128, metadata={"min": 1, "help": "longest response, in tokens"})
+    image_max_side: int | None = field(
+        default=None, metadata={"min": 8, "help": "shrink a longer picture to this, in pixels"}
+    )
     device: str | None = field(default=None, metadata={"help": "cuda, cuda:1, mps, cpu (default: the best there is)"})
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
 

@@ -6,13 +6,10 @@ from clarifyvlm.errors import UserError
 
 
 def salience_weights(options) -> tuple[float, float]:
-    """(of area, of centrality). UserError for options of photographs that cannot be."""
+    """(of area, of centrality). UserError where both are 0."""
     weights = options.salience_area_weight, options.salience_centrality_weight
-    if min(weights) < 0 or not 0 < sum(weights) < math.inf:
-        raise UserError("salience_area_weight, salience_centrality_weight: from 0 up, and one of them above 0")
-    for name in ("salient_threshold", "supercategories", "min_area"):
-        if not 0 <= getattr(options, name) <= 1:
-            raise UserError(f"{name}: a share, from 0 to 1, not {getattr(options, name)}")
+    if not sum(weights):
+        raise UserError("salience_area_weight, salience_centrality_weight: one of them must be above 0")
     return weights
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -176,3 +177,60 @@ def test_help_is_instant_and_complete():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parent)
     assert done.returncode == 0, done.stderr
     assert "--data_file" in done.stdout and "(100 %)" in done.stdout and "--help_all" in done.stdout
+
+
+@dataclass
+class Limited:
+    share: float = field(default=0.5, metadata={"min": 0, "max": 1, "help": "of all"})
+    rates: list[float] | None = field(default=None, metadata={"above": 0, "help": "each"})
+    count: int | None = field(default=None, metadata={"min": 1, "help": "or none"})
+
+
+@pytest.mark.parametrize(
+    ("yaml", "argv", "said"),
+    [
+        ("share: 1.5\n", [], "c.yaml: argument --share: 1.5 must be at most 1"),
+        ("", ["--share", "-0.1"], "argument --share: -0.1 must be at least 0"),
+        ("share: 2\n", ["--share", "nan"], "argument --share: nan must be at least 0"),
+        ("", ["--rates", "1", "inf"], "argument --rates: inf must be above 0"),
+        ("rates: [1, 0]\n", [], "argument --rates: 0.0 must be above 0"),
+        ("count: 0\n", [], "argument --count: 0 must be at least 1"),
+    ],
+)
+@pytest.mark.parametrize("more", [(), ("trl.SFTConfig",)])
+def test_numbers_outside_their_range(parse, yaml, argv, said, more):
+    """A negative weight of the reward that trains without a word; nan, which is below nothing; limits that are not
+    looked at where TRL's parser is used."""
+    with pytest.raises(UserError, match=re.escape(said)):
+        parse(yaml, *argv, types=(Limited, *more))
+
+
+def test_numbers_at_the_ends_of_their_range(parse):
+    """A limit that refuses what it allows, or a number that is not given."""
+    (options,) = parse("share: 1\nrates: [0.1]\n", "--count", "1", types=(Limited,))
+    assert (options.share, options.rates, options.count) == (1.0, [0.1], 1)
+    assert parse("count:\n", types=(Limited,))[0].count is None
+
+
+def test_a_key_of_another_stage_is_called_so(parse):
+    """A key of GRPO's in the config of SFT answered with "did you mean" and a third thing."""
+    with pytest.raises(UserError, match="unknown key 'num_prompts'. It is a key of tuning_grpo/configs"):
+        parse("data_file: a\nnum_prompts: 5\n")
+
+
+def test_values_that_do_not_fit_name_their_lines(parse):
+    """GRPOConfig's complaint about two numbers, without where they stand."""
+    yaml = (
+        "output_dir: x\n# group size\nnum_generations: 5\nper_device_train_batch_size: 12\ndata_file: a\nbf16: false\n"
+    )
+    with pytest.raises(UserError, match=r"(?s)must be divisible.*c\.yaml:3: num_generations: 5") as caught:
+        parse(yaml, types=(Options, "clarifyvlm.training.GRPOArguments"))
+    assert "Make per_device_train_batch_size a multiple of num_generations (it is 12)." in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "value"), [("max_steps", -3), ("max_steps", 0), ("learning_rate", -1.0)])
+def test_numbers_that_the_trainer_takes_for_something_else(parse, name, value):
+    """max_steps: -3, by which transformers trains for all epochs without a word."""
+    yaml = f"output_dir: x\ndata_file: a\nbf16: false\n{name}: {value}\n"
+    with pytest.raises(UserError, match=rf"(?s)--{name} {value}: must be at least .*c\.yaml:4: {name}: {value}"):
+        parse(yaml, types=(Options, "clarifyvlm.training.SFTArguments"))

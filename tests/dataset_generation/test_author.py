@@ -280,7 +280,7 @@ def test_mistakes(data, tmp_path):
             (data, data, (), "one folder"),
             (tmp_path / "nowhere", tmp_path / "out", (), "generate.py makes them"),
             (data, tmp_path / "out", ("--verify", "leak"), "`schema` cannot be left out"),
-            (data, tmp_path / "out", ("--max_attempts", 0), "from 1 up"),
+            (data, tmp_path / "out", ("--max_attempts", 0), "must be at least 1"),
             (data, tmp_path / "out", ("--author_budget_usd", 1), "needs --author_input_price"),
         ]
         for source, output, more, message in cases:

@@ -76,7 +76,7 @@ def test_bad_mixtures_are_named(folders, tmp_path):
     asked = "seed2/train.jsonl: 40 examples are asked for .* has 24"
     refused(asked, folders, "--shares", "1", "1", "--num_train", "80")
     refused("2 --data_dirs and 1 --shares", folders, "--shares", "1")
-    refused("numbers above 0", folders, "--shares", "1", "0")
+    refused("--shares: 0.0 must be above 0", folders, "--shares", "1", "0")
     refused("twice", [folders[0], folders[0]], "--shares", "1", "1")
     refused("no split is in all", [folders[0], tmp_path], "--shares", "1", "1")
     leak = tmp_path / "leak"

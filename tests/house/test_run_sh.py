@@ -12,7 +12,7 @@ from stages import ROOT
 
 RECORDER = """#!{python}
 import json, os, sys
-if sys.argv[1] == "-c":
+if sys.argv[1] == "-c" or "--check" in sys.argv:
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 with open({log!r}, "a") as log:
     log.write(json.dumps([os.path.basename(sys.argv[0]), *sys.argv[1:]]) + "\\n")
@@ -23,11 +23,10 @@ with open({log!r}, "a") as log:
 def run(tmp_path):
     """run(*arguments, **variables) -> (the finished process, the commands that it ran)."""
     house, programs, log = tmp_path / "house", tmp_path / "bin", tmp_path / "log"
-    for stage in ("dataset_generation", "tuning_sft", "tuning_grpo", "inference"):
-        shutil.copytree(ROOT / stage / "configs", house / stage / "configs")
-    shutil.copytree(ROOT / "scripts", house / "scripts")
-    shutil.copytree(ROOT / "configs", house / "configs")
-    shutil.copy(ROOT / "run.sh", house)
+    for name in ("dataset_generation", "tuning_sft", "tuning_grpo", "inference", "scripts", "configs", "run.sh"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        house.mkdir(exist_ok=True)
+        copy(ROOT / name, house / name)
     programs.mkdir()
     for name in ("python", "accelerate"):
         (programs / name).write_text(RECORDER.format(python=sys.executable, log=str(log)))
@@ -98,14 +97,38 @@ def test_stages_for_several_gpus_are_launched(run):
     assert sft[sft.index("tuning_sft/train.py") - 2 :][:2] == ["--num_processes", "2"]
 
 
-def test_a_wrong_word_stops_before_anything_runs(run):
-    """A preset that is not there, found when the third stage asks for its config."""
-    for arguments, variables, said in (
-        (["tinny"], {}, "preset 'tinny' has no tuning_sft/configs/tinny.yaml"),
-        ([], {"ACCELERATE_CONFIG": "none.yaml"}, "ACCELERATE_CONFIG: no file none.yaml"),
-        (["--seed"], {}, "--seed needs a number"),
-        ([], {"SFT_ARGS": "--x 'open"}, "unexpected EOF"),
-    ):
-        done, commands = run(*arguments, **variables)
-        assert done.returncode != 0 and said in done.stderr, done.stderr
-    assert not of("tuning_sft/train.py", commands)
+@pytest.mark.parametrize(
+    ("arguments", "variables", "said"),
+    [
+        (["tinny"], {}, ["preset 'tinny' has no tuning_sft/configs/tinny.yaml"]),
+        ([], {"ACCELERATE_CONFIG": "none.yaml"}, ["ACCELERATE_CONFIG: no file none.yaml"]),
+        (["--seed"], {}, ["--seed needs a number"]),
+        (["--seed", "x"], {}, ["tuning_sft/train.py: error: argument --seed: invalid int value: 'x'"]),
+        ([], {"SFT_ARGS": "--x 'open"}, ["unexpected EOF"]),
+        ([], {"GRPO_ARG": "--seed 1"}, ["GRPO_ARG is no variable of run.sh", "GRPO_ARGS"]),
+        (
+            [],
+            {"GRPO_ARGS": "--learning_rat 1e-4", "JUDGE_ARGS": "--judge nobody", "REPORT_ARGS": "--resamples 5"},
+            [
+                "tuning_grpo/train.py: error: unknown flag --learning_rat. Did you mean --learning_rate?",
+                "inference/judge.py: error: argument --judge: invalid choice: 'nobody'",
+                "inference/report.py: error: argument --resamples: 5 must be at least 100",
+            ],
+        ),
+    ],
+)
+def test_a_mistake_is_told_before_anything_runs(run, arguments, variables, said):
+    """A typing error in the options of GRPO that is found when data and SFT are done, hours later; a variable that is
+    ignored."""
+    done, commands = run(*arguments, **variables)
+    assert done.returncode != 0 and not commands and all(words in done.stderr for words in said), done.stderr
+
+
+@pytest.mark.parametrize("stage", ["dataset_generation", "tuning_sft", "tuning_grpo", "inference"])
+def test_a_mistake_in_a_config_is_told_before_anything_runs(run, stage, tmp_path):
+    """The same in a stage's config."""
+    config = tmp_path / "house" / stage / "configs" / "tiny.yaml"
+    config.write_text(config.read_text() + "\nnumbr_of_things: 3\n")
+    done, commands = run()
+    assert done.returncode == 2 and not commands
+    assert f"{stage}/configs/tiny.yaml: unknown key 'numbr_of_things'" in done.stderr

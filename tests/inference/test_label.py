@@ -210,7 +210,7 @@ def test_bad_input_is_told(tmp_path, monkeypatch):
             press(instead, [], monkeypatch, *more)
         return str(error.value)
 
-    assert "--num_labels 0: must be at least 1" in told("--num_labels", 0)
+    assert "--num_labels: 0 must be at least 1" in told("--num_labels", 0)
     assert "--annotator is empty" in told("--annotator", " ")
     assert "must end in .jsonl" in told("--output_file", tmp_path / "labels.json")
     assert "--output_file and --predictions are one file" in told("--output_file", tmp_path / "predictions.jsonl")

@@ -111,7 +111,7 @@ def test_generated_scenes_have_every_variant(config, tiny_model_dir, tmp_path, c
         (["--variants", "mirror", "mirrored"], r"no variant mirrored\. There are: mirror, resize, .*user_off_topic"),
         (["--variants", "background"], "variant background .*generated scenes.* applies to none of the 10 examples"),
         (["--variants", "user_wrong", "--num_examples", "1"], "applies to none of the 1 examples: clarify is right on"),
-        (["--num_examples", "0"], "--num_examples 0: must be at least 1"),
+        (["--num_examples", "0"], "--num_examples: 0 must be at least 1"),
         (["--name", "../grpo"], "--name '../grpo': must be the name of a folder"),
         (["--name", "images"], "--name 'images'"),
         (["--model_name_or_path", "no/such/model/here"], "no/such/model/here"),
