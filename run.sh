@@ -7,6 +7,8 @@
 #     ./run.sh smoke                        # the same at the smallest sizes, into runs/smoke
 #     ./run.sh tiny runs/tiny --overwrite   # anew, over what is there
 #     ./run.sh tiny runs/seed1 --seed 1     # another seed, in every stage
+#     ./run.sh tiny runs/tiny --redo        # after an edit: the stage that it is about, and what follows from it
+#     ./run.sh tiny runs/new --reuse runs/tiny   # the same as a new run, which takes over what is unchanged
 #     GENERATE_ARGS="--num_workers 8" SFT_ARGS="--learning_rate 1.0e-4" ./run.sh tiny runs/other
 #     ACCELERATE_CONFIG=configs/accelerate/ddp.yaml ./run.sh qwen2.5-vl-3b   # all GPUs of this machine
 #
@@ -26,14 +28,16 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 fail() { echo "run.sh: $*" >&2; exit 2; }
 case "${1:-}" in -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p;}' run.sh; exit 0 ;; esac
 
-# What was asked for: preset, run_dir, and flags for every stage; the seed apart, for the judge draws nothing
+# What was asked for: preset, run_dir, and flags for every stage; --seed and --redo apart, for some stages have none
 preset=tiny; if [[ $# -gt 0 && $1 != -* ]]; then preset=$1; shift; fi
 run=runs/$preset; if [[ $# -gt 0 && $1 != -* ]]; then run=$1; shift; fi
-flags=() seed=()
+flags=() seed=() redo=() reuse=""
 while [ $# -gt 0 ]; do
     case $1 in
         --seed) seed=("$1" "${2:?run.sh: --seed needs a number}"); shift ;;
         --seed=*) seed=("$1") ;;
+        --redo) redo=("$1") ;;
+        --reuse) reuse=${2:?run.sh: --reuse needs a run folder}; redo=(--redo); shift ;;
         *) flags+=("$1") ;;
     esac
     shift
@@ -49,6 +53,16 @@ data_config=${DATA_CONFIG:-dataset_generation/configs/$preset.yaml}
     fail "ACCELERATE_CONFIG: no file $ACCELERATE_CONFIG. There is:" configs/accelerate/*.yaml
 
 known="GENERATE_ARGS SFT_ARGS GRPO_ARGS PREDICT_ARGS JUDGE_ARGS AUDIT_ARGS REPORT_ARGS ACCELERATE_ARGS"
+given="" # the command line again, for the message of a stage that is out of date
+for name in $known MODEL DATA_CONFIG ACCELERATE_CONFIG; do
+    [ -z "${!name:-}" ] || given+="$name=$(printf %q "${!name}") "
+done
+quoted() { [ $# -eq 0 ] || printf ' %q' "$@"; }
+new=2
+while [ -e "$run-$new" ]; do new=$((new + 1)); done
+more=$(quoted ${seed[@]+"${seed[@]}"} ${flags[@]+"${flags[@]}"})
+export CLARIFYVLM_RERUN="  $given./run.sh$(quoted "$preset" "$run")$more --redo
+  $given./run.sh$(quoted "$preset" "$run-$new")$more --reuse$(quoted "$run")"
 for name in $(compgen -e | grep -E '^(GEN|DATA|SFT|GRPO|PRED|JUDG|AUDIT|REPORT|ACCEL)[A-Z_]*_ARGS?$'); do
     [[ " $known " == *" $name "* ]] || fail "$name is no variable of run.sh. There are: $known"
 done
@@ -72,6 +86,7 @@ step() { # VARIABLES command ...: the command with the flags in VARIABLES, print
     local name more=()
     for name in $1; do eval "more+=(${!name:-})"; done
     [[ $* == *inference/judge.py* ]] || more+=(${seed[@]+"${seed[@]}"})
+    [[ $* == *inference/report.py* ]] || more+=(${redo[@]+"${redo[@]}"})
     set -- "${@:2}" ${more[@]+"${more[@]}"} ${flags[@]+"${flags[@]}"}
     if [ -n "$checking" ]; then
         while [[ $1 != *.py ]]; do shift; done
@@ -80,9 +95,7 @@ step() { # VARIABLES command ...: the command with the flags in VARIABLES, print
         return
     fi
     number=$((number + 1))
-    printf '\n[%d of 11]\n$' "$number" >&2
-    printf ' %q' "$@" >&2
-    printf '\n' >&2
+    printf '\n[%d of 11]\n$%s\n' "$number" "$(quoted "$@")" >&2
     "$@"
 }
 
@@ -120,6 +133,7 @@ stages
 for check in "${checks[@]}"; do wait "$check" || failed=yes; done
 [ -z "${failed:-}" ] || exit 2
 checking=
+[ -z "$reuse" ] || python scripts/reuse.py --old "$reuse" --new "$run"
 stages
 
 printf '\n%s\n\nThe report: %s\n' "$(cat "$run/report/report.md")" "$run/report/report.html"

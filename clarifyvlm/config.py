@@ -21,6 +21,7 @@ from pathlib import Path
 from clarifyvlm import source_fields
 from clarifyvlm.errors import UserError
 
+REDO = "make anew what is out of date, and nothing else; what is replaced is kept in .replaced beside it"
 SECTIONS = ("predict", "judge", "audit", "report")  # of the files that the scripts of inference/ share
 
 

@@ -18,7 +18,8 @@ from clarifyvlm.errors import UserError
 from clarifyvlm.jsonl import write_text_atomic
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "pillow", "openai")
-ALWAYS_IGNORED = ("config", "overwrite", "output_dir", "output_file")
+ALWAYS_IGNORED = ("config", "overwrite", "redo", "output_dir", "output_file")
+KEPT = ".replaced"  # folder of what --redo replaced
 FILE_SUFFIXES = (".jsonl", ".json")  # of outputs that are one file; others are folders
 WHOLE_FILE_BYTES = 256 * 2**20  # larger files are hashed by size, head and tail
 CHECKPOINT_SUFFIXES = (".safetensors", ".json", ".jinja", ".model", ".txt", ".bin")
@@ -33,12 +34,20 @@ class RunRecord:
     """
 
     def __init__(
-        self, output: Path, record_path: Path, content: dict, complete: bool, lock: int | None, lock_path: Path
+        self,
+        output: Path,
+        record_path: Path,
+        content: dict,
+        complete: bool,
+        lock: int | None,
+        lock_path: Path,
+        anew: bool = False,
     ):
         self.output = output
         self.path = record_path
         self.content = content
         self.complete = complete  # everything asked for is there already
+        self.anew = anew  # what an earlier run left was deleted, or put away
         self._lock, self._lock_path = lock, lock_path
         self._began = time.monotonic()
 
@@ -58,13 +67,14 @@ class RunRecord:
         `inputs` are files or checkpoint folders; their content counts, so a moved input is no change. Arguments that
         name an input or a folder above one are compared by that content; those in `ignore` (speed and memory only:
         device, num_workers, ...) are not compared. With args["overwrite"], what an earlier run of the same stage
-        left is deleted. `shared`: the stage knows how to work in several processes.
+        left is deleted; with args["redo"], what is out of date is put away in .replaced. `shared`: the stage knows how
+        to work in several processes.
 
         Raises UserError when another run holds the lock, when an earlier run had other arguments or inputs (each one
         named, old -> new), or when the folder holds files that no run of this stage wrote.
         """
         output, inputs, stage = Path(output), [Path(p) for p in inputs], str(stage)
-        overwrite = bool(args.get("overwrite"))
+        overwrite, redo = bool(args.get("overwrite")), bool(args.get("redo"))
         is_file = output.suffix in FILE_SUFFIXES
         folder = output.parent if is_file else output
         if not is_file and output.exists() and not output.is_dir():
@@ -85,26 +95,33 @@ class RunRecord:
                 "args": json.loads(json.dumps(args, default=str)),
                 "inputs": [{"path": str(p), "sha256": hash_input(p)} for p in inputs],
             }
+            kept = (folder if is_file else folder.parent) / KEPT / output.name
+            _put_away(kept, record_path)
             old = _read_record(record_path)
-            complete = False
+            complete = anew = False
             if old is None:
                 _refuse_foreign(output, is_file, overwrite, stage)
                 if overwrite and is_file:
                     output.unlink(missing_ok=True)
             elif old.get("stage") != stage:
                 raise UserError(f"{output} holds the output of {old.get('stage')}, not of {stage}; give another place.")
-            elif overwrite:
-                _wipe(output, is_file, lock_path)
             else:
                 changed = _changes(old, content, {*ignore, *ALWAYS_IGNORED})
-                if changed:
-                    raise UserError(
-                        f"{output} was made with other settings:\n  " + "\n  ".join(changed) + "\nGive --overwrite to "
-                        f"delete it and start anew, or another --{'output_file' if is_file else 'output_dir'}."
-                    )
-                complete = old.get("status") == "complete" and _all_there(old, folder)
-                if not complete:
-                    content["resumed"] = old.get("resumed", 0) + 1
+                whole = old.get("status") == "complete"
+                if not changed:
+                    _bring_back(folder, kept)
+                anew = overwrite or bool(changed)
+                if changed and not (overwrite or redo):
+                    raise UserError(_out_of_date(output, is_file, kept, changed))
+                if anew and whole and redo:
+                    print(f"{output} is made anew ({'; '.join(changed)}); what was there is kept in {kept}")
+                    _replace(output, is_file, kept, record_path, lock_path)
+                elif anew:
+                    _wipe(output, is_file, lock_path)
+                else:
+                    complete = whole and _all_there(old, folder)
+                    if not complete:
+                        content["resumed"] = old.get("resumed", 0) + 1
             if complete:
                 content = old
             else:
@@ -115,7 +132,7 @@ class RunRecord:
                 }
                 _write(record_path, content)
             processes.from_leader((content, complete))
-            return cls(output, record_path, content, complete, lock, lock_path)
+            return cls(output, record_path, content, complete, lock, lock_path, anew)
         except BaseException:
             _unlock(lock, lock_path)
             raise
@@ -188,6 +205,55 @@ def _changes(old: dict, new: dict, ignore: set[str]) -> list[str]:
             where = a["path"] if a["path"] == b["path"] else f"{a['path']} -> {b['path']}"
             changes.append(f"content of {where}: {a['sha256'][:12]} -> {b['sha256'][:12]}")
     return changes
+
+
+def _out_of_date(output: Path, is_file: bool, kept: Path, changed: list[str]) -> str:
+    """The message, with what to do: in the words of run.sh, where that called."""
+    text = f"{output} was made with other settings:\n  " + "\n  ".join(changed) + "\n"
+    if commands := os.environ.get("CLARIFYVLM_RERUN"):  # of run.sh
+        return (
+            f"{text}What comes before it stays as it is. To make it anew, and what follows from it, give one of\n"
+            f"{commands}\nThe first keeps what it replaces in {KEPT}; the second makes another run, which takes over "
+            "what is unchanged."
+        )
+    return text + (
+        f"Give --redo to make it anew (what is there is then kept in {kept}), --overwrite to delete it, or another "
+        f"--{'output_file' if is_file else 'output_dir'}."
+    )
+
+
+def _replace(output: Path, is_file: bool, kept: Path, record_path: Path, lock_path: Path) -> None:
+    """Put away what a complete run left, in place of what was put away before. A kill at any moment leaves either the
+    record where it was, so that the same command goes on, or all of it in `kept`."""
+    moving = _moving(kept)
+    moving.mkdir(parents=True, exist_ok=True)
+    files = [output, *processes.shares(output)] if is_file else [p for p in output.iterdir() if p != lock_path]
+    for path in files:
+        if path != record_path and path.exists():
+            path.rename(moving / path.name)
+    record_path.rename(moving / record_path.name)
+    _put_away(kept, record_path)
+
+
+def _put_away(kept: Path, record_path: Path) -> None:
+    """The end of _replace, also of one that was killed."""
+    moving = _moving(kept)
+    if (moving / record_path.name).exists():
+        if kept.exists():
+            shutil.rmtree(kept)
+        moving.rename(kept)
+
+
+def _bring_back(folder: Path, kept: Path) -> None:
+    """Undo a _replace that was killed, where its settings are no longer asked for."""
+    if (moving := _moving(kept)).exists():
+        for path in moving.iterdir():
+            path.rename(folder / path.name)
+        moving.rmdir()
+
+
+def _moving(kept: Path) -> Path:
+    return kept.with_name(f".{kept.name}.moving")
 
 
 def _refuse_foreign(output: Path, is_file: bool, overwrite: bool, stage: str) -> None:

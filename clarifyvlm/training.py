@@ -24,6 +24,7 @@ from transformers.trainer_callback import ProgressCallback
 from trl import GRPOConfig, ModelConfig, SFTConfig, get_quantization_config
 
 from clarifyvlm import chat, images, jsonl, judges, processes, users
+from clarifyvlm.config import REDO
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges import Judge
 from clarifyvlm.models import checkpoints, loading
@@ -68,6 +69,7 @@ class MachineDefaults:
     )
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept, newest first."})
     overwrite: bool = field(default=False, metadata={"help": "Delete what an earlier run left in output_dir."})
+    redo: bool = field(default=False, metadata={"help": REDO})
 
     def __post_init__(self):
         self.use_cpu = self.use_cpu or loading.default_device() == "cpu"  # transformers asks for it with bf16

@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-from clarifyvlm.config import parse_args
+from clarifyvlm.config import REDO, parse_args
 from clarifyvlm.errors import UserError, run_main
 from folder.faults import listed
 from released import aqua, clearvqa, files, gqa, mm_upd, vizwiz, vq_focusambiguity, vqav2
@@ -46,6 +46,7 @@ class Options:
     split: Literal["train", "validation", "test"] = field(default="test", metadata={"help": "the split written"})
     num_rows: int | None = field(default=None, metadata={"min": 1, "help": "only the first N rows"})
     overwrite: bool = field(default=False, metadata={"help": "start anew"})
+    redo: bool = field(default=False, metadata={"help": REDO})
 
 
 def main(argv: list[str] | None = None) -> int:

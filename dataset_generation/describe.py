@@ -22,7 +22,7 @@ from pydantic import BaseModel
 
 from authoring.arguments import SPEED_ONLY, AuthorArguments
 from authoring.calls import Asker, Prompt, Said
-from clarifyvlm.config import parse_args
+from clarifyvlm.config import REDO, parse_args
 from clarifyvlm.endpoint.arguments import make_endpoint
 from clarifyvlm.errors import UserError, run_main
 from folder.faults import listed
@@ -80,6 +80,7 @@ class Options:
     confirm: bool = field(default=False, metadata={"help": "ask about each thing once more; drop what is not there"})
     max_attempts: int = field(default=3, metadata={"min": 1, "help": "lists asked for, of one picture"})
     overwrite: bool = field(default=False, metadata={"help": "delete the output file and start anew"})
+    redo: bool = field(default=False, metadata={"help": REDO})
 
 
 class Row(BaseModel):
@@ -110,7 +111,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{options.output_file} is complete; nothing to do")
             return 0
         progress = _progress_file(options)
-        if options.overwrite:
+        if run.anew:
             progress.unlink(missing_ok=True)
         describe(options, args, pictures, captions, progress)
         rows = {row.image: row for row in _rows(progress)}

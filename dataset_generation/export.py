@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from clarifyvlm.config import parse_args
+from clarifyvlm.config import REDO, parse_args
 from clarifyvlm.errors import UserError, run_main
 from folder.faults import listed
 from folder.shares import SPLITS, split_files
@@ -36,6 +36,7 @@ class Options:
         default=500, metadata={"min": 1, "help": "megabytes of pictures and text per parquet file"}
     )
     overwrite: bool = field(default=False, metadata={"help": "delete what an earlier run left in output_dir"})
+    redo: bool = field(default=False, metadata={"help": REDO})
 
 
 def main(argv: list[str] | None = None) -> int:

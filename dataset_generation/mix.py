@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from clarifyvlm.config import parse_args
+from clarifyvlm.config import REDO, parse_args
 from clarifyvlm.errors import UserError, run_main
 from folder.faults import listed
 from folder.shares import SPLITS, apportion
@@ -37,6 +37,7 @@ class Options:
         default="warn", metadata={"help": "fail: exit code 3 when the data give the strategy away; warn: only say so"}
     )
     overwrite: bool = field(default=False, metadata={"help": "delete what an earlier run left in output_dir"})
+    redo: bool = field(default=False, metadata={"help": REDO})
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from clarifyvlm.config import parse_args
+from clarifyvlm.config import REDO, parse_args
 from clarifyvlm.errors import UserError, run_main
 
 REASONS = {  # key on the page -> why an example is rejected
@@ -37,6 +37,7 @@ class PageOptions:
     num_traps: int = field(default=20, metadata={"min": 0, "help": "examples that are made wrong and mixed in"})
     seed: int = field(default=0, metadata={"help": "draws examples, traps and their order"})
     overwrite: bool = field(default=False, metadata={"help": "start anew"})
+    redo: bool = field(default=False, metadata={"help": REDO})
 
 
 @dataclass
@@ -51,6 +52,7 @@ class MergeOptions:
     min_reviews: int = field(default=1, metadata={"min": 1, "help": "keep only what at least so many of them reviewed"})
     seed: int = field(default=0, metadata={"help": "of the draws behind the intervals"})
     overwrite: bool = field(default=False, metadata={"help": "start anew"})
+    redo: bool = field(default=False, metadata={"help": REDO})
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -19,11 +19,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from clarifyvlm.config import parse_args
+from clarifyvlm.config import REDO, parse_args
 from clarifyvlm.errors import UserError, run_main
 from folder.faults import listed
 
-OWN = ("output_dir", "shard", "code", "num_workers", "audit", "overwrite")  # arguments in which shards may differ
+# arguments in which shards may differ
+OWN = ("output_dir", "shard", "code", "num_workers", "audit", "overwrite", "redo")
 SHAPING = ("clarifyvlm", "python", "pillow")  # whose versions shape the pictures and the draws
 
 
@@ -35,6 +36,7 @@ class Options:
         default="fail", metadata={"help": "fail: exit code 3 when the data give the strategy away; warn: only say so"}
     )
     overwrite: bool = field(default=False, metadata={"help": "delete what an earlier run left in output_dir"})
+    redo: bool = field(default=False, metadata={"help": REDO})
 
 
 @dataclass

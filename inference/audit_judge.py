@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from clarifyvlm import images, jsonl
-from clarifyvlm.config import parse_args
+from clarifyvlm.config import REDO, parse_args
 from clarifyvlm.endpoint.usage import total
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.judges import SPEED_ONLY, JudgeArguments, make_judge, panel_members, rubric
@@ -49,6 +49,7 @@ class ScriptArguments:
     resamples: int = field(default=1000, metadata={"min": 100, "help": "draws of the bootstrap"})
     seed: int = field(default=0, metadata={"help": "of the choice of responses and of the bootstrap"})
     overwrite: bool = field(default=False, metadata={"help": "audit anew; else a complete audit stays"})
+    redo: bool = field(default=False, metadata={"help": REDO})
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from clarifyvlm import images, jsonl, processes
-from clarifyvlm.config import parse_args
+from clarifyvlm.config import REDO, parse_args
 from clarifyvlm.endpoint.usage import total
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.judges import SPEED_ONLY, Judge, JudgeArguments, make_judge, self_preference
@@ -38,6 +38,7 @@ class ScriptArguments:
         default=0.05, metadata={"min": 0, "max": 1, "help": "stop when the judge fails on more than this share, 0..1"}
     )
     overwrite: bool = field(default=False, metadata={"help": "delete the output file and start anew"})
+    redo: bool = field(default=False, metadata={"help": REDO})
 
 
 def main(argv: list[str] | None = None) -> int:

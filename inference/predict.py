@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from clarifyvlm import chat, images, jsonl, processes, users
-from clarifyvlm.config import parse_args
+from clarifyvlm.config import REDO, parse_args
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.models import loading
 from clarifyvlm.records import Example, Prediction, Turn, UserKind
@@ -87,6 +87,7 @@ class PredictArguments:
     )
     vllm_args: str | None = field(default=None, metadata={"help": "engine arguments of vLLM, a JSON mapping"})
     overwrite: bool = field(default=False, metadata={"help": "delete the output file and start anew"})
+    redo: bool = field(default=False, metadata={"help": REDO})
 
 
 def main(argv: list[str] | None = None) -> int:

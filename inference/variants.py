@@ -19,7 +19,7 @@ from pathlib import Path
 import judge
 import predict
 from clarifyvlm import jsonl
-from clarifyvlm.config import parse_args
+from clarifyvlm.config import REDO, parse_args
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.models import loading
 from clarifyvlm.records import Example, Verdict
@@ -45,6 +45,7 @@ class VariantsArguments:
     )
     num_examples: int = field(default=600, metadata={"min": 1, "help": "only the first N examples"})
     overwrite: bool = field(default=False, metadata={"help": "delete the output of these variants and start anew"})
+    redo: bool = field(default=False, metadata={"help": REDO})
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -100,7 +101,7 @@ def _data_files(args: VariantsArguments, examples: Sequence[Example]) -> dict[st
 def _data_file(args: VariantsArguments, variant: str, examples: Sequence[Example]) -> Path:
     folder = Path(args.output_dir) / variant
     if variant in transforms.TRANSFORMS:
-        return transforms.apply(variant, examples, Path(args.data_file).parent, folder, args.overwrite)
+        return transforms.apply(variant, examples, Path(args.data_file).parent, folder, args.overwrite, args.redo)
     if variant in USERS:
         return _where_asking_is_right(args, variant, examples, folder / "examples.jsonl")
     return Path(args.data_file)
@@ -117,7 +118,7 @@ def _where_asking_is_right(args: VariantsArguments, variant: str, examples: Sequ
     root, folder = Path(args.data_file).resolve().parent, path.parent.resolve()
     moved = [e.model_copy(update={"image": os.path.relpath(root / e.image, folder)}) for e in asking]
     settings = {"variant": variant, "examples": transforms.digest(moved)}
-    with RunRecord.start(path, "variant", settings | {"overwrite": args.overwrite}) as run:
+    with RunRecord.start(path, "variant", settings | {"overwrite": args.overwrite, "redo": args.redo}) as run:
         if not run.complete:
             run.finish(examples=jsonl.write_atomic(path, moved))
     return path
@@ -127,7 +128,7 @@ def _run(args: VariantsArguments, variant: str, data_file: Path, config: list[st
     """Predict and judge, or see that both are complete."""
     folder = Path(args.output_dir) / variant / args.name
     predictions, verdicts = str(folder / "predictions.jsonl"), str(folder / "verdicts.jsonl")
-    data = [*config, "--data_file", str(data_file)] + ["--overwrite"] * args.overwrite
+    data = [*config, "--data_file", str(data_file)] + ["--overwrite"] * args.overwrite + ["--redo"] * args.redo
     how = [f"--{variant}"] if variant in BLANK else []
     if variant in USERS:
         how = ["--turns", "2", "--user_kind", USERS[variant]]

@@ -6,7 +6,7 @@ from authoring.arguments import SPEED_ONLY
 from authoring.checks import STEPS
 from clarifyvlm.strategies import AMBIGUITY_TYPES, STRATEGIES
 
-NOT_SHOWN = (*SPEED_ONLY, "author_base_url", "verifier_base_url", "overwrite", "audit")
+NOT_SHOWN = (*SPEED_ONLY, "author_base_url", "verifier_base_url", "overwrite", "redo", "audit")
 
 
 def summary(rows: list[dict]) -> list[str]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from clarifyvlm.config import REDO
+
 FASTER_ONLY = ("num_workers", "audit")  # these change nothing in the files of examples
 
 
@@ -18,6 +20,7 @@ class Options:
         default="fail", metadata={"help": "fail: exit code 3 when the data give the strategy away; warn: only say so"}
     )
     overwrite: bool = field(default=False, metadata={"help": "delete what an earlier run left in output_dir"})
+    redo: bool = field(default=False, metadata={"help": REDO})
     shard: str | None = field(
         default=None, metadata={"help": "2/8: make the second of eight parts only; shards.py puts them together"}
     )

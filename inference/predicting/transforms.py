@@ -183,12 +183,18 @@ TRANSFORMS = {
 
 
 def apply(
-    name: str, examples: Sequence[Example], root: str | Path, output_dir: str | Path, overwrite: bool = False
+    name: str,
+    examples: Sequence[Example],
+    root: str | Path,
+    output_dir: str | Path,
+    overwrite: bool = False,
+    redo: bool = False,
 ) -> Path:
     """Write output_dir/examples.jsonl and its pictures in output_dir/images; what is complete is kept as it is.
 
     Pictures of `examples` are relative to `root`. Ids, and what is right, stay; provenance gets {"transform": name}.
-    Raises UserError for an unknown name, a bad picture, or a file made of other examples (`overwrite` replaces it), and
+    Raises UserError for an unknown name, a bad picture, or a file made of other examples (`overwrite` deletes
+    it, `redo` puts it away), and
     AppliesToNone where no example can be changed.
     """
     transform = named(name)
@@ -201,7 +207,7 @@ def apply(
             "other data."
         )
     settings = {"transform": name, "examples": digest(examples)}
-    with RunRecord.start(path, "transform", settings | {"overwrite": overwrite}) as run:
+    with RunRecord.start(path, "transform", settings | {"overwrite": overwrite, "redo": redo}) as run:
         if run.complete:
             return path
         rows = (_stored(*found, path.parent) for found in itertools.chain([first], changed))

@@ -1,8 +1,11 @@
 """run.json: what made an output, whether it is complete, and the lock on it."""
 
+import contextlib
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,10 +19,9 @@ def start(tmp_path):
     data.mkdir()
     (data / "train.jsonl").write_text("1\n")
 
-    def run(stage="sft", overwrite=False, output="out", inputs=None, **args):
-        args = {"data_dir": str(data), "steps": 3, "device": "cpu", **args}
-        inputs = inputs or [data / "train.jsonl"]
-        return RunRecord.start(tmp_path / output, stage, args | {"overwrite": overwrite}, inputs, ignore=["device"])
+    def run(stage="sft", output="out", inputs=None, **args):
+        args = {"data_dir": str(data), "steps": 3, "device": "cpu", "overwrite": False, "redo": False, **args}
+        return RunRecord.start(tmp_path / output, stage, args, inputs or [data / "train.jsonl"], ignore=["device"])
 
     return run
 
@@ -52,9 +54,103 @@ def test_changed_settings_are_refused_by_name(tmp_path, start):
         start(steps=4, new=True)
     message = str(error.value)
     assert "steps: 3 -> 4" in message and "new: None -> True" in message and "train.jsonl" in message
-    assert "--overwrite" in message and "--output_dir" in message
+    assert "--redo" in message and "--overwrite" in message and "--output_dir" in message
     with start(steps=4, overwrite=True) as run:
         assert not run.complete
+
+
+def fill(run: RunRecord, words: str) -> None:
+    """An output of a folder with a file in it, or of one file."""
+    if run.output.suffix:
+        run.output.write_text(words)
+    else:
+        (run.output / "part").mkdir(exist_ok=True)
+        (run.output / "model.bin").write_text(words)
+        (run.output / "part" / "weights.bin").write_text(words)
+    run.finish()
+
+
+def words_in(place: Path) -> list[str]:
+    files = [place] if place.is_file() else [p for p in place.rglob("*") if p.is_file()]
+    return [p.read_text() for p in files if not p.name.endswith("run.json") and not p.name.startswith(".")]
+
+
+@pytest.mark.parametrize("output", ["out", "out.jsonl"])
+def test_redo_makes_anew_what_is_out_of_date_and_keeps_the_last(tmp_path, start, output):
+    """An edit that costs what was there; a complete output made anew without need; an old version kept in pieces."""
+    kept = tmp_path / ".replaced" / output
+    with start(output=output, redo=True) as run:
+        fill(run, "first")
+    with start(output=output, redo=True) as run:
+        assert run.complete and not kept.exists()
+    for steps, words, before in ((4, "second", "first"), (5, "third", "second")):
+        with start(output=output, steps=steps, redo=True) as run:
+            assert run.anew and not run.complete and words_in(tmp_path / output) == []
+            assert set(words_in(kept)) == {before}
+            fill(run, words)
+    with start(output=output, steps=6, redo=True):
+        pass  # stopped before it was done: what was put away is the last whole one
+    with start(output=output, steps=7, redo=True) as run:
+        assert run.anew and set(words_in(kept)) == {"third"}
+        fill(run, "fourth")
+    assert set(words_in(tmp_path / output)) == {"fourth"} and set(words_in(kept)) == {"third"}
+    record = next(kept.glob("*run.json"))
+    assert json.loads(record.read_text())["args"]["steps"] == 5 and len(list((tmp_path / ".replaced").iterdir())) == 1
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("output", ["out", "out.jsonl"])
+@pytest.mark.parametrize("then", ["again", "reverted"])
+def test_redo_that_is_killed_at_any_moment(tmp_path, start, output, then, monkeypatch):
+    """A kill between two moves that leaves the old output in two places, or costs a part of it."""
+    kept = tmp_path / ".replaced" / output
+    rename = Path.rename
+    for moment in range(8):
+        shutil.rmtree(tmp_path / ".replaced", ignore_errors=True)
+        for path in tmp_path.glob("out*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        with start(output=output) as run:
+            fill(run, "old")
+        left = [moment]
+
+        def killed(path, target, left=left):
+            left[0] -= 1
+            if left[0] < 0:
+                raise Killed
+            return rename(path, target)
+
+        monkeypatch.setattr(Path, "rename", killed)
+        with contextlib.suppress(Killed):
+            start(output=output, steps=4, redo=True).__exit__()
+        monkeypatch.undo()
+        if then == "reverted":
+            if not (tmp_path / output).exists() or not words_in(tmp_path / output):
+                continue  # it had come so far that the old one is put away
+            with start(output=output) as run:
+                assert run.complete and set(words_in(tmp_path / output)) == {"old"}
+        else:
+            with start(output=output, steps=4, redo=True) as run:
+                assert set(words_in(kept)) == {"old"}, moment
+                fill(run, "new")
+            assert set(words_in(tmp_path / output)) == {"new"} and set(words_in(kept)) == {"old"}
+        assert not [p for p in (tmp_path / ".replaced").glob(".*")]
+
+
+def test_advice_fits_the_way_in_which_one_was_called(start, monkeypatch):
+    """run.sh's user told to give a flag that deletes data and checkpoints, or that run.sh does not have."""
+    with start() as run:
+        run.finish()
+    monkeypatch.setenv(
+        "CLARIFYVLM_RERUN", "  ./run.sh tiny runs/tiny --redo\n  ./run.sh tiny runs/tiny-2 --reuse runs/tiny"
+    )
+    with pytest.raises(UserError) as error:
+        start(steps=4)
+    message = str(error.value)
+    assert "steps: 3 -> 4" in message and "\n  ./run.sh tiny runs/tiny --redo\n" in message
+    assert "--overwrite" not in message and "--output_dir" not in message
 
 
 def test_moved_inputs_are_no_change(tmp_path, start):

@@ -3,11 +3,7 @@
 import json
 import os
 import random
-import re
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,13 +11,12 @@ import pytest
 
 from clarifyvlm import jsonl
 from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
+from run_sh import STEP, STEPS, Run
 from stages import ROOT
 
 pytestmark = pytest.mark.slow
 
 MODELS = ("base", "sft", "grpo")
-STEP = re.compile(r"^\$ python (\S+)", flags=re.M)
-STEPS = 11  # commands in one run: data, audit of the judge, SFT, GRPO, the report, three models' predictions, verdicts
 CONTRACT = (
     *(f"data/{name}" for name in ("train.jsonl", "validation.jsonl", "test.jsonl", "test_ood.jsonl", "images")),
     *(f"data/{name}" for name in ("README.md", "audit.json", "run.json")),
@@ -30,50 +25,6 @@ CONTRACT = (
     *(f"inference/{model}/{name}.jsonl" for model in MODELS for name in ("predictions", "verdicts")),
     *(f"report/{name}" for name in ("metrics.json", "report.md", "report.html", "run.json")),
 )
-
-
-class Run:
-    """./run.sh in a process group of its own, so that all of it can be killed at once."""
-
-    def __init__(self, *arguments, log: Path, **environment):
-        self.log = log
-        everything = os.environ | {"CLARIFYVLM_PYTHON": sys.executable} | environment
-        self.began = time.monotonic()
-        with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(
-                ["./run.sh", *map(str, arguments)],
-                cwd=ROOT,
-                env=everything,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    @property
-    def said(self) -> str:
-        return Path(self.log).read_text(errors="replace")
-
-    @property
-    def steps(self) -> list[str]:
-        """The scripts begun so far, in order."""
-        return STEP.findall(self.said)
-
-    def wait(self) -> str:
-        self.process.wait(timeout=1200)
-        return self.said
-
-    def wait_for_step(self, number: int) -> bool:
-        """Until the step of this number (from 0) has begun; False where the run ended before."""
-        while len(self.steps) <= number:
-            if self.process.poll() is not None:
-                return False
-            time.sleep(0.02)
-        return True
-
-    def kill(self) -> None:
-        """kill -9, the whole group: as a power cut takes it."""
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,92 @@
+"""An edit, and ./run.sh again: what is out of date is said, made anew with --redo, or in a run beside with --reuse."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from run_sh import Run
+from stages import ROOT
+
+pytestmark = pytest.mark.slow
+# variable -> (its flags, what is said of them, what has to be made anew)
+PREDICTED = [f"inference/{m}/{what}.jsonl" for m in ("base", "sft", "grpo") for what in ("predictions", "verdicts")]
+EDITS = {
+    "AUDIT_ARGS": ("--num_canary_examples 5", " -> 5", ["judge_audit.json"]),
+    "PREDICT_ARGS": ("--max_new_tokens 3", "max_new_tokens: 24 -> 3", PREDICTED),
+    "GRPO_ARGS": ("--learning_rate 2.0e-5", "learning_rate: 5e-05 -> 2e-05", ["grpo", *PREDICTED[4:]]),
+    "SFT_ARGS": (
+        "--learning_rate 2.0e-4",
+        "learning_rate: 0.0005 -> 0.0002",
+        ["sft", *PREDICTED[2:4], "grpo", *PREDICTED[4:]],
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("redo")
+    run = Run("smoke", folder / "run", log=folder / "log")
+    said = run.wait()
+    assert run.process.returncode == 0, said[-2000:]
+    return folder / "run"
+
+
+def remade(said: str, run: Path) -> list[str]:
+    """The outputs that were made anew, in order."""
+    lines = [line.partition(" is made anew (") for line in said.splitlines()]
+    return [output.removeprefix(f"{run}/") for output, there, _ in lines if there]
+
+
+@pytest.mark.parametrize("variable", EDITS)
+def test_an_edit_is_said_and_redone(finished, tmp_path, variable):
+    """Stages that the edit does not concern made anew; advice that deletes data; an old output that is lost."""
+    flags, change, parts = EDITS[variable]
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    refused = Run("smoke", run, log=tmp_path / "refused", **{variable: flags})
+    said = refused.wait()
+    assert refused.process.returncode == 2 and f"{run / parts[0]} was made with other settings" in said
+    assert "was made with other settings:\n  " in said and change in said
+    (command,) = [line.strip() for line in said.splitlines() if line.startswith("  ") and line.endswith("--redo")]
+    environment = os.environ | {"CLARIFYVLM_PYTHON": sys.executable}
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert remade(done.stdout, run) == parts
+    for part in parts:
+        old = (run / part).parent / ".replaced" / Path(part).name
+        assert json.loads(next(old.glob("*run.json")).read_text())["status"] == "complete"
+    again = Run("smoke", run, log=tmp_path / "again", **{variable: flags})
+    assert "made anew" not in again.wait() and again.process.returncode == 0
+
+
+def test_another_run_takes_over_what_is_unchanged(finished, tmp_path):
+    """A run beside the old one that makes all of it again, or that writes into files of the old one."""
+    before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in finished.rglob("*") if p.is_file()}
+    new = tmp_path / "new run"
+    run = Run("smoke", new, "--reuse", finished, log=tmp_path / "log", GRPO_ARGS="--learning_rate 2.0e-5")
+    said = run.wait()
+    assert run.process.returncode == 0, said[-2000:]
+    assert remade(said, new) == ["grpo", *PREDICTED[4:]]
+    assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in finished.rglob("*") if p.is_file()} == before
+    assert os.path.samefile(new / "sft/model.safetensors", finished / "sft/model.safetensors")
+    assert (new / "report/report.html").is_file()
+
+
+def test_a_killed_redo_goes_on(finished, tmp_path):
+    """A redo that is killed in its training and then begins with less than it had."""
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    old = {p.relative_to(run / "grpo"): p.read_bytes() for p in (run / "grpo").rglob("*") if p.is_file()}
+    how = {"GRPO_ARGS": "--learning_rate 2.0e-5"}
+    first = Run("smoke", run, "--redo", log=tmp_path / "first", **how)
+    assert first.wait_for_step(7)
+    first.kill()
+    second = Run("smoke", run, "--redo", log=tmp_path / "second", **how)
+    said = second.wait()
+    assert second.process.returncode == 0, said[-2000:]
+    kept = run / ".replaced" / "grpo"
+    assert {p.relative_to(kept): p.read_bytes() for p in kept.rglob("*") if p.is_file()} == old
+    assert json.loads((run / "grpo/run.json").read_text())["args"]["learning_rate"] == 2e-5
