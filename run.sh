@@ -9,6 +9,8 @@
 #     ./run.sh tiny runs/seed1 --seed 1     # another seed, in every stage
 #     ./run.sh tiny runs/tiny --redo        # after an edit: the stage that it is about, and what follows from it
 #     ./run.sh tiny runs/new --reuse runs/tiny   # the same as a new run, which takes over what is unchanged
+#     ./run.sh tiny runs/tiny --from sft --until grpo   # of data, audit, base, sft, grpo, report
+#     DATA_DIR=runs/mixed/data ./run.sh tiny runs/mixed  # data of your own, of mix.py, benchmark.py or author.py
 #     GENERATE_ARGS="--num_workers 8" SFT_ARGS="--learning_rate 1.0e-4" ./run.sh tiny runs/other
 #     ACCELERATE_CONFIG=configs/accelerate/ddp.yaml ./run.sh qwen2.5-vl-3b   # all GPUs of this machine
 #
@@ -21,23 +23,30 @@
 # and works pasted alone after `source scripts/setup.sh`. A rerun skips what is complete and continues what is not.
 #
 # Flags for one stage, quoted as on the command line: GENERATE_ARGS, SFT_ARGS, GRPO_ARGS, PREDICT_ARGS, REPORT_ARGS,
-# AUDIT_ARGS, and JUDGE_ARGS for judge and audit: JUDGE_ARGS="--judge openai --judge_model ..."; for the launcher of the
-# stages that run on several GPUs: ACCELERATE_ARGS="--num_processes 4"
+# AUDIT_ARGS, and JUDGE_ARGS for judge, audit and GRPO's reward: JUDGE_ARGS="--judge openai --judge_model ..."; for the
+# launcher of the stages that run on several GPUs: ACCELERATE_ARGS="--num_processes 4"
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 fail() { echo "run.sh: $*" >&2; exit 2; }
 case "${1:-}" in -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p;}' run.sh; exit 0 ;; esac
 
+names="data audit base sft grpo report"
+
 # What was asked for: preset, run_dir, and flags for every stage; --seed and --redo apart, for some stages have none
 preset=tiny; if [[ $# -gt 0 && $1 != -* ]]; then preset=$1; shift; fi
 run=runs/$preset; if [[ $# -gt 0 && $1 != -* ]]; then run=$1; shift; fi
-flags=() seed=() redo=() reuse=""
+flags=() seed=() redo=() reuse="" from="" until=""
 while [ $# -gt 0 ]; do
     case $1 in
         --seed) seed=("$1" "${2:?run.sh: --seed needs a number}"); shift ;;
         --seed=*) seed=("$1") ;;
         --redo) redo=("$1") ;;
         --reuse) reuse=${2:?run.sh: --reuse needs a run folder}; redo=(--redo); shift ;;
+        --from | --until)
+            [[ " $names " == *" ${2:-} "* ]] || fail "$1 ${2:-}: no stage of that name. There are: $names"
+            if [ "$1" = --from ]; then from=$2; else until=$2; fi
+            shift
+            ;;
         *) flags+=("$1") ;;
     esac
     shift
@@ -47,6 +56,10 @@ for stage in tuning_sft tuning_grpo inference; do
     [ -f "$stage/configs/$preset.yaml" ] || fail "preset '$preset' has no $stage/configs/$preset.yaml. There is:" \
         "$(cd "$stage/configs" && echo *.yaml | sed 's/\.yaml//g')"
 done
+data=${DATA_DIR:-$run/data}
+for split in train validation test; do
+    [ -z "${DATA_DIR:-}" ] || [ -f "$data/$split.jsonl" ] || fail "DATA_DIR: no $data/$split.jsonl"
+done
 data_config=${DATA_CONFIG:-dataset_generation/configs/$preset.yaml}
 [ -f "$data_config" ] || [ -n "${DATA_CONFIG:-}" ] || data_config=dataset_generation/configs/scenes.yaml
 [ -z "${ACCELERATE_CONFIG:-}" ] || [ -f "$ACCELERATE_CONFIG" ] ||
@@ -54,7 +67,7 @@ data_config=${DATA_CONFIG:-dataset_generation/configs/$preset.yaml}
 
 known="GENERATE_ARGS SFT_ARGS GRPO_ARGS PREDICT_ARGS JUDGE_ARGS AUDIT_ARGS REPORT_ARGS ACCELERATE_ARGS"
 given="" # the command line again, for the message of a stage that is out of date
-for name in $known MODEL DATA_CONFIG ACCELERATE_CONFIG; do
+for name in $known MODEL DATA_CONFIG DATA_DIR ACCELERATE_CONFIG; do
     [ -z "${!name:-}" ] || given+="$name=$(printf %q "${!name}") "
 done
 quoted() { [ $# -eq 0 ] || printf ' %q' "$@"; }
@@ -81,49 +94,68 @@ if [ -n "${ACCELERATE_CONFIG:-}" ]; then
     eval "several+=(${ACCELERATE_ARGS:-})"
 fi
 
-number=0 checks=()
+begin() { # name of a stage: whether --from and --until have it run
+    if [ -n "$until" ] && [ "$last" = "$until" ]; then active=; fi
+    if [ "$1" = "$from" ]; then active=yes; fi
+    last=$1
+}
+
+number=0 total=0 checks=() checked=""
 step() { # VARIABLES command ...: the command with the flags in VARIABLES, printed as it can be pasted, then run
     local name more=()
+    [ -n "$active" ] || return 0
     for name in $1; do eval "more+=(${!name:-})"; done
     [[ $* == *inference/judge.py* ]] || more+=(${seed[@]+"${seed[@]}"})
     [[ $* == *inference/report.py* ]] || more+=(${redo[@]+"${redo[@]}"})
     set -- "${@:2}" ${more[@]+"${more[@]}"} ${flags[@]+"${flags[@]}"}
     if [ -n "$checking" ]; then
+        total=$((total + 1))
         while [[ $1 != *.py ]]; do shift; done
+        if [[ " $checked " == *" $1 "* ]]; then return; fi # predict and judge have the same options for each model
+        checked+=" $1"
         (python "$@" --check 2>&1 >/dev/null | sed "s|^|$1: |" >&2) &
         checks+=($!)
         return
     fi
     number=$((number + 1))
-    printf '\n[%d of 11]\n$%s\n' "$number" "$(quoted "$@")" >&2
+    printf '\n[%d of %d]\n$%s\n' "$number" "$total" "$(quoted "$@")" >&2
     "$@"
 }
 
 infer() { # name, model: its predictions and their verdicts
-    if [ -n "$checking" ] && [ "$1" != base ]; then return; fi # the same options
     step PREDICT_ARGS "${several[@]}" inference/predict.py --config "inference/configs/$preset.yaml" \
-        --model_name_or_path "$2" --data_file "$run/data/test.jsonl" \
+        --model_name_or_path "$2" --data_file "$data/test.jsonl" \
         --output_file "$run/inference/$1/predictions.jsonl" --turns 2
     step JUDGE_ARGS "${several[@]}" inference/judge.py --config "inference/configs/$preset.yaml" \
-        --data_file "$run/data/test.jsonl" --predictions "$run/inference/$1/predictions.jsonl" \
+        --data_file "$data/test.jsonl" --predictions "$run/inference/$1/predictions.jsonl" \
         --output_file "$run/inference/$1/verdicts.jsonl"
 }
 
 stages() {
-    step GENERATE_ARGS python dataset_generation/generate.py --config "$data_config" --output_dir "$run/data"
+    active=yes last=""
+    if [ -n "$from" ]; then active=; fi
+
+    begin data
+    [ -n "${DATA_DIR:-}" ] ||
+        step GENERATE_ARGS python dataset_generation/generate.py --config "$data_config" --output_dir "$run/data"
+    begin audit
     step "JUDGE_ARGS AUDIT_ARGS" python inference/audit_judge.py --config "inference/configs/$preset.yaml" \
-        --data_file "$run/data/test.jsonl" --output_file "$run/judge_audit.json"
+        --data_file "$data/test.jsonl" --output_file "$run/judge_audit.json"
+    begin base
     infer base "$base"
 
+    begin sft
     step SFT_ARGS "${several[@]}" tuning_sft/train.py --config "tuning_sft/configs/$preset.yaml" \
-        --model_name_or_path "$base" --data_dir "$run/data" --output_dir "$run/sft"
+        --model_name_or_path "$base" --data_dir "$data" --output_dir "$run/sft"
     infer sft "$run/sft"
 
-    step GRPO_ARGS "${several[@]}" tuning_grpo/train.py --config "tuning_grpo/configs/$preset.yaml" \
-        --model_name_or_path "$run/sft" --data_dir "$run/data" --output_dir "$run/grpo"
+    begin grpo
+    step "JUDGE_ARGS GRPO_ARGS" "${several[@]}" tuning_grpo/train.py --config "tuning_grpo/configs/$preset.yaml" \
+        --model_name_or_path "$run/sft" --data_dir "$data" --output_dir "$run/grpo"
     infer grpo "$run/grpo"
 
-    step REPORT_ARGS python inference/report.py --data_file "$run/data/test.jsonl" --inference_dir "$run/inference" \
+    begin report
+    step REPORT_ARGS python inference/report.py --data_file "$data/test.jsonl" --inference_dir "$run/inference" \
         --output_dir "$run/report" --judge_audit "$run/judge_audit.json" --training_dirs "$run/sft" "$run/grpo"
 }
 
@@ -136,4 +168,4 @@ checking=
 [ -z "$reuse" ] || python scripts/reuse.py --old "$reuse" --new "$run"
 stages
 
-printf '\n%s\n\nThe report: %s\n' "$(cat "$run/report/report.md")" "$run/report/report.html"
+[ -z "$active" ] || printf '\n%s\n\nThe report: %s\n' "$(cat "$run/report/report.md")" "$run/report/report.html"

@@ -139,7 +139,7 @@ def test_run_sh_commands_work():
     """run.sh passing a flag that a stage no longer knows, found only when the pipeline gets there."""
     text = (ROOT / "run.sh").read_text().replace("\\\n", " ")
     text = text.replace('"${several[@]}"', "python")
-    steps = re.findall(r"^\s*step (?:[A-Z_]+|\"[A-Z_ ]+\") (python .*)$", text, flags=re.M)
+    steps = re.findall(r"^\s*(?:\[.*\] \|\|\s+)?step (?:[A-Z_]+|\"[A-Z_ ]+\") (python .*)$", text, flags=re.M)
     assert len(steps) == 7  # generate, audit of the judge, SFT, GRPO, predict, judge, report
     for line in steps:
         check(line.split())

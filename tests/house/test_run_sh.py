@@ -10,6 +10,7 @@ import pytest
 
 from stages import ROOT
 
+INFER = ["inference/predict.py", "inference/judge.py"]
 RECORDER = """#!{python}
 import json, os, sys
 if sys.argv[1] == "-c" or "--check" in sys.argv:
@@ -62,7 +63,9 @@ def test_values_with_spaces_reach_their_stage(run):
     assert len(judged) == 3 and all(words[-2:] == ["--judge_model", "a model"] for words in judged)
     (audit,) = of("inference/audit_judge.py", commands)
     assert audit[-4:] == ["--judge_model", "a model", "--num_responses", "20"]
-    assert not any("--judge_model" in words for words in of("tuning_grpo/train.py", commands))
+    (grpo,) = of("tuning_grpo/train.py", commands)  # its reward is the same judge's
+    assert grpo[-4:] == ["--judge", "openai", "--judge_model", "a model"]
+    assert not any("--judge_model" in words for words in of("inference/predict.py", commands))
     assert "--image_dir my\\ photographs" in done.stderr  # as it can be pasted
 
 
@@ -74,6 +77,39 @@ def test_flags_for_every_stage(run, seed):
     for words in commands:
         assert words[-1] == "--overwrite"
         assert (seed == words[-1 - len(seed) : -1]) == ("inference/judge.py" not in words)
+
+
+@pytest.mark.parametrize(
+    ("flags", "scripts"),
+    [
+        (
+            ["--from", "grpo"],
+            ["tuning_grpo/train.py", "inference/predict.py", "inference/judge.py", "inference/report.py"],
+        ),
+        (["--until", "audit"], ["dataset_generation/generate.py", "inference/audit_judge.py"]),
+        (["--from", "base", "--until", "base"], INFER),
+        (["--from", "sft", "--until", "sft"], ["tuning_sft/train.py", *INFER]),
+    ],
+)
+def test_some_stages_only(run, flags, scripts):
+    """A stage too many, or one left out; a report that is shown though it was not made."""
+    done, commands = run("tiny", "runs/tiny", *flags)
+    assert done.returncode == 0 and [next(w for w in words if w.endswith(".py")) for words in commands] == scripts
+    assert f"[{len(scripts)} of {len(scripts)}]" in done.stderr and ("the report" in done.stdout) == ("grpo" in flags)
+
+
+def test_data_of_ones_own(run, tmp_path):
+    """Data of mix.py or written by hand refused as "not of generate.py", or another split than theirs asked about."""
+    data = tmp_path / "my data"
+    data.mkdir()
+    for split in ("train", "validation", "test"):
+        done, commands = run(DATA_DIR=str(data))
+        assert done.returncode == 2 and f"DATA_DIR: no {data}/{split}.jsonl" in done.stderr and not commands
+        (data / f"{split}.jsonl").touch()
+    done, commands = run(DATA_DIR=str(data))
+    assert done.returncode == 0 and len(commands) == 10 and not of("dataset_generation/generate.py", commands)
+    for words in commands:
+        assert str(data) in words or str(data / "test.jsonl") in words
 
 
 def test_the_model_of_the_config_or_another(run):
@@ -103,15 +139,16 @@ def test_stages_for_several_gpus_are_launched(run):
         (["tinny"], {}, ["preset 'tinny' has no tuning_sft/configs/tinny.yaml"]),
         ([], {"ACCELERATE_CONFIG": "none.yaml"}, ["ACCELERATE_CONFIG: no file none.yaml"]),
         (["--seed"], {}, ["--seed needs a number"]),
+        (["--from", "train"], {}, ["--from train: no stage of that name. There are: data audit base sft grpo report"]),
         (["--seed", "x"], {}, ["tuning_sft/train.py: error: argument --seed: invalid int value: 'x'"]),
         ([], {"SFT_ARGS": "--x 'open"}, ["unexpected EOF"]),
         ([], {"GRPO_ARG": "--seed 1"}, ["GRPO_ARG is no variable of run.sh", "GRPO_ARGS"]),
         (
             [],
-            {"GRPO_ARGS": "--learning_rat 1e-4", "JUDGE_ARGS": "--judge nobody", "REPORT_ARGS": "--resamples 5"},
+            {"GRPO_ARGS": "--learning_rat 1e-4", "PREDICT_ARGS": "--turns 7", "REPORT_ARGS": "--resamples 5"},
             [
                 "tuning_grpo/train.py: error: unknown flag --learning_rat. Did you mean --learning_rate?",
-                "inference/judge.py: error: argument --judge: invalid choice: 'nobody'",
+                "inference/predict.py: error: argument --turns: 7 must be at most 3",
                 "inference/report.py: error: argument --resamples: 5 must be at least 100",
             ],
         ),
