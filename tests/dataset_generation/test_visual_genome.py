@@ -271,7 +271,7 @@ def test_boxes_of_pictures_that_were_resized(graphs, tmp_path):
         (["--supercategories", "0.5"], "only classes of COCO"),
         (["--num_test_ood", "5"], "leave it at 0"),
         (["--salience_area_weight", "-1"], "must be at least 0"),
-        (["--salient_threshold", "60"], "from 0 to 1"),
+        (["--salient_threshold", "60"], "must be at most 1"),
         (["--scene_graphs", "nowhere.json"], "no file nowhere.json"),
         (["--image_dir", "nowhere"], "no folder nowhere"),
     ],
