@@ -16,7 +16,7 @@ from pathlib import Path
 from clarifyvlm import images
 from clarifyvlm.app import demo as demo_page
 from clarifyvlm.app import publishing, talk
-from clarifyvlm.config import parse_args
+from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.models import loading
 
@@ -28,9 +28,7 @@ DEFAULT_MODEL = Path("runs/tiny/grpo")
 class AskArguments(talk.SpeakerArguments):
     image: str = field(kw_only=True, metadata={"help": "the picture"})
     question: str = field(kw_only=True, metadata={"help": "what to ask about it"})
-    compare: bool = field(
-        default=False, metadata={"help": "put the question also to the models that this one was made from"}
-    )
+    compare: bool = option("put the question also to the models that this one was made from", False)
 
 
 def main(argv: list[str] | None = None) -> int:

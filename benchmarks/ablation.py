@@ -18,13 +18,13 @@ import os
 import subprocess
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from ablation_models import FIXED, MODELS, OTHERS, PRESET, TOLD, costs_of, slug
-from clarifyvlm.config import parse_args
+from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import run_main
 from measure import ROOT
 
@@ -40,13 +40,13 @@ ORDER = [TOLD, "GRPO, dialogues", "GRPO, one turn", *FIXED, *list(MODELS)[4:]]  
 
 @dataclass
 class Arguments:
-    seeds: list[int] = field(default_factory=lambda: [0, 1, 2], metadata={"help": "of data, training and test"})
-    run_dir: str = field(default="runs/ablation", metadata={"help": "where data, checkpoints and predictions go"})
-    resamples: int = field(default=2000, metadata={"help": "draws of the bootstrap"})
-    workers: int = field(default=2, metadata={"help": "models that train at once, sharing the cores"})
-    tables: bool = field(default=False, metadata={"help": "train nothing, only write what is there"})
-    quick: bool = field(default=False, metadata={"help": "one seed, few steps"})
-    output_dir: str = field(default="benchmarks/results", metadata={"help": "folder for ablation.json and .md"})
+    seeds: list[int] = option("of data, training and test", factory=lambda: [0, 1, 2])
+    run_dir: str = option("where data, checkpoints and predictions go", "runs/ablation")
+    resamples: int = option("draws of the bootstrap", 2000)
+    workers: int = option("models that train at once, sharing the cores", 2)
+    tables: bool = option("train nothing, only write what is there", False)
+    quick: bool = option("one seed, few steps", False)
+    output_dir: str = option("folder for ablation.json and .md", "benchmarks/results")
 
 
 def main(argv: list[str] | None = None) -> int:

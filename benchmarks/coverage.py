@@ -7,9 +7,9 @@ Two questions a picture; in 40 % of the pictures both are right or both wrong, i
 The baseline of a row is the coverage of the percentiles of the same draws.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from clarifyvlm.config import parse_args
+from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import run_main
 from measure import Row, report
 
@@ -21,9 +21,9 @@ DRAWS = 400
 
 @dataclass
 class Arguments:
-    num_sets: int = field(default=1500, metadata={"help": "data sets per size and rate"})
-    quick: bool = field(default=False, metadata={"help": "100 data sets"})
-    output_dir: str = field(default="benchmarks/results", metadata={"help": "folder for coverage.json"})
+    num_sets: int = option("data sets per size and rate", 1500)
+    quick: bool = option("100 data sets", False)
+    output_dir: str = option("folder for coverage.json", "benchmarks/results")
 
 
 def main(argv: list[str] | None = None) -> int:

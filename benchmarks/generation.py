@@ -9,10 +9,10 @@ worker, that of the memory a quarter of the examples.
 
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from clarifyvlm.config import parse_args
+from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import run_main
 from measure import report, row, run
 
@@ -23,10 +23,10 @@ BAR = 300  # examples a second with two workers
 
 @dataclass
 class Arguments:
-    num_examples: int = field(default=8000, metadata={"help": "in all four splits together"})
-    num_workers: int = field(default=2, metadata={"help": "workers to compare with one"})
-    quick: bool = field(default=False, metadata={"help": "1,000 examples"})
-    output_dir: str = field(default="benchmarks/results", metadata={"help": "folder for generation.json"})
+    num_examples: int = option("in all four splits together", 8000)
+    num_workers: int = option("workers to compare with one", 2)
+    quick: bool = option("1,000 examples", False)
+    output_dir: str = option("folder for generation.json", "benchmarks/results")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -29,6 +29,7 @@ from typing import Literal
 
 import gpu_models
 from clarifyvlm import chat, config, images, jsonl
+from clarifyvlm.config import option
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.records import Example
 from measure import Row, report, row, run, script
@@ -36,14 +37,14 @@ from measure import Row, report, row, run, script
 
 @dataclass
 class Arguments:
-    shape: Literal["qwen2.5-vl-3b", "small"] = field(default="qwen2.5-vl-3b", metadata={"help": "of the model"})
-    device: Literal["cuda", "cpu"] = field(default="cuda", metadata={"help": "cpu: only with --quick, for a try"})
-    parts: list[Literal["sft", "grpo", "predict"]] = field(
-        default_factory=lambda: ["sft", "predict", "grpo"], metadata={"help": "what to measure"}
+    shape: Literal["qwen2.5-vl-3b", "small"] = option("of the model", "qwen2.5-vl-3b")
+    device: Literal["cuda", "cpu"] = option("cpu: only with --quick, for a try", "cuda")
+    parts: list[Literal["sft", "grpo", "predict"]] = option(
+        "what to measure", factory=lambda: ["sft", "predict", "grpo"]
     )
-    steps: int = field(default=5, metadata={"help": "timed, after the warm-up"})
-    quick: bool = field(default=False, metadata={"help": "toy size of the same shape"})
-    output_dir: str = field(default="benchmarks/results", metadata={"help": "folder for gpu.json"})
+    steps: int = option("timed, after the warm-up", 5)
+    quick: bool = option("toy size of the same shape", False)
+    output_dir: str = option("folder for gpu.json", "benchmarks/results")
 
 
 @dataclass

@@ -17,10 +17,10 @@ import statistics
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from clarifyvlm.config import parse_args
+from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import run_main
 from measure import report, row, run
 
@@ -41,11 +41,11 @@ VERDICT = {
 
 @dataclass
 class Arguments:
-    num_verdicts: int = field(default=512, metadata={"help": "different responses to judge"})
-    num_cached: int = field(default=10000, metadata={"help": "cached verdicts to read again"})
-    num_steps: int = field(default=8, metadata={"help": "GRPO steps with each judge; the first is left out"})
-    quick: bool = field(default=False, metadata={"help": "1,000 cached verdicts, no GRPO"})
-    output_dir: str = field(default="benchmarks/results", metadata={"help": "folder for judge.json"})
+    num_verdicts: int = option("different responses to judge", 512)
+    num_cached: int = option("cached verdicts to read again", 10000)
+    num_steps: int = option("GRPO steps with each judge; the first is left out", 8)
+    quick: bool = option("1,000 cached verdicts, no GRPO", False)
+    output_dir: str = option("folder for judge.json", "benchmarks/results")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -10,10 +10,10 @@ The large set is the small one, written many times under new names. Peak memory 
 import json
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from clarifyvlm.config import parse_args
+from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import run_main
 from measure import ROOT, report, row, run
 
@@ -22,9 +22,9 @@ SMALL = 1000
 
 @dataclass
 class Arguments:
-    num_examples: int = field(default=100_000, metadata={"help": "of the large set, a multiple of 1,000"})
-    quick: bool = field(default=False, metadata={"help": "10,000 examples"})
-    output_dir: str = field(default="benchmarks/results", metadata={"help": "folder for memory.json"})
+    num_examples: int = option("of the large set, a multiple of 1,000", 100_000)
+    quick: bool = option("10,000 examples", False)
+    output_dir: str = option("folder for memory.json", "benchmarks/results")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -13,10 +13,10 @@ import json
 import random
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from clarifyvlm.config import parse_args
+from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import run_main
 from measure import ROOT, report, row, run
 
@@ -31,11 +31,11 @@ PLAIN = "import json; json.load(open({path!r}, encoding='utf-8'))"
 
 @dataclass
 class Arguments:
-    num_pictures: int = field(default=500, metadata={"help": "to make examples from"})
-    num_workers: int = field(default=2, metadata={"help": "workers to compare with one"})
-    file_mb: int = field(default=900, metadata={"help": "size of the large annotations file"})
-    quick: bool = field(default=False, metadata={"help": "200 pictures, a file of 60 MB"})
-    output_dir: str = field(default="benchmarks/results", metadata={"help": "folder for photographs.json"})
+    num_pictures: int = option("to make examples from", 500)
+    num_workers: int = option("workers to compare with one", 2)
+    file_mb: int = option("size of the large annotations file", 900)
+    quick: bool = option("200 pictures, a file of 60 MB", False)
+    output_dir: str = option("folder for photographs.json", "benchmarks/results")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -10,10 +10,10 @@ import re
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from clarifyvlm.config import parse_args
+from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import run_main
 from measure import report, row, run
 
@@ -24,9 +24,9 @@ MAX_MEMORY_MIB = 6 * 1024
 
 @dataclass
 class Arguments:
-    preset: str = field(default="tiny", metadata={"help": "as for run.sh"})
-    quick: bool = field(default=False, metadata={"help": "preset smoke"})
-    output_dir: str = field(default="benchmarks/results", metadata={"help": "folder for pipeline.json"})
+    preset: str = option("as for run.sh", "tiny")
+    quick: bool = option("preset smoke", False)
+    output_dir: str = option("folder for pipeline.json", "benchmarks/results")
 
 
 def main(argv: list[str] | None = None) -> int:

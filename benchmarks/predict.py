@@ -12,24 +12,24 @@ loading of the model and of the pictures. predict.py also writes records with lo
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from clarifyvlm.config import parse_args
+from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import run_main
 from measure import ROOT, report, row, run, script
 
 
 @dataclass
 class Arguments:
-    models: list[str] = field(default_factory=lambda: ["models/tiny"], metadata={"help": "checkpoints"})
-    num_examples: int = field(default=600, metadata={"help": "examples"})
-    batch_size: int = field(default=64, metadata={"help": "of predict.py and of the second baseline"})
-    max_new_tokens: int = field(default=64, metadata={"help": "longest response"})
-    rounds: int = field(default=3, metadata={"help": "of all three, in turn"})
-    quick: bool = field(default=False, metadata={"help": "96 examples, one round"})
-    output_dir: str = field(default="benchmarks/results", metadata={"help": "folder for predict.json"})
+    models: list[str] = option("checkpoints", factory=lambda: ["models/tiny"])
+    num_examples: int = option("examples", 600)
+    batch_size: int = option("of predict.py and of the second baseline", 64)
+    max_new_tokens: int = option("longest response", 64)
+    rounds: int = option("of all three, in turn", 3)
+    quick: bool = option("96 examples, one round", False)
+    output_dir: str = option("folder for predict.json", "benchmarks/results")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -12,10 +12,10 @@ import json
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from clarifyvlm.config import parse_args
+from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import run_main
 from measure import report, row, run
 
@@ -25,9 +25,9 @@ RIGHT = {"good": 0.9, "fair": 0.7, "poor": 0.4}  # model -> share of references 
 
 @dataclass
 class Arguments:
-    num_examples: int = field(default=100_000, metadata={"help": "examples of the large set"})
-    quick: bool = field(default=False, metadata={"help": "10,000 examples in the large set"})
-    output_dir: str = field(default="benchmarks/results", metadata={"help": "folder for report.json"})
+    num_examples: int = option("examples of the large set", 100_000)
+    quick: bool = option("10,000 examples in the large set", False)
+    output_dir: str = option("folder for report.json", "benchmarks/results")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -10,11 +10,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from clarifyvlm.config import parse_args
+from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import run_main
 from measure import ROOT, STAGES, report, row
 
@@ -25,9 +25,9 @@ HELP_S, ERROR_S = 0.3, 1.5
 
 @dataclass
 class Arguments:
-    rounds: int = field(default=5, metadata={"help": "runs of each command"})
-    quick: bool = field(default=False, metadata={"help": "one run of each"})
-    output_dir: str = field(default="benchmarks/results", metadata={"help": "folder for startup.json"})
+    rounds: int = option("runs of each command", 5)
+    quick: bool = option("one run of each", False)
+    output_dir: str = option("folder for startup.json", "benchmarks/results")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -14,22 +14,22 @@ import multiprocessing
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from clarifyvlm.config import parse_args
+from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import run_main
 from measure import ROOT, report, row, run, script
 
 
 @dataclass
 class Arguments:
-    rounds: int = field(default=5, metadata={"help": "of both, in turn"})
-    sft_steps: int = field(default=40, metadata={"help": "optimiser steps of SFT, 32 responses each"})
-    grpo_steps: int = field(default=10, metadata={"help": "of GRPO, 8 prompts x 8 completions each"})
-    quick: bool = field(default=False, metadata={"help": "one round, few steps"})
-    output_dir: str = field(default="benchmarks/results", metadata={"help": "folder for training.json"})
+    rounds: int = option("of both, in turn", 5)
+    sft_steps: int = option("optimiser steps of SFT, 32 responses each", 40)
+    grpo_steps: int = option("of GRPO, 8 prompts x 8 completions each", 10)
+    quick: bool = option("one round, few steps", False)
+    output_dir: str = option("folder for training.json", "benchmarks/results")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -58,7 +58,7 @@ def parse_args(
         _trl_parser([_import(t) if isinstance(t, str) else t for t in dataclass_types], description).print_help()
         raise SystemExit(0)
     only_check = "--check" in argv
-    argv, config_path = _take_config([token for token in argv if token != "--check"])
+    argv, config_path = take_config([token for token in argv if token != "--check"])
     if named:
         lighter = [source_fields.light(t) if isinstance(t, str) else t for t in dataclass_types]
         if None not in lighter:  # most mistakes are seen here, before the seconds that importing TRL takes
@@ -183,6 +183,11 @@ def override(options, changes: dict, where: str):
     namespace = parser.parse_args(_tokens(changes, actions, nullable, where))
     _check_ranges([type(options)], namespace, error)
     return _build(type(options), namespace)
+
+
+def option(help: str, default=dataclasses.MISSING, *, factory=dataclasses.MISSING, **limits):
+    """A field of a dataclass of options: its help, its default (else it has to be given), the LIMITS of its numbers."""
+    return dataclasses.field(default=default, default_factory=factory, metadata={"help": help} | limits)
 
 
 def parse_weights(flag: str, tokens: Sequence[str], form: str, alone: float | None = None) -> dict[str, float]:
@@ -342,7 +347,7 @@ def _owner(key: str) -> str:
 # --- YAML -> tokens ----------------------------------------------------------------------------------------------
 
 
-def _take_config(argv: list[str]) -> tuple[list[str], str | None]:
+def take_config(argv: list[str]) -> tuple[list[str], str | None]:
     """argv without `--config FILE`, and FILE."""
     rest, path, tokens = [], None, iter(argv)
     for token in tokens:

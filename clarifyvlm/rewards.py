@@ -11,8 +11,9 @@ to nothing (useless, and a wrong answer after it) earns no more than that. Terms
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from clarifyvlm.config import option
 from clarifyvlm.records import INFORMED, Example, Prediction, Verdict
 
 NO_STRATEGY = -0.3  # an empty or garbled response must not be a safe way out of a wrong one, which earns 0
@@ -119,24 +120,16 @@ TERMS = {
 class RewardWeights:
     """How much each term counts. Penalties are positive weights on terms that are 0 or negative."""
 
-    strategy_weight: float = field(default=1.0, metadata={"min": 0, "help": "Right strategy."})
-    grounding_weight: float = field(default=0.3, metadata={"min": 0, "help": "A claim that contradicts the facts."})
-    overconfidence_weight: float = field(
-        default=0.2, metadata={"min": 0, "help": "One reading asserted, others ignored."}
-    )
-    over_asking_weight: float = field(default=0.2, metadata={"min": 0, "help": "Asked though there is one reading."})
-    question_value_weight: float = field(
-        default=0.4, metadata={"min": 0, "help": "Readings a question fails to separate."}
-    )
-    completeness_weight: float = field(default=0.25, metadata={"min": 0, "help": "Readings that a list leaves out."})
-    answer_weight: float = field(default=0.3, metadata={"min": 0, "help": "Right strategy, wrong answer."})
-    resolution_weight: float = field(
-        default=0.6, metadata={"min": 0, "help": "A dialogue that ends with a wrong answer."}
-    )
-    asking_weight: float = field(
-        default=1.0, metadata={"min": 0, "help": "What its questions cost, where it was told."}
-    )
-    length_weight: float = field(default=0.2, metadata={"min": 0, "help": "Much longer than the reference."})
+    strategy_weight: float = option("Right strategy.", 1.0, min=0)
+    grounding_weight: float = option("A claim that contradicts the facts.", 0.3, min=0)
+    overconfidence_weight: float = option("One reading asserted, others ignored.", 0.2, min=0)
+    over_asking_weight: float = option("Asked though there is one reading.", 0.2, min=0)
+    question_value_weight: float = option("Readings a question fails to separate.", 0.4, min=0)
+    completeness_weight: float = option("Readings that a list leaves out.", 0.25, min=0)
+    answer_weight: float = option("Right strategy, wrong answer.", 0.3, min=0)
+    resolution_weight: float = option("A dialogue that ends with a wrong answer.", 0.6, min=0)
+    asking_weight: float = option("What its questions cost, where it was told.", 1.0, min=0)
+    length_weight: float = option("Much longer than the reference.", 0.2, min=0)
 
     def of(self, term: str) -> float:
         """The weight of one of TERMS."""

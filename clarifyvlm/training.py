@@ -12,7 +12,7 @@ import sys
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
@@ -24,7 +24,7 @@ from transformers.trainer_callback import ProgressCallback
 from trl import GRPOConfig, ModelConfig, SFTConfig, get_quantization_config
 
 from clarifyvlm import chat, images, jsonl, judges, processes, users
-from clarifyvlm.config import REDO
+from clarifyvlm.config import REDO, option
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges import Judge
 from clarifyvlm.models import checkpoints, loading
@@ -56,20 +56,14 @@ LEAST = {"learning_rate": 0, "num_train_epochs": 0, "per_device_train_batch_size
 class MachineDefaults:
     """TRL's defaults (bf16, gradient checkpointing, pinned memory) suit a GPU; unset, they follow the machine."""
 
-    bf16: bool | None = field(
-        default=None, metadata={"help": "bf16 autocast; unset: where the GPU has it, or the CPU has avx512_bf16."}
-    )
-    gradient_checkpointing: bool | None = field(
-        default=None, metadata={"help": "Less memory, ~20%% slower; unset: on a GPU."}
-    )
-    dataloader_pin_memory: bool | None = field(default=None, metadata={"help": "Unset: on a GPU."})
-    remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay off: rows are made lazily."})
-    ddp_timeout: int = field(
-        default=int(processes.WAIT.total_seconds()), metadata={"help": "Seconds that processes wait for each other."}
-    )
-    save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept, newest first."})
-    overwrite: bool = field(default=False, metadata={"help": "Delete what an earlier run left in output_dir."})
-    redo: bool = field(default=False, metadata={"help": REDO})
+    bf16: bool | None = option("bf16 autocast; unset: where the GPU has it, or the CPU has avx512_bf16.", None)
+    gradient_checkpointing: bool | None = option("Less memory, ~20%% slower; unset: on a GPU.", None)
+    dataloader_pin_memory: bool | None = option("Unset: on a GPU.", None)
+    remove_unused_columns: bool = option("Must stay off: rows are made lazily.", False)
+    ddp_timeout: int = option("Seconds that processes wait for each other.", int(processes.WAIT.total_seconds()))
+    save_total_limit: int | None = option("Checkpoints kept, newest first.", 2)
+    overwrite: bool = option("Delete what an earlier run left in output_dir.", False)
+    redo: bool = option(REDO, False)
 
     def __post_init__(self):
         self.use_cpu = self.use_cpu or loading.default_device() == "cpu"  # transformers asks for it with bf16
@@ -105,16 +99,12 @@ def _cpu_is_fast_with_bf16() -> bool:
 
 @dataclass
 class SFTArguments(MachineDefaults, SFTConfig):
-    max_length: int | None = field(
-        default=None, metadata={"help": "Must stay unset: truncation would cut image tokens."}
-    )
+    max_length: int | None = option("Must stay unset: truncation would cut image tokens.", None)
 
 
 @dataclass
 class GRPOArguments(MachineDefaults, GRPOConfig):
-    shuffle_dataset: bool | None = field(
-        default=False, metadata={"help": "Off: prompts come in rounds that hold every strategy once."}
-    )
+    shuffle_dataset: bool | None = option("Off: prompts come in rounds that hold every strategy once.", False)
 
     def __post_init__(self):
         try:

@@ -10,52 +10,42 @@ command; no reply is paid twice.
         --output_dir runs/coco/authored --author_base_url http://localhost:8000/v1 --author_model NAME
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from clarifyvlm.config import REDO, parse_args
+from clarifyvlm.config import REDO, option, parse_args
 from clarifyvlm.errors import UserError, run_main
 from folder.shares import split_files
 
 
 @dataclass
 class Options:
-    data_dir: str = field(metadata={"help": "data folder, as generate.py writes it"})
-    output_dir: str = field(metadata={"help": "folder to write to"})
-    seed: int = field(default=0, metadata={"help": "draws the styles that the model is asked for"})
-    verify: list[Literal["schema", "language", "leak", "readings", "blind", "reference", "duplicate"]] = field(
-        default_factory=lambda: ["schema", "language", "leak", "readings", "blind", "reference", "duplicate"],
-        metadata={"help": "what a wording has to pass"},
+    data_dir: str = option("data folder, as generate.py writes it")
+    output_dir: str = option("folder to write to")
+    seed: int = option("draws the styles that the model is asked for", 0)
+    verify: list[Literal["schema", "language", "leak", "readings", "blind", "reference", "duplicate"]] = option(
+        "what a wording has to pass",
+        factory=lambda: ["schema", "language", "leak", "readings", "blind", "reference", "duplicate"],
     )
-    max_attempts: int = field(
-        default=3, metadata={"min": 1, "help": "wordings asked for, of a question and of a response"}
+    max_attempts: int = option("wordings asked for, of a question and of a response", 3, min=1)
+    max_repeats: int = option("how often the set may have the same question", 20, min=1)
+    keep_template: bool = option("keep an example as it was where no wording is good; else it is dropped", False)
+    author_sees_image: bool = option("show the picture to the model that words the responses", False)
+    verifier_model: str | None = option("model that derives the readings and answers blind; unset: the author", None)
+    verifier_base_url: str | None = option("its endpoint; unset: the author's", None)
+    verifier_api_key_env: str | None = option("environment variable with its key", None)
+    reference_judge: Literal["scene", "openai"] = option(
+        "who checks the references; scene: offline, by the facts; openai: the verifier's model", "scene"
     )
-    max_repeats: int = field(default=20, metadata={"min": 1, "help": "how often the set may have the same question"})
-    keep_template: bool = field(
-        default=False, metadata={"help": "keep an example as it was where no wording is good; else it is dropped"}
+    leak_model: str | None = option(
+        "model at the verifier's endpoint that guesses strategies from questions; reported", None
     )
-    author_sees_image: bool = field(
-        default=False, metadata={"help": "show the picture to the model that words the responses"}
+    audit: Literal["fail", "warn", "off"] = option(
+        "fail: exit code 3 when the data give the strategy away; warn: only say so", "fail"
     )
-    verifier_model: str | None = field(
-        default=None, metadata={"help": "model that derives the readings and answers blind; unset: the author"}
-    )
-    verifier_base_url: str | None = field(default=None, metadata={"help": "its endpoint; unset: the author's"})
-    verifier_api_key_env: str | None = field(default=None, metadata={"help": "environment variable with its key"})
-    reference_judge: Literal["scene", "openai"] = field(
-        default="scene",
-        metadata={"help": "who checks the references; scene: offline, by the facts; openai: the verifier's model"},
-    )
-    leak_model: str | None = field(
-        default=None,
-        metadata={"help": "model at the verifier's endpoint that guesses strategies from questions; reported"},
-    )
-    audit: Literal["fail", "warn", "off"] = field(
-        default="fail", metadata={"help": "fail: exit code 3 when the data give the strategy away; warn: only say so"}
-    )
-    overwrite: bool = field(default=False, metadata={"help": "delete what an earlier run left in output_dir"})
-    redo: bool = field(default=False, metadata={"help": REDO})
+    overwrite: bool = option("delete what an earlier run left in output_dir", False)
+    redo: bool = option(REDO, False)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -11,12 +11,12 @@ so. Writes <split>.jsonl, images/, README.md and run.json.
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-from clarifyvlm.config import REDO, parse_args
+from clarifyvlm.config import REDO, option, parse_args
 from clarifyvlm.errors import UserError, run_main
 from folder.faults import listed
 from released import aqua, clearvqa, files, gqa, mm_upd, vizwiz, vq_focusambiguity, vqav2
@@ -30,23 +30,21 @@ SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 class Options:
     """Which benchmark, and where it lies."""
 
-    benchmark: Literal["aqua", "clearvqa", "mm_upd", "vq_focusambiguity", "vizwiz", "vqav2", "gqa"] = field(
-        metadata={"help": "what the rows are: README.md has a table"}
+    benchmark: Literal["aqua", "clearvqa", "mm_upd", "vq_focusambiguity", "vizwiz", "vqav2", "gqa"] = option(
+        "what the rows are: README.md has a table"
     )
-    output_dir: str = field(metadata={"help": "folder for <split>.jsonl, images/, README.md and run.json"})
-    data_file: str | None = field(default=None, metadata={"help": "its rows: json, jsonl, parquet, arrow, tsv, csv"})
-    annotations: str | None = field(default=None, metadata={"help": "VQAv2: the file of answers beside the questions"})
-    image_dir: str | None = field(default=None, metadata={"help": "folder of the pictures, where rows only name them"})
-    hub_id: str | None = field(default=None, metadata={"help": "instead of --data_file: a data set of the hub"})
-    hub_config: str | None = field(default=None, metadata={"help": "its configuration"})
-    hub_split: str = field(default="test", metadata={"help": "its split"})
-    columns: list[str] = field(
-        default_factory=list, metadata={"help": "ours=theirs, where a release names a column otherwise"}
-    )
-    split: Literal["train", "validation", "test"] = field(default="test", metadata={"help": "the split written"})
-    num_rows: int | None = field(default=None, metadata={"min": 1, "help": "only the first N rows"})
-    overwrite: bool = field(default=False, metadata={"help": "start anew"})
-    redo: bool = field(default=False, metadata={"help": REDO})
+    output_dir: str = option("folder for <split>.jsonl, images/, README.md and run.json")
+    data_file: str | None = option("its rows: json, jsonl, parquet, arrow, tsv, csv", None)
+    annotations: str | None = option("VQAv2: the file of answers beside the questions", None)
+    image_dir: str | None = option("folder of the pictures, where rows only name them", None)
+    hub_id: str | None = option("instead of --data_file: a data set of the hub", None)
+    hub_config: str | None = option("its configuration", None)
+    hub_split: str = option("its split", "test")
+    columns: list[str] = option("ours=theirs, where a release names a column otherwise", factory=list)
+    split: Literal["train", "validation", "test"] = option("the split written", "test")
+    num_rows: int | None = option("only the first N rows", None, min=1)
+    overwrite: bool = option("start anew", False)
+    redo: bool = option(REDO, False)
 
 
 def main(argv: list[str] | None = None) -> int:

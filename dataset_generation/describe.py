@@ -15,14 +15,14 @@ passed over. A stopped run is continued by the same command; no reply is paid tw
 import json
 import re
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydantic import BaseModel
 
 from authoring.arguments import SPEED_ONLY, AuthorArguments
 from authoring.calls import Asker, Prompt, Said
-from clarifyvlm.config import REDO, parse_args
+from clarifyvlm.config import REDO, option, parse_args
 from clarifyvlm.endpoint.arguments import make_endpoint
 from clarifyvlm.errors import UserError, run_main
 from folder.faults import listed
@@ -74,13 +74,13 @@ and height. Is the thing described there, with these properties, and does the bo
 
 @dataclass
 class Options:
-    image_dir: str = field(metadata={"help": "folder of the pictures (.jpg, .png), with folders in it or not"})
-    output_file: str = field(metadata={"help": "scene graphs to write (.json)"})
-    captions: str | None = field(default=None, metadata={"help": 'JSONL with {"image", "caption"}'})
-    confirm: bool = field(default=False, metadata={"help": "ask about each thing once more; drop what is not there"})
-    max_attempts: int = field(default=3, metadata={"min": 1, "help": "lists asked for, of one picture"})
-    overwrite: bool = field(default=False, metadata={"help": "delete the output file and start anew"})
-    redo: bool = field(default=False, metadata={"help": REDO})
+    image_dir: str = option("folder of the pictures (.jpg, .png), with folders in it or not")
+    output_file: str = option("scene graphs to write (.json)")
+    captions: str | None = option('JSONL with {"image", "caption"}', None)
+    confirm: bool = option("ask about each thing once more; drop what is not there", False)
+    max_attempts: int = option("lists asked for, of one picture", 3, min=1)
+    overwrite: bool = option("delete the output file and start anew", False)
+    redo: bool = option(REDO, False)
 
 
 class Row(BaseModel):

@@ -12,11 +12,11 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from clarifyvlm.config import REDO, parse_args
+from clarifyvlm.config import REDO, option, parse_args
 from clarifyvlm.errors import UserError, run_main
 from folder.faults import listed
 from folder.shares import SPLITS, split_files
@@ -28,15 +28,13 @@ ARROW_BYTES = b"clarifyvlm.arrow_bytes"  # metadata of a file: its size in memor
 
 @dataclass
 class Options:
-    output_dir: str = field(metadata={"help": "folder to write to"})
-    data_dir: str | None = field(default=None, metadata={"help": "data folder, as generate.py writes it"})
-    import_dir: str | None = field(default=None, metadata={"help": "folder with parquet files, to be a data folder"})
-    pretty_name: str = field(default="ClarifyVLM", metadata={"help": "the data set's name on its card"})
-    max_shard_mb: int = field(
-        default=500, metadata={"min": 1, "help": "megabytes of pictures and text per parquet file"}
-    )
-    overwrite: bool = field(default=False, metadata={"help": "delete what an earlier run left in output_dir"})
-    redo: bool = field(default=False, metadata={"help": REDO})
+    output_dir: str = option("folder to write to")
+    data_dir: str | None = option("data folder, as generate.py writes it", None)
+    import_dir: str | None = option("folder with parquet files, to be a data folder", None)
+    pretty_name: str = option("the data set's name on its card", "ClarifyVLM")
+    max_shard_mb: int = option("megabytes of pictures and text per parquet file", 500, min=1)
+    overwrite: bool = option("delete what an earlier run left in output_dir", False)
+    redo: bool = option(REDO, False)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -9,11 +9,11 @@ what generate.py writes: JSONL, images/, audit.json, the card README.md and run.
 
 import random
 from collections import Counter, defaultdict
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from clarifyvlm.config import REDO, parse_args
+from clarifyvlm.config import REDO, option, parse_args
 from clarifyvlm.errors import UserError, run_main
 from folder.faults import listed
 from folder.shares import SPLITS, apportion
@@ -21,23 +21,19 @@ from folder.shares import SPLITS, apportion
 
 @dataclass
 class Options:
-    data_dirs: list[str] = field(metadata={"help": "data folders, as generate.py writes them"})
-    shares: list[float] = field(
-        metadata={"above": 0, "help": "how much of each, in the same order: 3 1 is three quarters and one"}
+    data_dirs: list[str] = option("data folders, as generate.py writes them")
+    shares: list[float] = option("how much of each, in the same order: 3 1 is three quarters and one", above=0)
+    output_dir: str = option("folder to write to")
+    num_train: int | None = option("examples (default: as many as the shares allow)", None, min=0)
+    num_validation: int | None = option("likewise", None, min=0)
+    num_test: int | None = option("likewise", None, min=0)
+    num_test_ood: int | None = option("likewise", None, min=0)
+    seed: int = option("draws groups and their order", 0)
+    audit: Literal["fail", "warn", "off"] = option(
+        "fail: exit code 3 when the data give the strategy away; warn: only say so", "warn"
     )
-    output_dir: str = field(metadata={"help": "folder to write to"})
-    num_train: int | None = field(
-        default=None, metadata={"min": 0, "help": "examples (default: as many as the shares allow)"}
-    )
-    num_validation: int | None = field(default=None, metadata={"min": 0, "help": "likewise"})
-    num_test: int | None = field(default=None, metadata={"min": 0, "help": "likewise"})
-    num_test_ood: int | None = field(default=None, metadata={"min": 0, "help": "likewise"})
-    seed: int = field(default=0, metadata={"help": "draws groups and their order"})
-    audit: Literal["fail", "warn", "off"] = field(
-        default="warn", metadata={"help": "fail: exit code 3 when the data give the strategy away; warn: only say so"}
-    )
-    overwrite: bool = field(default=False, metadata={"help": "delete what an earlier run left in output_dir"})
-    redo: bool = field(default=False, metadata={"help": REDO})
+    overwrite: bool = option("delete what an earlier run left in output_dir", False)
+    redo: bool = option(REDO, False)
 
 
 def main(argv: list[str] | None = None) -> int:

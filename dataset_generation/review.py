@@ -11,11 +11,11 @@ reject, note by key; it exports JSONL. Among the examples are traps, made wrong 
 
 import json
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from clarifyvlm.config import REDO, parse_args
+from clarifyvlm.config import REDO, option, parse_args
 from clarifyvlm.errors import UserError, run_main
 
 REASONS = {  # key on the page -> why an example is rejected
@@ -31,28 +31,28 @@ MAX_SIDE = 640  # pixels of a picture on the page
 
 @dataclass
 class PageOptions:
-    data_file: str = field(metadata={"help": "examples.jsonl to be checked"})
-    output_dir: str = field(metadata={"help": "folder for review.html and traps.json"})
-    num_examples: int = field(default=200, metadata={"min": 1, "help": "examples drawn, without the traps"})
-    num_traps: int = field(default=20, metadata={"min": 0, "help": "examples that are made wrong and mixed in"})
-    seed: int = field(default=0, metadata={"help": "draws examples, traps and their order"})
-    overwrite: bool = field(default=False, metadata={"help": "start anew"})
-    redo: bool = field(default=False, metadata={"help": REDO})
+    data_file: str = option("examples.jsonl to be checked")
+    output_dir: str = option("folder for review.html and traps.json")
+    num_examples: int = option("examples drawn, without the traps", 200, min=1)
+    num_traps: int = option("examples that are made wrong and mixed in", 20, min=0)
+    seed: int = option("draws examples, traps and their order", 0)
+    overwrite: bool = option("start anew", False)
+    redo: bool = option(REDO, False)
 
 
 @dataclass
 class MergeOptions:
-    data_file: str = field(metadata={"help": "examples.jsonl that was reviewed"})
-    reviews: list[str] = field(metadata={"help": "exports of the page, one per reviewer"})
-    output_file: str = field(metadata={"help": "JSONL of the accepted examples; <name>.summary.json beside it"})
-    traps: str | None = field(default=None, metadata={"help": "traps.json of the page"})
-    keep: Literal["all", "any", "most"] = field(
-        default="all", metadata={"help": "keep what all of its reviewers accepted, any of them, or more than half"}
+    data_file: str = option("examples.jsonl that was reviewed")
+    reviews: list[str] = option("exports of the page, one per reviewer")
+    output_file: str = option("JSONL of the accepted examples; <name>.summary.json beside it")
+    traps: str | None = option("traps.json of the page", None)
+    keep: Literal["all", "any", "most"] = option(
+        "keep what all of its reviewers accepted, any of them, or more than half", "all"
     )
-    min_reviews: int = field(default=1, metadata={"min": 1, "help": "keep only what at least so many of them reviewed"})
-    seed: int = field(default=0, metadata={"help": "of the draws behind the intervals"})
-    overwrite: bool = field(default=False, metadata={"help": "start anew"})
-    redo: bool = field(default=False, metadata={"help": REDO})
+    min_reviews: int = option("keep only what at least so many of them reviewed", 1, min=1)
+    seed: int = option("of the draws behind the intervals", 0)
+    overwrite: bool = option("start anew", False)
+    redo: bool = option(REDO, False)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -13,13 +13,13 @@ import sys
 from array import array
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from clarifyvlm.config import REDO, parse_args
+from clarifyvlm.config import REDO, option, parse_args
 from clarifyvlm.errors import UserError, run_main
 from folder.faults import listed
 
@@ -30,13 +30,13 @@ SHAPING = ("clarifyvlm", "python", "pillow")  # whose versions shape the picture
 
 @dataclass
 class Options:
-    shards: list[str] = field(metadata={"help": "folders that generate.py --shard i/n wrote, in any order"})
-    output_dir: str = field(metadata={"help": "folder to write to"})
-    audit: Literal["fail", "warn", "off"] = field(
-        default="fail", metadata={"help": "fail: exit code 3 when the data give the strategy away; warn: only say so"}
+    shards: list[str] = option("folders that generate.py --shard i/n wrote, in any order")
+    output_dir: str = option("folder to write to")
+    audit: Literal["fail", "warn", "off"] = option(
+        "fail: exit code 3 when the data give the strategy away; warn: only say so", "fail"
     )
-    overwrite: bool = field(default=False, metadata={"help": "delete what an earlier run left in output_dir"})
-    redo: bool = field(default=False, metadata={"help": REDO})
+    overwrite: bool = option("delete what an earlier run left in output_dir", False)
+    redo: bool = option(REDO, False)
 
 
 @dataclass

@@ -13,11 +13,11 @@ disagreements themselves. What the judge fails on is counted and is part of no n
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from clarifyvlm import images, jsonl
-from clarifyvlm.config import REDO, parse_args
+from clarifyvlm.config import REDO, option, parse_args
 from clarifyvlm.endpoint.usage import total
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.judges import SPEED_ONLY, JudgeArguments, make_judge, panel_members, rubric
@@ -29,27 +29,21 @@ IGNORED = (*SPEED_ONLY, "judge_max_failure_share")
 
 @dataclass
 class ScriptArguments:
-    data_file: str = field(metadata={"help": "examples.jsonl to build responses from, and that labels are about"})
-    output_file: str = field(metadata={"help": "judge_audit.json to write"})
-    labels: str | None = field(default=None, metadata={"help": "JSONL of people's labels"})
-    num_responses: int = field(
-        default=2000, metadata={"min": 0, "help": "constructed responses; 0: people's labels only"}
+    data_file: str = option("examples.jsonl to build responses from, and that labels are about")
+    output_file: str = option("judge_audit.json to write")
+    labels: str | None = option("JSONL of people's labels", None)
+    num_responses: int = option("constructed responses; 0: people's labels only", 2000, min=0)
+    num_canary_examples: int = option("examples that every canary is tried on", 10, min=0)
+    num_effect_items: int = option("constructed responses judged in variants of themselves; 0: none", 60, min=0)
+    repeats: int = option("times that each of them is judged as it is", 3, min=2)
+    policy_model: str | None = option("checkpoint or hub name of the model to be judged: warn of self-preference", None)
+    judge_max_failure_share: float = option(
+        "warn when the judge fails on more than this share, 0..1", 0.05, min=0, max=1
     )
-    num_canary_examples: int = field(default=10, metadata={"min": 0, "help": "examples that every canary is tried on"})
-    num_effect_items: int = field(
-        default=60, metadata={"min": 0, "help": "constructed responses judged in variants of themselves; 0: none"}
-    )
-    repeats: int = field(default=3, metadata={"min": 2, "help": "times that each of them is judged as it is"})
-    policy_model: str | None = field(
-        default=None, metadata={"help": "checkpoint or hub name of the model to be judged: warn of self-preference"}
-    )
-    judge_max_failure_share: float = field(
-        default=0.05, metadata={"min": 0, "max": 1, "help": "warn when the judge fails on more than this share, 0..1"}
-    )
-    resamples: int = field(default=1000, metadata={"min": 100, "help": "draws of the bootstrap"})
-    seed: int = field(default=0, metadata={"help": "of the choice of responses and of the bootstrap"})
-    overwrite: bool = field(default=False, metadata={"help": "audit anew; else a complete audit stays"})
-    redo: bool = field(default=False, metadata={"help": REDO})
+    resamples: int = option("draws of the bootstrap", 1000, min=100)
+    seed: int = option("of the choice of responses and of the bootstrap", 0)
+    overwrite: bool = option("audit anew; else a complete audit stays", False)
+    redo: bool = option(REDO, False)
 
 
 def main(argv: list[str] | None = None) -> int:

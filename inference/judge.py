@@ -13,16 +13,17 @@ run stops with everything kept. Started by `accelerate launch`, each process jud
 import json
 import sys
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from clarifyvlm import images, jsonl, processes
-from clarifyvlm.config import REDO, parse_args
+from clarifyvlm.config import REDO, option, parse_args
 from clarifyvlm.endpoint.usage import total
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.judges import SPEED_ONLY, Judge, JudgeArguments, make_judge, self_preference
 from clarifyvlm.records import Example, Prediction, Verdict
 from clarifyvlm.run_record import RunRecord
+from predicting.answered import answered
 
 FEW = 20  # so many verdicts at the end before a share of failures says anything ...
 MANY = 256  # ... and so many on the way: the first failures are no share
@@ -31,14 +32,14 @@ IGNORED = (*SPEED_ONLY, "judge_max_failure_share")
 
 @dataclass
 class ScriptArguments:
-    data_file: str = field(metadata={"help": "examples.jsonl that the predictions are about"})
-    predictions: str = field(metadata={"help": "predictions.jsonl of inference/predict.py or of another tool"})
-    output_file: str = field(metadata={"help": "verdicts.jsonl to write, or to continue"})
-    judge_max_failure_share: float = field(
-        default=0.05, metadata={"min": 0, "max": 1, "help": "stop when the judge fails on more than this share, 0..1"}
+    data_file: str = option("examples.jsonl that the predictions are about")
+    predictions: str = option("predictions.jsonl of inference/predict.py or of another tool")
+    output_file: str = option("verdicts.jsonl to write, or to continue")
+    judge_max_failure_share: float = option(
+        "stop when the judge fails on more than this share, 0..1", 0.05, min=0, max=1
     )
-    overwrite: bool = field(default=False, metadata={"help": "delete the output file and start anew"})
-    redo: bool = field(default=False, metadata={"help": REDO})
+    overwrite: bool = option("delete the output file and start anew", False)
+    redo: bool = option(REDO, False)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -49,8 +50,10 @@ def main(argv: list[str] | None = None) -> int:
         section="judge",
     )
     _check(args)
-    predictions = jsonl.read(args.predictions, Prediction, unique="example_id", mend=True)
-    examples = _examples(args, predictions)
+    pairs, number = answered(args.data_file, args.predictions, args.output_file)
+    examples, predictions = map(list, zip(*pairs, strict=True))
+    if len(predictions) < number:
+        print(f"{args.predictions}: {len(predictions)} predictions for {number} examples; these are judged")
     if (policy := _policy(args.predictions)) and (warning := self_preference(judge_args, policy)):
         print(f"warning: {warning}", file=sys.stderr)
     unknown = [example.id for example in examples if not example.facts.annotated]
@@ -89,9 +92,6 @@ def main(argv: list[str] | None = None) -> int:
 def _check(args: ScriptArguments) -> None:
     if Path(args.output_file).suffix != ".jsonl":
         raise UserError(f"--output_file {args.output_file}: must end in .jsonl.")
-    for name in ("data_file", "predictions"):
-        if Path(args.output_file).absolute() == Path(getattr(args, name)).absolute():
-            raise UserError(f"--output_file and --{name} are one file; give another --output_file.")
 
 
 def _policy(predictions: str) -> str | None:
@@ -101,23 +101,6 @@ def _policy(predictions: str) -> str | None:
         return json.loads(path.with_name(f"{path.stem}.run.json").read_text())["args"]["model_name_or_path"]
     except (OSError, ValueError, KeyError):
         return None
-
-
-def _examples(args: ScriptArguments, predictions: list[Prediction]) -> list[Example]:
-    """The example of every prediction, in the predictions' order."""
-    by_id = {e.id: e for e in jsonl.read(args.data_file, Example, unique="id")}
-    unknown = [p.example_id for p in predictions if p.example_id not in by_id]
-    if unknown:
-        shown = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
-        raise UserError(
-            f"{args.predictions}: {len(unknown)} of {len(predictions)} predictions are about examples that are not in "
-            f"{args.data_file} ({shown}). Give the data file that they were made from."
-        )
-    if not predictions:
-        raise UserError(f"{args.predictions} has no predictions.")
-    if len(predictions) < len(by_id):
-        print(f"{args.predictions}: {len(predictions)} predictions for {len(by_id)} examples; these are judged")
-    return [by_id[p.example_id] for p in predictions]
 
 
 def _drop_failures(path: str) -> None:

@@ -24,10 +24,11 @@ from itertools import zip_longest
 from pathlib import Path
 
 from clarifyvlm import jsonl
-from clarifyvlm.config import parse_args
+from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.records import CRITERIA, Example, Object, Prediction
 from clarifyvlm.strategies import STRATEGIES
+from predicting.answered import answered
 
 UNDO, SKIP, STOP = "u", " ", "x"
 COMMANDS = {UNDO: "back", SKIP: "skipped", STOP: "stop"}
@@ -59,14 +60,12 @@ ESCAPE_S = 0.05  # what follows ESC within this many seconds belongs to the same
 
 @dataclass
 class ScriptArguments:
-    data_file: str = field(metadata={"help": "examples.jsonl that the predictions are about"})
-    predictions: str = field(metadata={"help": "predictions.jsonl of one model"})
-    output_file: str = field(metadata={"help": "labels.jsonl to write, or to continue"})
-    annotator: str = field(metadata={"help": "who labels: a name or initials, kept in every line"})
-    num_labels: int = field(
-        default=60, metadata={"min": 1, "help": "responses to label; more of them later keep those done"}
-    )
-    seed: int = field(default=0, metadata={"help": "of the draw and of its order; give all annotators the same"})
+    data_file: str = option("examples.jsonl that the predictions are about")
+    predictions: str = option("predictions.jsonl of one model")
+    output_file: str = option("labels.jsonl to write, or to continue")
+    annotator: str = option("who labels: a name or initials, kept in every line")
+    num_labels: int = option("responses to label; more of them later keep those done", 60, min=1)
+    seed: int = option("of the draw and of its order; give all annotators the same", 0)
 
 
 @dataclass
@@ -120,26 +119,13 @@ def _check(args: ScriptArguments) -> None:
         raise UserError("--annotator is empty: give a name or initials, so that labels of two people can be compared.")
     if Path(args.output_file).suffix != ".jsonl":
         raise UserError(f"--output_file {args.output_file}: must end in .jsonl.")
-    for name in ("data_file", "predictions"):
-        if Path(args.output_file).absolute() == Path(getattr(args, name)).absolute():
-            raise UserError(f"--output_file and --{name} are one file; give another --output_file.")
 
 
 def _items(args: ScriptArguments) -> list[Item]:
     """Every prediction with its example. One without a model's name gets that of its folder, as in the report."""
-    predictions = jsonl.read(args.predictions, Prediction, unique="example_id", mend=True)
-    if not predictions:
-        raise UserError(f"{args.predictions} has no predictions. `python inference/predict.py` makes them.")
-    by_id = {e.id: e for e in jsonl.read(args.data_file, Example, unique="id")}
-    unknown = [p.example_id for p in predictions if p.example_id not in by_id]
-    if unknown:
-        shown = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
-        raise UserError(
-            f"{args.predictions}: {len(unknown)} of {len(predictions)} predictions are about examples that are not in "
-            f"{args.data_file} ({shown}). Give the data file that they were made from."
-        )
+    pairs, _ = answered(args.data_file, args.predictions, args.output_file)
     folder = Path(args.predictions).absolute().parent.name
-    return [Item(by_id[p.example_id], p, folder if p.model == "unknown" else p.model) for p in predictions]
+    return [Item(e, p, folder if p.model == "unknown" else p.model) for e, p in pairs]
 
 
 def draw(items: list[Item], num_labels: int, seed: int) -> list[Item]:

@@ -15,12 +15,12 @@ import hashlib
 import random
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 from clarifyvlm import chat, images, jsonl, processes, users
-from clarifyvlm.config import REDO, parse_args
+from clarifyvlm.config import REDO, option, parse_args
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.models import loading
 from clarifyvlm.records import Example, Prediction, Turn, UserKind
@@ -42,52 +42,37 @@ LENGTH_BUCKET = 16  # characters of question that count as one length
 @dataclass
 class PredictArguments:
     # what
-    model_name_or_path: str = field(
-        metadata={"help": "checkpoint or adapter directory, hub name (owner/model), or the model's name at an endpoint"}
+    model_name_or_path: str = option(
+        "checkpoint or adapter directory, hub name (owner/model), or the model's name at an endpoint"
     )
-    data_file: str = field(metadata={"help": "examples.jsonl; pictures are found relative to it"})
-    output_file: str = field(metadata={"help": "predictions.jsonl to write, or to continue"})
-    num_examples: int | None = field(default=None, metadata={"min": 1, "help": "only the first N examples"})
-    backend: Literal["transformers", "vllm", "openai"] = field(
-        default="transformers",
-        metadata={"help": "vllm: faster on GPUs (an extra); openai: a model behind an OpenAI-compatible endpoint"},
+    data_file: str = option("examples.jsonl; pictures are found relative to it")
+    output_file: str = option("predictions.jsonl to write, or to continue")
+    num_examples: int | None = option("only the first N examples", None, min=1)
+    backend: Literal["transformers", "vllm", "openai"] = option(
+        "vllm: faster on GPUs (an extra); openai: a model behind an OpenAI-compatible endpoint", "transformers"
     )
     # how the model speaks
-    turns: int = field(
-        default=1,
-        metadata={"min": 1, "max": 3, "help": "2, 3: the simulated user replies when the model asks, and again"},
-    )
-    user_kind: UserKind = field(
-        default="helpful", metadata={"help": "how the user replies (clarifyvlm/users/scripted.py)"}
-    )
-    ask_cost: float | None = field(
-        default=None, metadata={"min": 0, "help": "tell the model that a question costs this much"}
-    )
-    max_new_tokens: int = field(default=128, metadata={"min": 1, "help": "longest response, in tokens"})
-    temperature: float = field(default=0.0, metadata={"min": 0, "help": "0: always the likeliest token"})
-    top_p: float = field(
-        default=1.0,
-        metadata={"above": 0, "max": 1, "help": "with a temperature: sample from this share of probability"},
-    )
-    seed: int = field(default=0, metadata={"help": "draws the reading that the user has in mind, and the samples"})
+    turns: int = option("2, 3: the simulated user replies when the model asks, and again", 1, min=1, max=3)
+    user_kind: UserKind = option("how the user replies (clarifyvlm/users/scripted.py)", "helpful")
+    ask_cost: float | None = option("tell the model that a question costs this much", None, min=0)
+    max_new_tokens: int = option("longest response, in tokens", 128, min=1)
+    temperature: float = option("0: always the likeliest token", 0.0, min=0)
+    top_p: float = option("with a temperature: sample from this share of probability", 1.0, above=0, max=1)
+    seed: int = option("draws the reading that the user has in mind, and the samples", 0)
     # pictures
-    image_max_side: int | None = field(
-        default=None, metadata={"min": 8, "help": "shrink longer pictures to this, in pixels"}
-    )
-    image_processor: str | None = field(
-        default=None, metadata={"help": "settings of the model's image processor to change, a JSON mapping"}
-    )
-    blank_image: bool = field(default=False, metadata={"help": "show a grey picture instead: what words alone give"})
-    blank_question: bool = field(default=False, metadata={"help": "ask only ?: what the picture alone gives"})
+    image_max_side: int | None = option("shrink longer pictures to this, in pixels", None, min=8)
+    image_processor: str | None = option("settings of the model's image processor to change, a JSON mapping", None)
+    blank_image: bool = option("show a grey picture instead: what words alone give", False)
+    blank_question: bool = option("ask only ?: what the picture alone gives", False)
     # speed and memory
-    batch_size: int = field(default=8, metadata={"min": 1, "help": "examples at once; halved when memory runs out"})
-    device: str | None = field(default=None, metadata={"help": "cuda, cuda:1, mps, cpu (default: the best there is)"})
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = field(
-        default="auto", metadata={"help": "auto: float32 on a CPU, the checkpoint's own on a GPU"}
+    batch_size: int = option("examples at once; halved when memory runs out", 8, min=1)
+    device: str | None = option("cuda, cuda:1, mps, cpu (default: the best there is)", None)
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
+        "auto: float32 on a CPU, the checkpoint's own on a GPU", "auto"
     )
-    vllm_args: str | None = field(default=None, metadata={"help": "engine arguments of vLLM, a JSON mapping"})
-    overwrite: bool = field(default=False, metadata={"help": "delete the output file and start anew"})
-    redo: bool = field(default=False, metadata={"help": REDO})
+    vllm_args: str | None = option("engine arguments of vLLM, a JSON mapping", None)
+    overwrite: bool = option("delete the output file and start anew", False)
+    redo: bool = option(REDO, False)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -12,11 +12,11 @@ corrects the metrics for its errors.
 
 import json
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from clarifyvlm import jsonl
-from clarifyvlm.config import parse_args
+from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.records import Example, Prediction, Verdict
 from clarifyvlm.run_record import RunRecord, hash_input
@@ -28,32 +28,22 @@ FIRST = ("base", "sft", "grpo")
 @dataclass
 class ReportArguments:
     # what
-    data_file: str = field(metadata={"help": "examples.jsonl that the models answered"})
-    inference_dir: str = field(metadata={"help": "folder of folders, one per model, with predictions and verdicts"})
-    output_dir: str = field(metadata={"help": "folder for metrics.json, report.md and report.html"})
-    variants_dir: str | None = field(
-        default=None, metadata={"help": "folder of inference/variants.py: the models on changed pictures and questions"}
+    data_file: str = option("examples.jsonl that the models answered")
+    inference_dir: str = option("folder of folders, one per model, with predictions and verdicts")
+    output_dir: str = option("folder for metrics.json, report.md and report.html")
+    variants_dir: str | None = option(
+        "folder of inference/variants.py: the models on changed pictures and questions", None
     )
-    judge_audit: str | None = field(
-        default=None, metadata={"help": "judge_audit.json of inference/audit_judge.py, to show in the report"}
-    )
-    labels: str | None = field(
-        default=None, metadata={"help": "JSONL of inference/label.py, to correct the metrics for the judge's errors"}
-    )
+    judge_audit: str | None = option("judge_audit.json of inference/audit_judge.py, to show in the report", None)
+    labels: str | None = option("JSONL of inference/label.py, to correct the metrics for the judge's errors", None)
     # how
-    resamples: int = field(default=2000, metadata={"min": 100, "help": "draws of pictures for the 95 % intervals"})
-    seed: int = field(default=0, metadata={"help": "of these draws"})
-    gallery: int = field(default=100, metadata={"min": 0, "help": "examples shown per strategy; 0: none"})
-    baseline: str | None = field(
-        default=None, metadata={"help": "compare every model with this one only; unset: every two"}
-    )
-    latex: bool = field(default=False, metadata={"help": "write the main table as report.tex, too"})
-    training_dirs: list[str] = field(
-        default_factory=list, metadata={"help": "output folders of trainings whose curves are shown"}
-    )
-    overwrite: bool = field(
-        default=True, metadata={"help": "make the report anew; with false, keep one whose inputs are unchanged"}
-    )
+    resamples: int = option("draws of pictures for the 95 % intervals", 2000, min=100)
+    seed: int = option("of these draws", 0)
+    gallery: int = option("examples shown per strategy; 0: none", 100, min=0)
+    baseline: str | None = option("compare every model with this one only; unset: every two", None)
+    latex: bool = option("write the main table as report.tex, too", False)
+    training_dirs: list[str] = option("output folders of trainings whose curves are shown", factory=list)
+    overwrite: bool = option("make the report anew; with false, keep one whose inputs are unchanged", True)
 
 
 def main(argv: list[str] | None = None) -> int:

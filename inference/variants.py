@@ -8,18 +8,17 @@ of --config, to <output_dir>/<variant>/<name>/predictions.jsonl and verdicts.jso
 compares with the model's run on the unchanged examples. What is complete is skipped, what was stopped continues.
 """
 
-import argparse
 import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import judge
 import predict
 from clarifyvlm import jsonl
-from clarifyvlm.config import REDO, parse_args
+from clarifyvlm.config import REDO, option, parse_args, take_config
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.models import loading
 from clarifyvlm.records import Example, Verdict
@@ -34,18 +33,14 @@ VARIANTS = (*transforms.TRANSFORMS, *BLANK, *USERS)
 
 @dataclass
 class VariantsArguments:
-    model_name_or_path: str = field(metadata={"help": "checkpoint or adapter directory, or hub name (owner/model)"})
-    data_file: str = field(metadata={"help": "examples.jsonl; pictures are found relative to it"})
-    output_dir: str = field(metadata={"help": "folder of the variants, of all models"})
-    name: str | None = field(
-        default=None, metadata={"help": "the model's folder, as in the report (default: the checkpoint's name)"}
-    )
-    variants: list[str] | None = field(
-        default=None, metadata={"help": f"of {', '.join(VARIANTS)} (default: all that apply to the data)"}
-    )
-    num_examples: int = field(default=600, metadata={"min": 1, "help": "only the first N examples"})
-    overwrite: bool = field(default=False, metadata={"help": "delete the output of these variants and start anew"})
-    redo: bool = field(default=False, metadata={"help": REDO})
+    model_name_or_path: str = option("checkpoint or adapter directory, or hub name (owner/model)")
+    data_file: str = option("examples.jsonl; pictures are found relative to it")
+    output_dir: str = option("folder of the variants, of all models")
+    name: str | None = option("the model's folder, as in the report (default: the checkpoint's name)", None)
+    variants: list[str] | None = option(f"of {', '.join(VARIANTS)} (default: all that apply to the data)", None)
+    num_examples: int = option("only the first N examples", 600, min=1)
+    overwrite: bool = option("delete the output of these variants and start anew", False)
+    redo: bool = option(REDO, False)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -56,10 +51,12 @@ def main(argv: list[str] | None = None) -> int:
     examples = jsonl.read(args.data_file, Example, unique="id")[: args.num_examples]
     if not examples:
         raise UserError(f"{args.data_file} has no examples.")
+    _, path = take_config(argv)
+    config = ["--config", path] if path else []  # as predict.py and judge.py take it
     data_files = _data_files(args, examples)  # all of them before a model loads
     for variant, data_file in data_files.items():
         began = time.monotonic()
-        verdicts = _run(args, variant, data_file, _config(argv))
+        verdicts = _run(args, variant, data_file, config)
         right = [v.criteria["strategy_right"] for v in verdicts if not v.failure]
         right = [value for value in right if value is not None]
         share = f"{sum(right) / len(right):.3f}" if right else "n/a"
@@ -75,14 +72,6 @@ def _check(args: VariantsArguments) -> None:
         args.name = loading.model_label(args.model_name_or_path)
     if args.name in ("", ".", "..", "images") or Path(args.name).name != args.name:
         raise UserError(f"--name {args.name!r}: must be the name of a folder, without a path, and not `images`.")
-
-
-def _config(argv: list[str]) -> list[str]:
-    """--config as predict.py and judge.py take it."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--config")
-    config = parser.parse_known_args(argv)[0].config
-    return ["--config", config] if config else []
 
 
 def _data_files(args: VariantsArguments, examples: Sequence[Example]) -> dict[str, Path]:

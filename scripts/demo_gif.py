@@ -13,12 +13,12 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
-from clarifyvlm.config import parse_args
+from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import UserError, run_main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,10 +27,10 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 @dataclass
 class Arguments:
-    model_name_or_path: str = field(default="runs/tiny/grpo", metadata={"help": "checkpoint, with its test set"})
-    scene: int = field(default=3, metadata={"help": "which scene of the page's gallery, from 0"})
-    reply: int = field(default=0, metadata={"help": "which of the readings the visitor means, from 0"})
-    output_file: str = field(default=str(ROOT / "inference/demo.gif"), metadata={"help": "the picture"})
+    model_name_or_path: str = option("checkpoint, with its test set", "runs/tiny/grpo")
+    scene: int = option("which scene of the page's gallery, from 0", 3)
+    reply: int = option("which of the readings the visitor means, from 0", 0)
+    output_file: str = option("the picture", str(ROOT / "inference/demo.gif"))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -9,31 +9,30 @@ run stays as it is.
 
 import os
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import UserError, run_main
 
 
+@dataclass
+class Options:
+    old: str = option("run folder to take over from")
+    new: str = option("run folder to begin; one that is there is left as it is")
+
+
 def main(argv: list[str] | None = None) -> int:
-    from clarifyvlm.config import parse_args
-
-    @dataclass
-    class Options:
-        old: str = field(metadata={"help": "run folder to take over from"})
-        new: str = field(metadata={"help": "run folder to begin; one that is there is left as it is"})
-
     (options,) = parse_args([Options], argv, description=__doc__)
     old, new = Path(options.old), Path(options.new)
-    if not (old / "data" / "run.json").is_file():
-        raise UserError(f"{old} is no run of run.sh: it has no data/run.json.")
+    if not any(old.glob("*run.json")) and not any(old.glob("*/run.json")):
+        raise UserError(f"{old} is no run of run.sh: none of its stages is in it.")
     if new.exists():
         print(f"{new} is there already: it goes on")
         return 0
     partial = new.with_name(f".{new.name}.partial")  # the whole run or none
     shutil.rmtree(partial, ignore_errors=True)
-    left_out = shutil.ignore_patterns(".*", "report")
-    shutil.copytree(old, partial, ignore=left_out, copy_function=_link)
+    shutil.copytree(old, partial, ignore=shutil.ignore_patterns(".*", "report"), copy_function=_link)
     partial.rename(new)
     return 0
 

@@ -5,11 +5,12 @@
 Reads a checkpoint and a data file; writes nothing. Without --example_id it takes the first example of --strategy.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from clarifyvlm import chat, config, images, jsonl, rewards
+from clarifyvlm.config import option
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.judges import JudgeArguments, make_judge
 from clarifyvlm.records import CRITERIA, Example, Prediction, Strategy, Turn, UserKind
@@ -19,20 +20,18 @@ from reward_functions import advantages
 
 @dataclass
 class Options:
-    model_name_or_path: str = field(metadata={"help": "Checkpoint: a whole model or an adapter."})
-    data_file: str = field(metadata={"help": "JSONL file of examples; pictures are relative to it."})
-    example_id: str | None = field(default=None, metadata={"help": "Which example."})
-    strategy: Strategy = field(default="clarify", metadata={"help": "Else the first one of this strategy."})
-    num_generations: int = field(default=8, metadata={"min": 2, "help": "Completions in the group."})
-    turns: int = field(
-        default=1, metadata={"min": 1, "max": 3, "help": "2, 3: the simulated user replies where the model asks."}
-    )
-    user_kind: UserKind = field(default="helpful", metadata={"help": "Who replies."})
-    reading: int = field(default=0, metadata={"min": 0, "help": "The reading that the user has in mind, from 0."})
-    temperature: float = field(default=1.0, metadata={"above": 0, "help": "As in training."})
-    max_completion_length: int = field(default=64, metadata={"min": 1, "help": "Tokens."})
-    seed: int = field(default=0, metadata={"help": "Of the sampling."})
-    device: Literal["cpu", "cuda", "mps"] | None = field(default=None, metadata={"help": "Unset: a GPU if there is."})
+    model_name_or_path: str = option("Checkpoint: a whole model or an adapter.")
+    data_file: str = option("JSONL file of examples; pictures are relative to it.")
+    example_id: str | None = option("Which example.", None)
+    strategy: Strategy = option("Else the first one of this strategy.", "clarify")
+    num_generations: int = option("Completions in the group.", 8, min=2)
+    turns: int = option("2, 3: the simulated user replies where the model asks.", 1, min=1, max=3)
+    user_kind: UserKind = option("Who replies.", "helpful")
+    reading: int = option("The reading that the user has in mind, from 0.", 0, min=0)
+    temperature: float = option("As in training.", 1.0, above=0)
+    max_completion_length: int = option("Tokens.", 64, min=1)
+    seed: int = option("Of the sampling.", 0)
+    device: Literal["cpu", "cuda", "mps"] | None = option("Unset: a GPU if there is.", None)
 
 
 def main(argv=None) -> int:

@@ -17,11 +17,12 @@ import random
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from clarifyvlm import chat, config, images, jsonl, users
+from clarifyvlm.config import option
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.judges import Judge, JudgeArguments, make_judge, self_preference
 from clarifyvlm.records import Example
@@ -32,70 +33,44 @@ from clarifyvlm.strategies import STRATEGIES
 
 @dataclass
 class Options:
-    model_name_or_path: str = field(metadata={"help": "SFT checkpoint: a whole model or an adapter."})
-    data_dir: str = field(metadata={"help": "Folder with train.jsonl, validation.jsonl and their pictures."})
-    allow_base_model: bool = field(default=False, metadata={"help": "Start from a model that had no SFT."})
-    turns: int = field(
-        default=1,
-        metadata={
-            "min": 1,
-            "max": 3,
-            "help": "2, 3: where the model asks, the simulated user replies, and it speaks again.",
-        },
+    model_name_or_path: str = option("SFT checkpoint: a whole model or an adapter.")
+    data_dir: str = option("Folder with train.jsonl, validation.jsonl and their pictures.")
+    allow_base_model: bool = option("Start from a model that had no SFT.", False)
+    turns: int = option("2, 3: where the model asks, the simulated user replies, and it speaks again.", 1, min=1, max=3)
+    user_kinds: list[str] = option(
+        "Who replies, kind=weight: helpful, terse, changes_mind, unsure, wrong, off_topic.", factory=lambda: ["helpful"]
     )
-    user_kinds: list[str] = field(
-        default_factory=lambda: ["helpful"],
-        metadata={"help": "Who replies, kind=weight: helpful, terse, changes_mind, unsure, wrong, off_topic."},
+    intent: Literal["prompt", "completion"] = option(
+        "Draw the reading that the user has in mind for each prompt (its group shares it) or response.", "prompt"
     )
-    intent: Literal["prompt", "completion"] = field(
-        default="prompt",
-        metadata={
-            "help": "Draw the reading that the user has in mind for each prompt (its group shares it) or response."
-        },
+    ask_costs: list[float] = option(
+        "With --turns 2, 3: each prompt tells one of these as the cost of a question; it is paid.", factory=list, min=0
     )
-    ask_costs: list[float] = field(
-        default_factory=list,
-        metadata={
-            "min": 0,
-            "help": "With --turns 2, 3: each prompt tells one of these as the cost of a question; it is paid.",
-        },
+    num_prompts: int = option("Prompts to train on, in rounds of every strategy.", 600, min=1)
+    round: list[str] = option(
+        "strategy=N: a round holds N prompts of it; of the others, one. Dialogues come of clarify.", factory=list
     )
-    num_prompts: int = field(
-        default=600, metadata={"min": 1, "help": "Prompts to train on, in rounds of every strategy."}
+    num_validation_examples: int = option("For the strategy accuracy at the end.", 300, min=1)
+    dtype: str | None = option("Of the weights; unset: float32 on a CPU.", None)
+    load_in_4bit: bool = option("Keep the base of an adapter in 4 bits (QLoRA).", False)
+    attn_implementation: str | None = option(
+        "As in transformers, e.g. flash_attention_2; unset: the model's own.", None
     )
-    round: list[str] = field(
-        default_factory=list,
-        metadata={"help": "strategy=N: a round holds N prompts of it; of the others, one. Dialogues come of clarify."},
+    image_max_side: int | None = option("Shrink larger pictures, pixels. As in inference.", None, min=8)
+    freeze_vision_tower: bool = option("Train all but the vision tower.", False)
+    max_failed_batches: int = option(
+        "Stop, with a checkpoint, after this many batches in a row without any verdict.", 3, min=1
     )
-    num_validation_examples: int = field(
-        default=300, metadata={"min": 1, "help": "For the strategy accuracy at the end."}
+    judge_batch_timeout_s: float = option(
+        "Deadline of the judge for a batch; below the process group's timeout.", 300.0, above=0
     )
-    dtype: str | None = field(default=None, metadata={"help": "Of the weights; unset: float32 on a CPU."})
-    load_in_4bit: bool = field(default=False, metadata={"help": "Keep the base of an adapter in 4 bits (QLoRA)."})
-    attn_implementation: str | None = field(
-        default=None, metadata={"help": "As in transformers, e.g. flash_attention_2; unset: the model's own."}
+    reference_judge: str = option(
+        "A second, audited judge that is logged beside the first and trains nothing: scene, a panel's YAML "
+        "file, or none. auto: scene where the facts are complete and another judge trains.",
+        "auto",
     )
-    image_max_side: int | None = field(
-        default=None, metadata={"min": 8, "help": "Shrink larger pictures, pixels. As in inference."}
-    )
-    freeze_vision_tower: bool = field(default=False, metadata={"help": "Train all but the vision tower."})
-    max_failed_batches: int = field(
-        default=3,
-        metadata={"min": 1, "help": "Stop, with a checkpoint, after this many batches in a row without any verdict."},
-    )
-    judge_batch_timeout_s: float = field(
-        default=300.0,
-        metadata={"above": 0, "help": "Deadline of the judge for a batch; below the process group's timeout."},
-    )
-    reference_judge: str = field(
-        default="auto",
-        metadata={
-            "help": "A second, audited judge that is logged beside the first and trains nothing: scene, a panel's YAML "
-            "file, or none. auto: scene where the facts are complete and another judge trains."
-        },
-    )
-    reference_every: int = field(default=1, metadata={"min": 1, "help": "The reference judges every so many batches."})
-    generation_batch: int = field(default=64, metadata={"min": 1, "help": "Responses at once in the final validation."})
+    reference_every: int = option("The reference judges every so many batches.", 1, min=1)
+    generation_batch: int = option("Responses at once in the final validation.", 64, min=1)
 
 
 def main(argv=None) -> int:

@@ -12,10 +12,11 @@ SFTConfig and ModelConfig is a flag, above all --num_train_epochs, --max_steps, 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from clarifyvlm import chat, config, images, jsonl
+from clarifyvlm.config import option
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.judges import JudgeArguments, make_judge
 from clarifyvlm.records import Example
@@ -24,32 +25,20 @@ from clarifyvlm.run_record import RunRecord
 
 @dataclass
 class Options:
-    data_dir: str = field(metadata={"help": "Folder with train.jsonl, validation.jsonl and their pictures."})
-    num_train_examples: int | None = field(
-        default=None, metadata={"min": 1, "help": "Train on the first N; unset: on all."}
+    data_dir: str = option("Folder with train.jsonl, validation.jsonl and their pictures.")
+    num_train_examples: int | None = option("Train on the first N; unset: on all.", None, min=1)
+    num_validation_examples: int = option("For the validation loss and accuracy.", 300, min=1)
+    image_max_side: int | None = option("Shrink larger pictures, pixels. As in inference.", None, min=8)
+    image_processor: str | None = option("Settings of the model's image processor to change, a JSON mapping.", None)
+    ask_costs: list[float] = option(
+        "Two examples of three tell one of these as the cost of a question, those where asking is right "
+        "tell each; the dearer it is, the more of them list all readings instead.",
+        factory=list,
+        min=0,
     )
-    num_validation_examples: int = field(
-        default=300, metadata={"min": 1, "help": "For the validation loss and accuracy."}
-    )
-    image_max_side: int | None = field(
-        default=None, metadata={"min": 8, "help": "Shrink larger pictures, pixels. As in inference."}
-    )
-    image_processor: str | None = field(
-        default=None, metadata={"help": "Settings of the model's image processor to change, a JSON mapping."}
-    )
-    ask_costs: list[float] = field(
-        default_factory=list,
-        metadata={
-            "min": 0,
-            "help": "Two examples of three tell one of these as the cost of a question, those where asking is right "
-            "tell each; the dearer it is, the more of them list all readings instead.",
-        },
-    )
-    freeze_vision_tower: bool = field(default=False, metadata={"help": "Train all but the vision tower."})
-    max_new_tokens: int = field(default=64, metadata={"min": 1, "help": "Longest response in the final validation."})
-    generation_batch: int = field(
-        default=64, metadata={"min": 1, "help": "Responses generated at once in it; memory only."}
-    )
+    freeze_vision_tower: bool = option("Train all but the vision tower.", False)
+    max_new_tokens: int = option("Longest response in the final validation.", 64, min=1)
+    generation_batch: int = option("Responses generated at once in it; memory only.", 64, min=1)
 
 
 def main(argv=None) -> int:

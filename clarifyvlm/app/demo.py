@@ -21,6 +21,7 @@ from pathlib import Path
 from clarifyvlm import images, jsonl
 from clarifyvlm.app import panel as demo_panel
 from clarifyvlm.app import provenance, talk
+from clarifyvlm.config import option
 from clarifyvlm.errors import UserError
 from clarifyvlm.models import loading
 from clarifyvlm.records import Example
@@ -37,14 +38,10 @@ CSS = Path(__file__).with_name("demo.css")
 
 @dataclass
 class DemoArguments(talk.SpeakerArguments):
-    compare: bool = field(
-        default=True, metadata={"help": "put each question also to the models that this one was made from"}
-    )
-    data_file: str | None = field(
-        default=None, metadata={"help": "examples.jsonl to pick scenes from (default: the test set beside its data)"}
-    )
-    host: str = field(default="127.0.0.1", metadata={"help": "0.0.0.0: anyone who reaches this machine may use it"})
-    port: int = field(default=7860, metadata={"min": 0, "max": 65535, "help": "0: a free one"})
+    compare: bool = option("put each question also to the models that this one was made from", True)
+    data_file: str | None = option("examples.jsonl to pick scenes from (default: the test set beside its data)", None)
+    host: str = option("0.0.0.0: anyone who reaches this machine may use it", "127.0.0.1")
+    port: int = option("0: a free one", 7860, min=0, max=65535)
 
 
 @dataclass

@@ -8,12 +8,13 @@ import os
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from clarifyvlm import chat
 from clarifyvlm.app import model_card, provenance
+from clarifyvlm.config import option
 from clarifyvlm.errors import UserError
 from clarifyvlm.models import loading
 
@@ -28,23 +29,19 @@ TOLERANCE = {"float32": 1e-3, "float16": 0.02, "bfloat16": 0.1}  # of merged log
 
 @dataclass
 class PublishArguments:
-    model_name_or_path: str = field(metadata={"help": "checkpoint or adapter, a local folder"})
-    output_dir: str = field(metadata={"help": "folder to write"})
-    report_dir: str | None = field(
-        default=None, metadata={"help": "its report (default: the card says: not evaluated)"}
+    model_name_or_path: str = option("checkpoint or adapter, a local folder")
+    output_dir: str = option("folder to write")
+    report_dir: str | None = option("its report (default: the card says: not evaluated)", None)
+    model_row: str | None = option("its row there (default: found by its content)", None)
+    merge: bool = option("fold an adapter into its base, for servers such as vLLM", False)
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
+        "of the merged weights; auto: that of the base", "auto"
     )
-    model_row: str | None = field(default=None, metadata={"help": "its row there (default: found by its content)"})
-    merge: bool = field(default=False, metadata={"help": "fold an adapter into its base, for servers such as vLLM"})
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = field(
-        default="auto", metadata={"help": "of the merged weights; auto: that of the base"}
-    )
-    base_model: str | None = field(default=None, metadata={"help": "the base's name on the hub, owner/name"})
-    license: str | None = field(
-        default=None, metadata={"help": "of the base, such as apache-2.0, where it does not say"}
-    )
-    push_to_hub: str | None = field(default=None, metadata={"help": "owner/name to upload to; nothing is without it"})
-    private: bool = field(default=False, metadata={"help": "only for you to see on the hub"})
-    overwrite: bool = field(default=False, metadata={"help": "replace what an earlier publish wrote there"})
+    base_model: str | None = option("the base's name on the hub, owner/name", None)
+    license: str | None = option("of the base, such as apache-2.0, where it does not say", None)
+    push_to_hub: str | None = option("owner/name to upload to; nothing is without it", None)
+    private: bool = option("only for you to see on the hub", False)
+    overwrite: bool = option("replace what an earlier publish wrote there", False)
 
 
 def publish(args: PublishArguments) -> Path:

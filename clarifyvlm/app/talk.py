@@ -8,12 +8,13 @@ if talk.asks: talk.reply("The one on the left."); ...
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from clarifyvlm import chat
 from clarifyvlm.app import provenance
+from clarifyvlm.config import option
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges.scene import SceneJudge
 from clarifyvlm.models import loading
@@ -39,14 +40,12 @@ KINDS = {  # the first words that fit -> what is asked
 class SpeakerArguments:
     """Which models `ask` and `demo` load, and how they speak."""
 
-    model_name_or_path: str | None = field(
-        default=None, metadata={"help": "checkpoint, adapter or hub name (default: runs/tiny/grpo, made by ./run.sh)"}
+    model_name_or_path: str | None = option(
+        "checkpoint, adapter or hub name (default: runs/tiny/grpo, made by ./run.sh)", None
     )
-    max_new_tokens: int = field(default=128, metadata={"min": 1, "help": "longest response, in tokens"})
-    image_max_side: int | None = field(
-        default=None, metadata={"min": 8, "help": "shrink a longer picture to this, in pixels"}
-    )
-    device: str | None = field(default=None, metadata={"help": "cuda, cuda:1, mps, cpu (default: the best there is)"})
+    max_new_tokens: int = option("longest response, in tokens", 128, min=1)
+    image_max_side: int | None = option("shrink a longer picture to this, in pixels", None, min=8)
+    device: str | None = option("cuda, cuda:1, mps, cpu (default: the best there is)", None)
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
 
 

@@ -1,10 +1,11 @@
 """The flags of a model behind an endpoint, alike for every role that one plays (judge, user, author, ...), and the
 endpoint that they describe."""
 
-from dataclasses import field, make_dataclass
+from dataclasses import make_dataclass
 from typing import TYPE_CHECKING, Any
 
 from clarifyvlm import processes
+from clarifyvlm.config import option
 from clarifyvlm.endpoint.usage import Usage
 from clarifyvlm.errors import UserError
 from clarifyvlm.paths import cache_folder
@@ -38,7 +39,7 @@ def with_flags(role: str, without: tuple[str, ...] = (), **defaults):
 
     def add(cls: type) -> type:
         flags = [
-            (f"{role}_{name}", kind, field(default=defaults.get(name, default), metadata={"help": text}))
+            (f"{role}_{name}", kind, option(text, defaults.get(name, default)))
             for name, (kind, default, text) in FLAGS.items()
             if name not in without
         ]

@@ -9,11 +9,12 @@ prediction and never makes up a number.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from clarifyvlm import config
+from clarifyvlm.config import option
 from clarifyvlm.endpoint.arguments import make_endpoint, speed_only, with_flags
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges.families import family
@@ -47,22 +48,17 @@ class Judge(Protocol):
 class JudgeArguments:
     """Which judge, and how to reach it. The same flags in inference/judge.py and tuning_grpo/train.py."""
 
-    judge: Literal["scene", "openai", "panel"] = field(
-        default="scene",
-        metadata={
-            "help": "scene: exact, offline, reads the facts. openai: an OpenAI-compatible model. panel: several."
-        },
+    judge: Literal["scene", "openai", "panel"] = option(
+        "scene: exact, offline, reads the facts. openai: an OpenAI-compatible model. panel: several.", "scene"
     )
-    judge_panel: str | None = field(
-        default=None, metadata={"help": "YAML file of --judge panel: a list `judges` with these flags as keys."}
+    judge_panel: str | None = option("YAML file of --judge panel: a list `judges` with these flags as keys.", None)
+    judge_sees_image: Literal["auto", "yes", "no"] = option(
+        "Send the picture beside the facts; auto: if the endpoint takes pictures.", "auto"
     )
-    judge_sees_image: Literal["auto", "yes", "no"] = field(
-        default="auto", metadata={"help": "Send the picture beside the facts; auto: if the endpoint takes pictures."}
+    judge_calls: Literal["joint", "per_criterion"] = option(
+        "All criteria in one call, or each group of them in its own (four times).", "joint"
     )
-    judge_calls: Literal["joint", "per_criterion"] = field(
-        default="joint", metadata={"help": "All criteria in one call, or each group of them in its own (four times)."}
-    )
-    no_judge_cache: bool = field(default=False, metadata={"help": "Ask everything anew, keep nothing."})
+    no_judge_cache: bool = option("Ask everything anew, keep nothing.", False)
 
 
 SPEED_ONLY = (*speed_only("judge"), "no_judge_cache")  # these change no verdict

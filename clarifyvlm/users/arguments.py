@@ -1,8 +1,9 @@
 """Who plays the simulated user: the flags, and what a user is asked."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from clarifyvlm.config import option
 from clarifyvlm.endpoint.arguments import speed_only, with_flags
 from clarifyvlm.records import Example
 
@@ -22,8 +23,8 @@ class Asked(NamedTuple):
 class UserArguments:
     """Who plays the user of --turns 2 and 3."""
 
-    user: Literal["scripted", "openai"] = field(
-        default="scripted", metadata={"help": "openai: a language model behind an OpenAI-compatible endpoint"}
+    user: Literal["scripted", "openai"] = option(
+        "openai: a language model behind an OpenAI-compatible endpoint", "scripted"
     )
 
 

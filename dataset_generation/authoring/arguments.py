@@ -1,7 +1,8 @@
 """The flags of the model that writes, apart from its calls, which are slow to import."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from clarifyvlm.config import option
 from clarifyvlm.endpoint.arguments import speed_only, with_flags
 
 
@@ -10,7 +11,7 @@ from clarifyvlm.endpoint.arguments import speed_only, with_flags
 class AuthorArguments:
     """The model that writes, and how to reach it. Limits of calls and cost count the verifier's, too."""
 
-    author_model: str = field(metadata={"help": "model name at the endpoint"})
+    author_model: str = option("model name at the endpoint")
 
 
 SPEED_ONLY = speed_only("author")  # these change nothing that is written: a rerun may change them

@@ -1,113 +1,74 @@
 """The options of generate.py, which shards.py takes over from the shards."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
-from clarifyvlm.config import REDO
+from clarifyvlm.config import REDO, option
 
 FASTER_ONLY = ("num_workers", "audit")  # these change nothing in the files of examples
 
 
 @dataclass
 class Options:
-    output_dir: str = field(metadata={"help": "folder to write to"})
-    source: Literal["scenes", "coco", "visual_genome"] = field(
-        default="scenes", metadata={"help": "where pictures and facts come from"}
+    output_dir: str = option("folder to write to")
+    source: Literal["scenes", "coco", "visual_genome"] = option("where pictures and facts come from", "scenes")
+    seed: int = option("another seed gives other data", 0)
+    num_workers: int = option("processes; the files do not depend on it", 2, min=1)
+    audit: Literal["fail", "warn", "off"] = option(
+        "fail: exit code 3 when the data give the strategy away; warn: only say so", "fail"
     )
-    seed: int = field(default=0, metadata={"help": "another seed gives other data"})
-    num_workers: int = field(default=2, metadata={"min": 1, "help": "processes; the files do not depend on it"})
-    audit: Literal["fail", "warn", "off"] = field(
-        default="fail", metadata={"help": "fail: exit code 3 when the data give the strategy away; warn: only say so"}
-    )
-    overwrite: bool = field(default=False, metadata={"help": "delete what an earlier run left in output_dir"})
-    redo: bool = field(default=False, metadata={"help": REDO})
-    shard: str | None = field(
-        default=None, metadata={"help": "2/8: make the second of eight parts only; shards.py puts them together"}
-    )
+    overwrite: bool = option("delete what an earlier run left in output_dir", False)
+    redo: bool = option(REDO, False)
+    shard: str | None = option("2/8: make the second of eight parts only; shards.py puts them together", None)
 
     # How many examples, and of what
-    num_train: int = field(default=1200, metadata={"min": 0, "help": "examples in train.jsonl"})
-    num_validation: int = field(default=120, metadata={"min": 0, "help": "examples in validation.jsonl"})
-    num_test: int = field(default=300, metadata={"min": 0, "help": "examples in test.jsonl"})
-    num_test_ood: int = field(
-        default=0, metadata={"min": 0, "help": "examples in test_ood.jsonl: unseen pairs of shape and color"}
+    num_train: int = option("examples in train.jsonl", 1200, min=0)
+    num_validation: int = option("examples in validation.jsonl", 120, min=0)
+    num_test: int = option("examples in test.jsonl", 300, min=0)
+    num_test_ood: int = option("examples in test_ood.jsonl: unseen pairs of shape and color", 0, min=0)
+    shares: list[str] = option(
+        "type:strategy=share ...; relative, and met exactly in every split",
+        factory=lambda: ["none:answer=1", "referential:clarify=1"],
     )
-    shares: list[str] = field(
-        default_factory=lambda: ["none:answer=1", "referential:clarify=1"],
-        metadata={"help": "type:strategy=share ...; relative, and met exactly in every split"},
+    kinds: list[str] = option(
+        "kind=weight ...: what is asked; met as nearly as minimal pairs allow", factory=lambda: ["color=1", "shape=1"]
     )
-    kinds: list[str] = field(
-        default_factory=lambda: ["color=1", "shape=1"],
-        metadata={"help": "kind=weight ...: what is asked; met as nearly as minimal pairs allow"},
+    dialogue_users: list[str] = option(
+        "kind=weight ...: who replies in dialogues (clarifyvlm/users/scripted.py): helpful, terse, ...",
+        factory=lambda: ["helpful"],
     )
-    dialogue_users: list[str] = field(
-        default_factory=lambda: ["helpful"],
-        metadata={
-            "help": "kind=weight ...: who replies in dialogues (clarifyvlm/users/scripted.py): helpful, terse, ..."
-        },
-    )
-    place_share: float = field(
-        default=0.03,
-        metadata={
-            "min": 0,
-            "max": 1,
-            "help": "share of the one-reading questions that name a place (the object at the top left)",
-        },
+    place_share: float = option(
+        "share of the one-reading questions that name a place (the object at the top left)", 0.03, min=0, max=1
     )
 
     # The generated world
-    world: Literal["tiny", "full"] = field(
-        default="full", metadata={"help": "tiny: the part that a model of a few million parameters can learn to see"}
+    world: Literal["tiny", "full"] = option(
+        "tiny: the part that a model of a few million parameters can learn to see", "full"
     )
-    image_size: int | None = field(
-        default=None, metadata={"min": 16, "help": "pixels, square (default: the world's own)"}
+    image_size: int | None = option("pixels, square (default: the world's own)", None, min=16)
+    min_objects: int = option("fewest objects in a picture", 1, min=1)
+    max_objects: int | None = option("most objects in a picture (default: the world's own)", None, min=1)
+    count_weights: list[float] = option(
+        "weights of 1, 2, ... objects; a question that needs more gets more",
+        factory=lambda: [1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 6.0, 4.0, 3.0],
+        min=0,
     )
-    min_objects: int = field(default=1, metadata={"min": 1, "help": "fewest objects in a picture"})
-    max_objects: int | None = field(
-        default=None, metadata={"min": 1, "help": "most objects in a picture (default: the world's own)"}
-    )
-    count_weights: list[float] = field(
-        default_factory=lambda: [1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 6.0, 4.0, 3.0],
-        metadata={"min": 0, "help": "weights of 1, 2, ... objects; a question that needs more gets more"},
-    )
-    unseen_pairs: int = field(
-        default=4, metadata={"min": 0, "help": "pairs of shape and color that only test_ood shows"}
-    )
+    unseen_pairs: int = option("pairs of shape and color that only test_ood shows", 4, min=0)
 
     # Photographs
-    coco_annotations: str | None = field(default=None, metadata={"help": "instances JSON in COCO's format"})
-    scene_graphs: str | None = field(
-        default=None, metadata={"help": "scene graphs of Visual Genome or GQA (JSON), for source visual_genome"}
+    coco_annotations: str | None = option("instances JSON in COCO's format", None)
+    scene_graphs: str | None = option("scene graphs of Visual Genome or GQA (JSON), for source visual_genome", None)
+    trust_scene_graphs: bool = option("the scene graphs miss nothing: things are counted, too", False)
+    image_dir: str | None = option("folder of the pictures that they name", None)
+    num_examples: int | None = option(
+        "examples in all; num_train, num_validation and num_test become proportions", None, min=1
     )
-    trust_scene_graphs: bool = field(
-        default=False, metadata={"help": "the scene graphs miss nothing: things are counted, too"}
+    min_area: float = option("share of the picture: names with a smaller object are not asked for", 0.001, min=0, max=1)
+    supercategories: float = option(
+        "share of the coco questions about an animal, vehicle or appliance; as near as can be", 0.0, min=0, max=1
     )
-    image_dir: str | None = field(default=None, metadata={"help": "folder of the pictures that they name"})
-    num_examples: int | None = field(
-        default=None,
-        metadata={"min": 1, "help": "examples in all; num_train, num_validation and num_test become proportions"},
-    )
-    min_area: float = field(
-        default=0.001,
-        metadata={"min": 0, "max": 1, "help": "share of the picture: names with a smaller object are not asked for"},
-    )
-    supercategories: float = field(
-        default=0.0,
-        metadata={
-            "min": 0,
-            "max": 1,
-            "help": "share of the coco questions about an animal, vehicle or appliance; as near as can be",
-        },
-    )
-    salience_area_weight: float = field(
-        default=0.7, metadata={"min": 0, "help": "of the area's share in an object's salience"}
-    )
-    salience_centrality_weight: float = field(default=0.3, metadata={"min": 0, "help": "of its nearness to the centre"})
-    salient_threshold: float = field(
-        default=0.6,
-        metadata={
-            "min": 0,
-            "max": 1,
-            "help": "share of the greatest salience from which another object stands out as well",
-        },
+    salience_area_weight: float = option("of the area's share in an object's salience", 0.7, min=0)
+    salience_centrality_weight: float = option("of its nearness to the centre", 0.3, min=0)
+    salient_threshold: float = option(
+        "share of the greatest salience from which another object stands out as well", 0.6, min=0, max=1
     )

@@ -40,11 +40,20 @@ class Plan:
 def planned(options: Options) -> Plan:
     """UserError where the options ask for what cannot be."""
     source = SOURCES[options.source]
+    for flag, what in source.NEEDS.items():
+        if not getattr(options, flag):
+            raise UserError(f"source {options.source} needs --{flag}: {what}")
     shares, kinds = parse_shares(options.shares), parse_kinds(options.kinds)
     settings = source.settings(options)
     jobs = source.plan(settings, options, shares, kinds)
     in_order = {split: jobs[split] for split in SMALL_FIRST if split in jobs}
-    return Plan(source.build, settings, shares, in_order, source.inputs(options))
+    return Plan(
+        source.build,
+        settings,
+        shares,
+        in_order,
+        [getattr(options, flag) for flag in source.NEEDS if flag != "image_dir"],
+    )
 
 
 def parse_shard(text: str | None) -> tuple[int, int]:

@@ -30,20 +30,12 @@ SLIVER = 4  # a cut-off instance smaller than so many times that: a matter of ta
 PAIRED = ("scissors", "skis")  # "where is the scissors" is not asked
 SUPERCATEGORIES = ("animal", "vehicle", "appliance")  # of COCO's twelve, those that one says of a single thing
 LOOKALIKES = {"animal": "teddy bear"}  # where there is one, people may count it
+NEEDS = {"coco_annotations": "the annotations (instances JSON)", "image_dir": "the folder of the pictures"}
 WORDS = yaml.safe_load((Path(__file__).parent / "coco.yaml").read_text(encoding="utf-8"))
-
-
-def inputs(options) -> list[str]:
-    return [options.coco_annotations]
 
 
 def settings(options) -> Settings:
     users = parse_kinds(options.dialogue_users, "dialogue_users")
-    for flag in ("coco_annotations", "image_dir"):
-        if not getattr(options, flag):
-            raise UserError(
-                f"source coco needs --{flag}: the annotations (instances JSON) and the folder of the pictures"
-            )
     annotations = coco_annotations.load(options.coco_annotations)
     pictures = coco_annotations.pictures_of(annotations, options.image_dir)
     about = [

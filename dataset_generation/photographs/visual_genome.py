@@ -27,6 +27,7 @@ from photographs.plan import plan_jobs
 from photographs.question import SALIENT, Candidate, Job, Question, Settings, slot_for
 
 FEWEST_PICTURES = 2  # that have a name, for it to be asked for where it is not
+NEEDS = {"scene_graphs": "JSON of Visual Genome or GQA", "image_dir": "the folder of the pictures"}
 WORDS = yaml.safe_load((Path(__file__).parent / "visual_genome.yaml").read_text(encoding="utf-8"))
 NAMES = scene_graphs.Words(WORDS)
 
@@ -36,18 +37,8 @@ def _load(path: str) -> scene_graphs.Graphs:
     return scene_graphs.load(path, NAMES)
 
 
-def inputs(options) -> list[str]:
-    return [options.scene_graphs]
-
-
 def settings(options) -> Settings:
     users = parse_kinds(options.dialogue_users, "dialogue_users")
-    for flag in ("scene_graphs", "image_dir"):
-        if not getattr(options, flag):
-            raise UserError(
-                f"source visual_genome needs --{flag}: the scene graphs (JSON of Visual Genome or GQA) and the folder "
-                "of the pictures"
-            )
     if options.supercategories:
         raise UserError("supercategories: only classes of COCO have them; leave it at 0")
     graphs = _load(options.scene_graphs)

@@ -27,6 +27,7 @@ from scenes.needs import objects_needed
 from scenes.phrases import direct, reference
 from scenes.questions import OVERALL, classify, draw_query, readings
 
+NEEDS: dict[str, str] = {}  # no files: the world is in the code
 DRAWS_OF_QUESTIONS = 40  # per group
 DRAWS_OF_SCENES = 30  # per picture and draw of questions
 HIDDEN = 0.75  # chance that a picture also holds a wrapped (a blurred) object that no question asks for
@@ -340,8 +341,3 @@ def plan(settings: Settings, options, shares: dict[Slot, float], kinds: dict[str
         for split, n in sizes.items()
         if n
     }
-
-
-def inputs(options) -> list[str]:
-    """Files that the data are made from: none, the world is in the code."""
-    return []
