@@ -114,7 +114,7 @@ def test_changed_config_is_refused_and_overwrite_goes_through(finished, folder):
     refused = Run("smoke", run, log=folder / "refused.log", GENERATE_ARGS="--num_train 60")
     said = refused.wait()
     assert refused.process.returncode == 2 and "Traceback" not in said and len(refused.steps) == 1
-    assert "num_train: " in said and "-> 60" in said and "--overwrite" in said
+    assert "num_train: " in said and "-> 60" in said and "--redo" in said and "--overwrite" not in said
     assert contents(run) == before
 
     other = Path(shutil.copytree(run, folder / "other"))
