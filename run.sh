@@ -52,6 +52,9 @@ while [ $# -gt 0 ]; do
     shift
 done
 
+until_there=${names%%"${until:-report}"*} from_there=${names%%"${from:-data}"*}
+[ ${#from_there} -le ${#until_there} ] || fail "--from $from comes after --until $until"
+
 for stage in tuning_sft tuning_grpo inference; do
     [ -f "$stage/configs/$preset.yaml" ] || fail "preset '$preset' has no $stage/configs/$preset.yaml. There is:" \
         "$(cd "$stage/configs" && echo *.yaml | sed 's/\.yaml//g')"
@@ -162,7 +165,7 @@ stages() {
 # First the options of all stages, with their configs, are looked at: a typing error is told before anything runs
 checking=yes
 stages
-for check in "${checks[@]}"; do wait "$check" || failed=yes; done
+for check in ${checks[@]+"${checks[@]}"}; do wait "$check" || failed=yes; done
 [ -z "${failed:-}" ] || exit 2
 checking=
 [ -z "$reuse" ] || python scripts/reuse.py --old "$reuse" --new "$run"

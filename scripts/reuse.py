@@ -2,11 +2,13 @@
 
     python scripts/reuse.py --old runs/tiny --new runs/tiny-2
 
-Where the disk has no links, files are copied. The report, what was replaced before (.replaced) and what stages in
+Where the disk has no links, or a stage of the other run is not complete (it would go on in files of both), files are
+copied. The report, what was replaced before (.replaced) and what stages in
 progress left (hidden files) are not taken over. A stage replaces files and never writes into one, so that the other
 run stays as it is.
 """
 
+import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -25,14 +27,17 @@ class Options:
 def main(argv: list[str] | None = None) -> int:
     (options,) = parse_args([Options], argv, description=__doc__)
     old, new = Path(options.old), Path(options.new)
-    if not any(old.glob("*run.json")) and not any(old.glob("*/run.json")):
+    records = [p for pattern in ("*run.json", "*/run.json", "inference/*/*.run.json") for p in old.glob(pattern)]
+    if not records:
         raise UserError(f"{old} is no run of run.sh: none of its stages is in it.")
     if new.exists():
         print(f"{new} is there already: it goes on")
         return 0
     partial = new.with_name(f".{new.name}.partial")  # the whole run or none
     shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(old, partial, ignore=shutil.ignore_patterns(".*", "report"), copy_function=_link)
+    complete = all(json.loads(path.read_text(encoding="utf-8"))["status"] == "complete" for path in records)
+    how = {"ignore": shutil.ignore_patterns(".*", "report"), "copy_function": _link if complete else shutil.copy2}
+    shutil.copytree(old, partial, **how)
     partial.rename(new)
     return 0
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from stages import ROOT
+from stages import ROOT, script
 
 INFER = ["inference/predict.py", "inference/judge.py"]
 RECORDER = """#!{python}
@@ -139,6 +139,7 @@ def test_stages_for_several_gpus_are_launched(run):
         (["tinny"], {}, ["preset 'tinny' has no tuning_sft/configs/tinny.yaml"]),
         ([], {"ACCELERATE_CONFIG": "none.yaml"}, ["ACCELERATE_CONFIG: no file none.yaml"]),
         (["--seed"], {}, ["--seed needs a number"]),
+        (["--from", "grpo", "--until", "sft"], {}, ["--from grpo comes after --until sft"]),
         (["--from", "train"], {}, ["--from train: no stage of that name. There are: data audit base sft grpo report"]),
         (["--seed", "x"], {}, ["tuning_sft/train.py: error: argument --seed: invalid int value: 'x'"]),
         ([], {"SFT_ARGS": "--x 'open"}, ["unexpected EOF"]),
@@ -169,3 +170,15 @@ def test_a_mistake_in_a_config_is_told_before_anything_runs(run, stage, tmp_path
     done, commands = run()
     assert done.returncode == 2 and not commands
     assert f"{stage}/configs/tiny.yaml: unknown key 'numbr_of_things'" in done.stderr
+
+
+@pytest.mark.parametrize("status", ["complete", "running"])
+def test_a_run_beside_shares_no_file_that_is_still_written(status, tmp_path):
+    """An old run that was stopped, whose predictions the new one appends to."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    (old / "inference" / "sft").mkdir(parents=True)
+    (old / "inference/sft/predictions.jsonl").write_text("{}\n")
+    (old / "inference/sft/predictions.run.json").write_text(json.dumps({"status": status}))
+    script("scripts/reuse.py").main(["--old", str(old), "--new", str(new)])
+    files = [run / "inference/sft/predictions.jsonl" for run in (old, new)]
+    assert files[1].read_text() == "{}\n" and os.path.samefile(*files) == (status == "complete")
