@@ -51,6 +51,8 @@ def violations(root: Path = ROOT) -> list[str]:
         tree = _parsed(source)
         for line, imported in _imports(tree, module):
             target = _target(imported, module, modules)
+            if imported == "sys.path":
+                found.append(f"{module.file}:{line}: touches sys.path")
             if target:
                 edges[module].add(target)
                 allowed = target.file in NO_SCRIPTS or module.file == RUNS_SCRIPTS or module.folder not in STAGES

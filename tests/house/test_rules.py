@@ -53,6 +53,7 @@ BROKEN = [  # file, what is added to it, what is said of it
     ("dataset_generation/shards.py", LAZY.format("from generate import main"), SCRIPT),
     ("inference/measures/metrics.py", "import judge", SCRIPT),
     ("inference/report.py", "import sys\nsys.path.append('x')", "touches sys.path"),
+    ("tuning_grpo/train.py", LAZY.format("from sys import path"), "touches sys.path"),
     ("inference/helpers.py", "ONE = 1", "cannot be run"),
     ("tuning_sft/measures/__init__.py", "", "has a room of that name"),
 ]
