@@ -136,4 +136,4 @@ def write(folders: list[Path], seeds: list[int], args: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    run_main(main)
+    run_main(main, continues=True)

@@ -16,13 +16,15 @@ class UserError(Exception):
     """A mistake in the input, not in the program. The message says what is wrong, where, and what to do next."""
 
 
-def run_main(main: Callable[[], int | None]) -> None:
+def run_main(main: Callable[[], int | None], *, continues: bool = False) -> None:
     """Run a script's `main()` and leave the process with its exit code.
 
     0 (or what `main` returns) on success, 2 for a UserError, 1 for a full disk or where another process of the job is
     gone, 130 for Ctrl-C. Other exceptions are faults of the program and keep their traceback. Sets GOMP_SPINCOUNT
     before torch is imported: its threads then spin briefly and sleep, which is fast on an idle CPU and on a busy one.
     Of several processes only the leader prints and shows progress; errors of the others name their process.
+
+    `continues`: the script keeps what it has done, and goes on from there; who stops it is told so.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "30000")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -37,7 +39,8 @@ def run_main(main: Callable[[], int | None]) -> None:
         print(f"error{who}: {error}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
-        print("stopped; what was written so far is kept: the same command continues from there", file=sys.stderr)
+        how = "; what was written so far is kept: the same command, without --overwrite, continues from there"
+        print(f"stopped{how if continues else ''}", file=sys.stderr)
         code = 130
     except BrokenPipeError:  # `script | head`: the reader left, which is no fault
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -57,7 +60,7 @@ def run_main(main: Callable[[], int | None]) -> None:
         where = f" while writing {name}" if name else ""
         print(
             f"error: the disk is full{where}. Every file that was complete is kept, and nothing is torn. "
-            "Free some space and run the same command again: it continues.",
+            f"Free some space and run the same command again{': it continues' if continues else ''}.",
             file=sys.stderr,
         )
         code = 1

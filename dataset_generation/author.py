@@ -109,4 +109,4 @@ def _finish(options: Options, args, work, run) -> int:
 
 
 if __name__ == "__main__":
-    run_main(main)
+    run_main(main, continues=True)

@@ -378,4 +378,4 @@ def _report(options: Options, rows: list[Row]) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    run_main(main)
+    run_main(main, continues=True)

@@ -176,4 +176,4 @@ def _summary(verdicts: list[Verdict], failures: Counter) -> str:
 
 
 if __name__ == "__main__":
-    run_main(main)
+    run_main(main, continues=True)

@@ -318,4 +318,4 @@ def _picture(args: PredictArguments, example: Example):
 
 
 if __name__ == "__main__":
-    run_main(main)
+    run_main(main, continues=True)

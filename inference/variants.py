@@ -128,4 +128,4 @@ def _run(args: VariantsArguments, variant: str, data_file: Path, config: list[st
 
 
 if __name__ == "__main__":
-    run_main(main)
+    run_main(main, continues=True)

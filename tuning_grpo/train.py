@@ -350,4 +350,4 @@ def train(
 
 
 if __name__ == "__main__":
-    run_main(main)
+    run_main(main, continues=True)

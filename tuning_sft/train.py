@@ -176,4 +176,4 @@ def train(options: Options, training, model_args, train_examples, validation) ->
 
 
 if __name__ == "__main__":
-    run_main(main)
+    run_main(main, continues=True)

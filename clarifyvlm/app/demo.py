@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import tempfile
+import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -103,7 +104,11 @@ def serve(args: DemoArguments, path: str) -> None:
         print(f"The page: {url}   (models: {', '.join(s.name for s in speakers)}; Ctrl-C ends it)", flush=True)
         if args.host not in ("127.0.0.1", "localhost"):
             print(f"--host {args.host}: anyone who reaches this machine may use it", flush=True)
-        page.block_thread()
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            page.close(verbose=False)
+            print("stopped")
     finally:
         shutil.rmtree(uploads, ignore_errors=True)
 

@@ -61,6 +61,7 @@ def page_url(tmp_path_factory, asking_model_dir, tiny_model_dir):
     yield line.split()[2]
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == 0
+    assert process.stdout.read() == "stopped\n"  # and not that something is kept, or that it continues
     assert list(uploads.glob("clarifyvlm-demo-*")) == []  # uploads go with the page
 
 

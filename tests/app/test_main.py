@@ -6,8 +6,10 @@ import os
 import pty
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,26 @@ def test_model_answers_or_asks_and_uses_the_reply(ask):
     ]
     assert len(ask(ASKED + " Tell me.", "unread\n").splitlines()) == 2
     assert "no reply" in ask(ASKED, "")
+
+
+def test_ctrl_c_while_a_reply_is_awaited(test_file, asking_model_dir):
+    """ "What was written so far is kept" of a command that writes nothing; a traceback."""
+    picture = str(test_file.parent / "images/0000.png")
+    command = [sys.executable, str(ROOT / "main.py"), "ask", "--image", picture, "--question", ASKED]
+    process = subprocess.Popen(
+        [*command, "--model_name_or_path", str(asking_model_dir)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    said = next(line for line in process.stdout if line.startswith("Model: "))
+    assert "Which star" in said
+    time.sleep(0.5)  # it now waits for the reply
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 130 and error.splitlines()[-1] == "stopped" and "Traceback" not in error
 
 
 def test_ask_in_a_real_terminal(test_file, asking_model_dir):

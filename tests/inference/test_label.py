@@ -294,7 +294,7 @@ def test_an_interrupt_keeps_everything(tmp_path):
         terminal.until(" > ")
         for key in [*ANSWERED, "a"]:
             terminal.press(key)
-        said = terminal.press("\x03", "continues from there")
-        assert "1 of 3 labelled by ann" in said and "Traceback" not in said
+        said = terminal.press("\x03", "stopped")
+        assert "1 of 3 labelled by ann; the same command shows the others" in said and "Traceback" not in said
         assert terminal.process.wait(30) == 130 and terminal.as_it_was()
     assert len(rows_of(flags)) == 1
