@@ -18,11 +18,9 @@ from pathlib import Path
 from clarifyvlm import jsonl
 from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import UserError, run_main
-from clarifyvlm.records import Example, Prediction, Verdict
+from clarifyvlm.records import Example
 from clarifyvlm.run_record import RunRecord, hash_input
-from reporting import audit_file, curves
-
-FIRST = ("base", "sft", "grpo")
+from reporting import audit_file, curves, model_folders
 
 
 @dataclass
@@ -53,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
 
         return side_by_side.main(argv[1:])
     (args,) = parse_args([ReportArguments], argv, description=__doc__, section="report")
-    folders = model_folders(Path(args.inference_dir), args.data_file)
+    folders = model_folders.find(Path(args.inference_dir), args.data_file)
     if args.baseline and args.baseline not in [folder.name for folder in folders]:
         names = ", ".join(folder.name for folder in folders)
         raise UserError(
@@ -65,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     for path in extra:
         if Path(args.output_dir).resolve() in Path(path).resolve().parents:
             raise UserError(f"{path} lies in --output_dir, which every report empties. Move it, and give its new path.")
-    variants = variant_folders(Path(args.variants_dir), args.data_file) if args.variants_dir else {}
+    variants = model_folders.of_variants(Path(args.variants_dir), args.data_file) if args.variants_dir else {}
     judged = [*folders, *(folder for found in variants.values() for folder in found)]
     inputs = [
         *curves.paths(args.training_dirs),
@@ -82,42 +80,6 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def model_folders(inference_dir: Path, data_file: str) -> list[Path]:
-    """The folders with predictions, in the order of the report. UserError where there are none, or verdicts lack."""
-    found = [p.parent for p in inference_dir.glob("*/predictions.jsonl")]
-    if not found:
-        raise UserError(
-            f"{inference_dir}/ has no <model>/predictions.jsonl. This makes one:\n  python inference/predict.py "
-            f"--model_name_or_path MODEL --data_file {data_file} --output_file {inference_dir}/NAME/predictions.jsonl"
-        )
-    folders = sorted(found, key=lambda p: (FIRST.index(p.name) if p.name in FIRST else len(FIRST), p.name))
-    unjudged = [folder for folder in folders if not (folder / "verdicts.jsonl").exists()]
-    if unjudged:
-        lines = "\n  ".join(judge_command(folder, data_file) for folder in unjudged)
-        raise UserError(
-            f"no verdicts on the predictions of {', '.join(p.name for p in unjudged)}. Make them:\n  {lines}"
-        )
-    return folders
-
-
-def variant_folders(variants_dir: Path, data_file: str) -> dict[str, list[Path]]:
-    """Variant -> its folders with predictions, one per model. UserError where there are none, or verdicts lack."""
-    names = sorted(p.name for p in variants_dir.glob("*") if any(p.glob("*/predictions.jsonl")))
-    if not names:
-        raise UserError(
-            f"{variants_dir}/ has no <variant>/<model>/predictions.jsonl. This makes them:\n  python "
-            f"inference/variants.py --model_name_or_path MODEL --data_file {data_file} --output_dir {variants_dir}"
-        )
-    return {name: model_folders(variants_dir / name, data_file) for name in names}
-
-
-def judge_command(folder: Path, data_file: str) -> str:
-    return (
-        f"python inference/judge.py --data_file {data_file} --predictions {folder / 'predictions.jsonl'} "
-        f"--output_file {folder / 'verdicts.jsonl'}"
-    )
-
-
 def _report(
     args: ReportArguments, folders: list[Path], variants: dict, audit: dict | None, labels: list | None
 ) -> dict:
@@ -130,8 +92,11 @@ def _report(
     if not examples:
         raise UserError(f"{args.data_file} has no examples.")
     known = {example.id for example in examples}
-    models = [_load(folder, known, args.data_file) for folder in folders]
-    changed = {name: [_load(folder, known, args.data_file) for folder in found] for name, found in variants.items()}
+    models = [model_folders.load(folder, known, args.data_file) for folder in folders]
+    changed = {
+        name: [model_folders.load(folder, known, args.data_file) for folder in found]
+        for name, found in variants.items()
+    }
     draws = {"seed": args.seed, "resamples": args.resamples}
 
     content = results.measure(examples, models, baseline=args.baseline, **draws)
@@ -208,32 +173,6 @@ def _read_labels(path: str) -> list:
     if not labels:
         raise UserError(f"{path} has no labels; label some responses with inference/label.py, or leave --labels out.")
     return labels
-
-
-def _load(folder: Path, known: set[str], data_file: str):
-    """One model's predictions and verdicts, which must be of the data file's examples and of each other."""
-    from measures.judged import Judged
-
-    predictions = jsonl.read(folder / "predictions.jsonl", Prediction, unique="example_id", mend=True)
-    verdicts = jsonl.read(folder / "verdicts.jsonl", Verdict, unique="example_id")
-    if not predictions:
-        raise UserError(f"{folder / 'predictions.jsonl'} is empty; remove the folder, or run inference/predict.py.")
-    for path, rows in (("predictions.jsonl", predictions), ("verdicts.jsonl", verdicts)):
-        foreign = [row.example_id for row in rows if row.example_id not in known]
-        if foreign:
-            raise UserError(
-                f"{folder / path}: {len(foreign)} of {len(rows)} rows are on examples that {data_file} does not have "
-                f"(the first: {foreign[0]}). Give the --data_file that they were made from."
-            )
-    judged = {row.example_id for row in verdicts}
-    missing = [row.example_id for row in predictions if row.example_id not in judged]
-    if missing:
-        raise UserError(
-            f"{folder / 'verdicts.jsonl'} lacks {len(missing)} of {len(predictions)} verdicts. This completes it:\n  "
-            + judge_command(folder, data_file)
-        )
-    said = {row.example_id: row for row in predictions}
-    return Judged(folder.name, said, {row.example_id: row for row in verdicts if row.example_id in said})
 
 
 if __name__ == "__main__":
