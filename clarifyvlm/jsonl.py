@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AliasChoices, BaseModel, ValidationError
 
 from clarifyvlm import processes
 from clarifyvlm.errors import UserError
@@ -81,12 +81,13 @@ def _rows(
         try:
             row = model.model_validate_json(_mended(line) if mend else line)
         except ValidationError as error:
-            faults += [f"{path}:{number}: {problem}" for problem in _problems(error)]
+            faults += [f"{path}:{number}: {problem}" for problem in _problems(error, model)]
             continue
         if unique is not None:
             value = getattr(row, unique)
             if value in seen:
-                faults.append(f"{path}:{number}: {unique}: {value!r} is already on line {seen[value]}")
+                name = next((n for n in _names(model, unique) if n in json.loads(_mended(line))), unique)
+                faults.append(f"{path}:{number}: {name}: {value!r} is already on line {seen[value]}")
             seen[value] = number
         yield start, row
     if faults:
@@ -117,10 +118,18 @@ def _mended(line: bytes) -> bytes:
     return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", json.dumps(content, ensure_ascii=False)).encode()
 
 
-def _problems(error: ValidationError) -> list[str]:
+def _names(model: type[BaseModel], field: str) -> list[str]:
+    """The names that a field may have in a file, the one that counts first."""
+    alias = model.model_fields[field].validation_alias if field in model.model_fields else None
+    return [str(name) for name in alias.choices] if isinstance(alias, AliasChoices) else [field]
+
+
+def _problems(error: ValidationError, model: type[BaseModel]) -> list[str]:
     problems = []
     for item in error.errors(include_url=False):
         field = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "missing":
+            field = " or ".join(_names(model, field))
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "json_invalid":
             message = f"not a whole JSON object ({message.removeprefix('Invalid JSON: ')}); the line may be torn"

@@ -43,6 +43,25 @@ def test_bad_lines_are_named(tmp_path, content, words):
     assert all(word in str(error.value) for word in ["train.jsonl", *words]), error.value
 
 
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([{"id": "a", "text": ""}] * 2, ":2: id: 'a' is already on line 1"),
+        ([{"example_id": "a", "text": ""}] * 2, ":2: example_id: 'a' is already on line 1"),
+        ([{"example_id": "a", "text": ""}, {"id": "a", "text": ""}], ":2: id: 'a' is already on line 1"),
+        ([{"id": 7, "text": ""}], ":1: id: "),
+        ([{"text": ""}], ":1: example_id or id: Field required"),
+    ],
+)
+def test_messages_use_the_name_that_the_file_uses(rows, said, tmp_path):
+    """`example_id` in a message about a file that has none: whoever wrote `id` looks for it in vain."""
+    path = tmp_path / "predictions.jsonl"
+    path.write_bytes(lines(*rows).encode())
+    with pytest.raises(UserError) as error:
+        jsonl.read(path, Prediction, unique="example_id", mend=True)
+    assert said in str(error.value)
+
+
 def test_many_bad_lines_fit_one_screen(tmp_path):
     """Ten thousand errors that scroll the first one away."""
     path = tmp_path / "p.jsonl"
