@@ -84,7 +84,7 @@ def _report(
     args: ReportArguments, folders: list[Path], variants: dict, audit: dict | None, labels: list | None
 ) -> dict:
     """Write the three files. Returns counts for run.json."""
-    from measures import comparison, constant_policies, results
+    from measures import comparison, constant_policies, metrics, results
     from reporting import page, schema, tables
     from reporting.sections import SECTIONS, Report
 
@@ -109,7 +109,9 @@ def _report(
         if section.measure:
             inputs = (examples, models, changed) if section.on_variants else (examples, models)
             content[section.name] = section.measure(*inputs, **draws)
-    content["notes"] = [note for folder in folders if (note := _out_of_place(folder, examples))]
+    notes = [_out_of_place(folder, examples) for folder in folders]
+    notes += [metrics.left_open(examples, model) for model in models]
+    content["notes"] = [note for note in notes if note]
     content |= {
         "seed": args.seed,
         "resamples": args.resamples,

@@ -7,8 +7,9 @@ reading that they mean:
     one_reply      after at most one reply
     two_replies    after at most two; None where no dialogue went on so long
 
-`served` is the same over all questions, by metrics.served; `questions`, the mean number of clarifying questions of the
-dialogues; `tokens_per_served`, all tokens that the model wrote over the questions that it served.
+Where the model asked and nobody replied, only the first is known. `served` is the same over all questions, by
+metrics.served; `questions`, the mean number of clarifying questions of the dialogues; `tokens_per_served`, all tokens
+that the model wrote over the questions that it served.
 
 Other users (clarifyvlm.users.scripted.KINDS) reply to the same questions, in runs of their own: what the last response
 does then.
@@ -89,12 +90,14 @@ def _columns(examples: Sequence[Example], model: Judged) -> dict[str, np.ndarray
         guess = _guessed_right(example, verdict, prediction)
         by_replies = [guess, *(after if 0 < replies <= most else guess for most in (1, 2))]
         served = [at_once, *(max(at_once, after) if 0 < replies <= most else at_once for most in (1, 2))]
+        if metrics.ends_open(example, verdict):  # only what there is without a reply is known
+            by_replies[1:] = served[1:] = np.nan, np.nan
         if example.strategy == "clarify":
             table[:3, i] = by_replies
         table[3:6, i] = served
         if replies:
             table[6, i] = replies + (verdict.used_after_reply == "clarify")
-        if prediction.completion_tokens:
+        if prediction.completion_tokens and not np.isnan(served[-1]):
             table[7:, i] = sum(prediction.completion_tokens), served[-1]
     return dict(zip(COLUMNS, table, strict=True))
 

@@ -68,9 +68,17 @@ def served_at_once(example: Example, verdict: Verdict, prediction: Prediction | 
     return float(whole and criteria["answer_right"] == 1)
 
 
+def ends_open(example: Example, verdict: Verdict) -> bool:
+    """Whether the model asked, a reply could have led to the right answer, and nobody replied (or nobody knows which
+    reading the reply meant): what the user is left with cannot be known."""
+    return verdict.used_strategy == "clarify" and example.has_answer and verdict.answer_right_after_reply is None
+
+
 def _served(example: Example, verdict: Verdict, prediction: Prediction) -> float | None:
     at_once = served_at_once(example, verdict)
-    return None if at_once is None else max(at_once, verdict.answer_right_after_reply or 0.0)
+    if at_once is None or ends_open(example, verdict):
+        return None
+    return max(at_once, verdict.answer_right_after_reply or 0.0)
 
 
 # The key of the one metric that is not a mean over examples: the mean over STRATEGIES of `strategy_accuracy`.
@@ -127,7 +135,7 @@ METRICS = {
     ),
     "served": Metric(
         "Served after at most one reply",
-        "all examples",
+        "all examples but those on which the model asked and nobody replied",
         "The user is left with what is right: the right answer, the whole right list, a correction or an abstention "
         "where one is due; or the model asks, hears the reply, and then answers rightly for the reading that was "
         "meant.",
@@ -227,6 +235,18 @@ def columns(examples: Sequence[Example], model: Judged) -> dict[str, np.ndarray]
     for name in AMBIGUITY_TYPES:
         result[f"strategy_accuracy_by_type.{name}"] = np.where(types == name, right, np.nan)
     return result
+
+
+def left_open(examples: Sequence[Example], model: Judged) -> str | None:
+    """A sentence on the questions for which `served` is not known, None where there are none."""
+    asked = [e for e in examples if (verdict := model.verdict_on(e.id)) and ends_open(e, verdict)]
+    if not asked:
+        return None
+    return (
+        f"{model.name} asked back on {len(asked):,} questions and nobody replied: what the user is left with there is "
+        f"not known, and {METRICS['served'].label!r} leaves them out. `predict.py --turns 2` plays the reply; another "
+        'tool gives it as "turns", with "reading".'
+    )
 
 
 def confusion(examples: Sequence[Example], model: Judged) -> dict[str, dict[str, int]]:

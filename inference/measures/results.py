@@ -33,14 +33,16 @@ def measure(
     judges = {m.name: m.judges for m in models}
     columns: dict[tuple, np.ndarray] = {}
 
-    def block(name: str, where: np.ndarray) -> tuple:
-        """Add the columns of a model, NaN outside `where` (E,). Returns what their keys start with."""
-        prefix = (name, where.tobytes())
+    def block(name: str, where: np.ndarray, ended: np.ndarray) -> tuple:
+        """Add the columns of a model, NaN outside `where` (E,); `served` is also NaN where a dialogue has no end, or
+        not in the other model of a pair (outside `ended`). Returns what their keys start with."""
+        prefix = (name, where.tobytes(), ended.tobytes())
         for key, column in tables[name].items():
-            columns[*prefix, key] = np.where(where, column, np.nan)
+            columns[*prefix, key] = np.where(where & ended if key == "served" else where, column, np.nan)
         return prefix
 
-    blocks = {name: block(name, where) for name, where in kept.items()}
+    ends = {name: ~np.isnan(table["served"]) for name, table in tables.items()}
+    blocks = {name: block(name, where, ends[name]) for name, where in kept.items()}
     pairs = []
     for earlier, later in itertools.combinations(judges, 2):
         if judges[earlier] != judges[later] or (baseline and baseline not in (earlier, later)):
@@ -48,8 +50,9 @@ def measure(
         if later == baseline:
             earlier, later = later, earlier
         common = kept[earlier] & kept[later]
+        ended = ends[earlier] & ends[later]
         if common.any():
-            pairs.append((later, earlier, block(later, common), block(earlier, common), int(common.sum())))
+            pairs.append((later, earlier, block(later, common, ended), block(earlier, common, ended)))
     clusters = intervals.Clusters([e.image_sha256 for e in examples])
     sample = intervals.Resampled(columns, clusters, seed=seed, resamples=resamples)
     return {
@@ -87,9 +90,9 @@ def _one(model: Judged, examples: Sequence[Example], sample: intervals.Resampled
     }
 
 
-def _differences(sample: intervals.Resampled, a: str, b: str, block_a: tuple, block_b: tuple, n: int) -> list[dict]:
+def _differences(sample: intervals.Resampled, a: str, b: str, block_a: tuple, block_b: tuple) -> list[dict]:
     """Rows "a minus b" on the examples that both were judged on; a metric that one of them lacks gives none."""
-    rows = []
+    judged, rows = sample.count((*block_a, "strategy_accuracy")), []
     for metric in [metrics.MACRO, *COMPARED]:
         keys = BY_STRATEGY if metric == metrics.MACRO else [metric]
         value_a, draws_a = sample.mean((*block_a, key) for key in keys)
@@ -97,6 +100,7 @@ def _differences(sample: intervals.Resampled, a: str, b: str, block_a: tuple, bl
         if np.isnan(value_a) or np.isnan(value_b):
             continue
         row = intervals.difference(value_a - value_b, draws_a - draws_b)
+        n = sample.count((*block_a, metric)) if metric == "served" else judged
         rows.append({"a": a, "b": b, "metric": metric, **row, "n": n})
     return rows
 

@@ -282,10 +282,10 @@ def test_the_readme_has_the_definitions_of_the_code():
 
 def test_served():
     """A user who asked, replied and was answered rightly, counted as badly served; a list with a gap, or a guess at a
-    false premise, counted as good service."""
+    false premise, counted as good service; a number where the model asked and nobody replied."""
 
     def example(strategy):
-        return SimpleNamespace(strategy=strategy, has_answer=True)
+        return SimpleNamespace(strategy=strategy, has_answer=strategy not in ("correct", "abstain"))
 
     def verdict(used, after=None, **criteria):
         known = dict.fromkeys(CRITERIA) | criteria
@@ -303,3 +303,25 @@ def test_served():
     assert served(example("enumerate"), verdict("enumerate", answer_right=1.0, complete=1.0)) == [1.0, 1.0]
     assert served(example("correct"), verdict("correct", strategy_right=1.0)) == [1.0, 1.0]
     assert served(example("abstain"), verdict("answer", strategy_right=0.0)) == [0.0, 0.0]
+    assert served(example("clarify"), verdict("clarify")) == [0.0, None]
+    assert served(example("infer"), verdict("clarify", answer_right=0.0)) == [0.0, None]
+    assert served(example("abstain"), verdict("clarify", strategy_right=0.0)) == [
+        0.0,
+        0.0,
+    ]  # no reply could have helped
+
+
+def test_a_difference_in_service_is_taken_where_both_dialogues_end():
+    """The mean over the questions that one model did not ask about, minus that over all: a difference of questions."""
+    examples = [example(i, strategy="clarify") for i in range(30)] + [
+        example(i, strategy="answer") for i in range(30, 60)
+    ]
+    asks = [
+        (e, verdict(e, "clarify") if i < 30 else verdict(e, "answer", answer_right=1.0)) for i, e in enumerate(examples)
+    ]
+    guesses = [(e, verdict(e, "answer", answer_right=0.0 if i < 30 else 1.0)) for i, e in enumerate(examples)]
+    found = measure(judged("guesses", guesses), judged("asks", asks), examples=examples)
+    assert [found["models"][name]["served"]["value"] for name in ("guesses", "asks")] == [0.5, 1.0]
+    rows = {row["metric"]: row for row in found["differences"]}
+    assert (rows["served"]["value"], rows["served"]["n"]) == (0.0, 30)
+    assert (rows["served_at_once"]["value"], rows["served_at_once"]["n"]) == (0.0, 60)

@@ -163,9 +163,31 @@ def test_a_model_made_for_other_pictures_is_named(three_models, test_file, make)
         told = three_models / name / "predictions.run.json"
         told.write_text(json.dumps(record | {"counts": {"made_for": source}}))
     metrics, markdown, html = make(three_models, test_file)
-    (note,) = metrics["notes"]
+    (note,) = (note for note in metrics["notes"] if "was made for" in note)
     assert note.startswith("sft was made for pictures of paintings") and "of scenes its numbers" in note
     assert note in markdown and note in parse(html).text
+
+
+def test_text_alone_does_not_say_who_was_served(tmp_path, test_file, make):
+    """Another tool's questions, to which nobody could reply, counted as bad service; a number without a word on what it
+    leaves out; the note on a model that heard replies, too."""
+    folder = tmp_path / "inference"
+    judged(folder, "text_only", test_file, lambda e: e.reference)
+    judged(folder, "answers", test_file, lambda e: "It is red.")
+    content, markdown, html = make(folder, test_file)
+    examples = jsonl.read(test_file, Example)
+    asked = sum(e.strategy == "clarify" for e in examples)
+    served = content["models"]["text_only"]["served"]
+    assert 0 < asked < len(examples) and (served["value"], served["n"]) == (1.0, len(examples) - asked)
+    assert content["models"]["answers"]["served"]["n"] == len(examples)  # who asks nothing has had its say
+    (note,) = content["notes"]
+    assert note.startswith(f"text_only asked back on {asked} questions and nobody replied") and note in markdown
+    assert note in "".join(parse(html).text)
+    (difference,) = (d for d in content["differences"] if d["metric"] == "served")
+    assert difference["n"] == len(examples) - asked
+    dialogue = content["dialogue"]["models"]["text_only"]
+    assert dialogue["accuracy"]["direct"]["n"] == asked and dialogue["accuracy"]["one_reply"]["n"] == 0
+    assert dialogue["served"]["one_reply"] == served
 
 
 def test_missing_verdicts_name_the_command_that_makes_them(tmp_path, test_file):
