@@ -5,7 +5,9 @@ r"""Say how well each model knows when to ask: predictions and verdicts -> metri
 
 Every folder in --inference_dir that holds predictions.jsonl and verdicts.jsonl is one model, named after the folder:
 base, sft and grpo come first, others follow in alphabetical order. Models may have answered different examples: each
-is measured on its own, and two are compared on those that both answered. report.html is one file that opens anywhere.
+is measured on its own, and two are compared on those that both answered. A folder whose files are bad (a row that
+cannot be read, examples that --data_file does not have, verdicts that lack) is named, with the reason, and left out.
+report.html is one file that opens anywhere.
 `report.py compare RUN RUN ...` puts runs side by side. --judge_audit shows how far the judge can be trusted; --labels
 corrects the metrics for its errors.
 """
@@ -68,7 +70,12 @@ def main(argv: list[str] | None = None) -> int:
     inputs = [
         *curves.paths(args.training_dirs),
         args.data_file,
-        *(folder / name for folder in judged for name in ("predictions.jsonl", "verdicts.jsonl")),
+        *(
+            path
+            for folder in judged
+            for name in ("predictions", "verdicts")
+            if (path := folder / f"{name}.jsonl").exists()
+        ),
         *extra,
     ]
     with RunRecord.start(args.output_dir, "report", asdict(args), inputs) as run:
@@ -92,11 +99,19 @@ def _report(
     if not examples:
         raise UserError(f"{args.data_file} has no examples.")
     known = {example.id for example in examples}
-    models = [model_folders.load(folder, known, args.data_file) for folder in folders]
-    changed = {
-        name: [model_folders.load(folder, known, args.data_file) for folder in found]
-        for name, found in variants.items()
-    }
+    models, left_out = model_folders.load_all(folders, known, args.data_file)
+    without = {folder.name: why for folder, why in left_out.items()}
+    if not models:
+        raise UserError("\n".join(without.values()))
+    if args.baseline in without:
+        raise UserError(f"--baseline {args.baseline} cannot be in the report: {without[args.baseline]}")
+    changed = {}
+    for variant, found in variants.items():
+        found = [folder for folder in found if folder.name not in without]
+        changed[variant], bad = model_folders.load_all(found, known, args.data_file)
+        left_out |= bad
+    for folder, why in left_out.items():
+        print(f"warning: {folder} is left out: {why}", file=sys.stderr)
     draws = {"seed": args.seed, "resamples": args.resamples}
 
     content = results.measure(examples, models, baseline=args.baseline, **draws)
@@ -109,7 +124,8 @@ def _report(
         if section.measure:
             inputs = (examples, models, changed) if section.on_variants else (examples, models)
             content[section.name] = section.measure(*inputs, **draws)
-    notes = [_out_of_place(folder, examples) for folder in folders]
+    notes = [f"{folder} is left out: {' '.join(why.split())}" for folder, why in left_out.items()]
+    notes += [_out_of_place(folder, examples) for folder in folders if folder not in left_out]
     notes += [metrics.left_open(examples, model) for model in models]
     content["notes"] = [note for note in notes if note]
     content |= {
@@ -139,6 +155,7 @@ def _report(
     return {
         "examples": len(examples),
         "models": [model.name for model in models],
+        "left_out": list(map(str, left_out)),
         "judge_failures": {model.name: sum(model.failures.values()) for model in models},
     }
 

@@ -104,7 +104,7 @@ def _columns(examples: Sequence[Example], model: Judged) -> dict[str, np.ndarray
         if verdict is None:
             continue
         table[2:, i] = resolved(example, verdict), verdict.used_strategy == "clarify"
-        is_right, confidence = right(verdict), _confidence(model, example.id)
+        is_right, confidence = right(verdict), confidence_in(model, example.id)
         if is_right is not None and confidence is not None:
             table[:2, i] = confidence, is_right
     columns = dict(zip(names, table, strict=True))
@@ -120,7 +120,8 @@ def _columns(examples: Sequence[Example], model: Judged) -> dict[str, np.ndarray
     return columns | {f"bin.{b}": np.where(bins == b, columns["right"], np.nan) for b in range(BINS)}
 
 
-def _confidence(model: Judged, example_id: str) -> float | None:
+def confidence_in(model: Judged, example_id: str) -> float | None:
+    """A model's confidence in a response, None where it has none. UserError outside 0..1."""
     prediction = model.predictions.get(example_id)
     value = None if prediction is None else prediction.confidence
     if value is not None and not 0 <= value <= 1:

@@ -307,3 +307,66 @@ def test_metrics_json_keeps_to_its_schema(three_models, test_file, make):
     assert schema.Metrics.model_validate(content).schema_version == schema.SCHEMA_VERSION
     assert json.loads(schema.FILE.read_text()) == schema.Metrics.model_json_schema()
     assert set(metrics.METRICS) - {"strategy_accuracy"} < set(schema.Model.model_fields)
+
+
+def spoil(folder: Path, how: str) -> str:
+    """Make a model's files bad; a word of the reason."""
+    predictions, verdicts = folder / "predictions.jsonl", folder / "verdicts.jsonl"
+    rows = predictions.read_text().splitlines(keepends=True)
+    if how == "torn":
+        predictions.write_text("".join([*rows[:3], rows[3][:20]]))
+        return "torn"
+    if how == "foreign":
+        predictions.write_text("".join([*rows, json.dumps({"id": "elsewhere", "text": "It is red."}) + "\n"]))
+        return "the first: elsewhere"
+    if how == "empty":
+        predictions.write_text("")
+        return "is empty"
+    if how == "confident":
+        predictions.write_text("".join(json.dumps(json.loads(row) | {"confidence": 7}) + "\n" for row in rows))
+        return "Give a probability"
+    if how == "half judged":
+        verdicts.write_text("".join(verdicts.read_text().splitlines(keepends=True)[:3]))
+        return "inference/judge.py"
+    verdicts.unlink()
+    return "no verdicts on the predictions of sft"
+
+
+@pytest.mark.parametrize("how", ["torn", "foreign", "empty", "confident", "half judged", "not judged"])
+def test_a_bad_folder_is_named_and_left_out(how, three_models, test_file, make, tmp_path, capsys):
+    """One bad file of one of twenty models that costs the report on the others; a model that is gone without a word."""
+    why = spoil(three_models / "sft", how)
+    variants = tmp_path / "variants"
+    for name in ("base", "sft", "grpo"):
+        judged(variants / "mirror", name, test_file, lambda e: "It is red.")
+    spoil(variants / "mirror" / "grpo", "empty")
+    capsys.readouterr()
+    content, markdown, html = make(three_models, test_file, "--variants_dir", str(variants))
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert list(content["models"]) == ["base", "grpo", "another"]
+    assert content["robustness"]["models"] == ["base"]
+    assert [line.split()[1] for line in told] == [str(three_models / "sft"), str(variants / "mirror" / "grpo")]
+    notes = [note for note in content["notes"] if "is left out" in note]
+    assert len(notes) == 2 and why in notes[0] and "is empty" in notes[1] and "\n" not in "".join(notes)
+    text = "".join(parse(html).text)
+    assert all(note in markdown and note in text for note in notes)
+    record = json.loads((tmp_path / "report" / "run.json").read_text())
+    assert record["status"] == "complete" and len(record["counts"]["left_out"]) == 2
+
+
+def test_where_no_folder_is_good_every_reason_is_told(three_models, test_file, tmp_path):
+    """A report on nothing; the first reason only, so that they are mended one run at a time."""
+    reasons = [spoil(three_models / n, how) for n, how in (("base", "torn"), ("sft", "empty"), ("grpo", "confident"))]
+    spoil(three_models / "another", "half judged")
+    argv = ["--data_file", test_file, "--inference_dir", three_models, "--output_dir", tmp_path / "r"]
+    with pytest.raises(UserError) as error:
+        report.main(list(map(str, argv)))
+    assert all(reason in str(error.value) for reason in [*reasons, "lacks 1 of 4 verdicts", "inference/judge.py"])
+
+
+def test_a_baseline_that_is_bad_is_an_error(three_models, test_file, tmp_path):
+    """A report without the comparisons that were asked for."""
+    spoil(three_models / "sft", "empty")
+    argv = ["--data_file", test_file, "--inference_dir", three_models, "--output_dir", tmp_path / "r"]
+    with pytest.raises(UserError, match="--baseline sft .* is empty"):
+        report.main([*map(str, argv), "--baseline", "sft"])
