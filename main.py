@@ -1,6 +1,7 @@
 """ClarifyVLM from the terminal.
 
 python main.py run [preset] [run_dir] [--overwrite]      the whole pipeline: hands over to run.sh
+python main.py compare RUN RUN ...                       runs side by side: settings that differ, paired differences
 python main.py ask --image picture.png --question "What color is the star?"
                                                          one picture, one question: the model answers, or asks back
 python main.py demo [--port 7860]                        the same as a page in the browser
@@ -33,7 +34,7 @@ class AskArguments(talk.SpeakerArguments):
 
 def main(argv: list[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
-    commands = {"run": run, "ask": ask, "demo": demo, "publish": publish}
+    commands = {"run": run, "compare": compare, "ask": ask, "demo": demo, "publish": publish}
     if argv and argv[0] in commands:
         return commands[argv[0]](argv[1:])
     if argv and argv[0] not in ("-h", "--help"):
@@ -46,6 +47,12 @@ def run(argv: list[str]) -> int:
     """Replace this process by run.sh, which knows the order of the stages."""
     sys.stdout.flush()
     os.execv(ROOT / "run.sh", [str(ROOT / "run.sh"), *argv])
+
+
+def compare(argv: list[str]) -> int:
+    """Replace this process by the report's comparison of runs."""
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, str(ROOT / "inference/report.py"), "compare", *argv])
 
 
 def ask(argv: list[str]) -> int:

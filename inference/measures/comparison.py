@@ -9,7 +9,8 @@ from clarifyvlm.records import Example
 from measures import metrics
 from measures.judged import Judged
 
-SEED = re.compile(r"[-_.]?(?:seed|s)[-_]?\d+$")  # the end of a model's name that tells one seed from another
+# The end of a name that tells one seed from another: "grpo-seed0", "grpo_s1", "grpo.learning_rate=1e-5,seed=2".
+SEED = re.compile(r"(?:[-_.,]?seed[-_=]?|[-_.]s[-_]?)\d+$")
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
