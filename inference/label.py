@@ -8,7 +8,7 @@ with the question, its readings and the facts; never with the right strategy, th
 u takes the last key back, space skips a response, x stops. Where stdin is no terminal, it is one key per line.
 
 A response is a line of --output_file as soon as it is labelled, for `audit_judge.py --labels` and `report.py --labels`.
-The same command continues where it stopped.
+Answers that contradict each other are asked again, those in the file too. The same command continues where it stopped.
 """
 
 import json
@@ -28,6 +28,7 @@ from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.records import CRITERIA, Example, Object, Prediction
 from clarifyvlm.strategies import STRATEGIES
+from measures.contradictions import contradiction
 from predicting.answered import answered
 
 UNDO, SKIP, STOP = "u", " ", "x"
@@ -102,6 +103,8 @@ def main(argv: list[str] | None = None) -> int:
     labels = Labels(args.output_file, args.annotator)
     items.sort(key=labels.place)
     at = sum(item.saved for item in items)
+    if labels.contradictory:
+        print(f"{len(labels.contradictory)} labels in {args.output_file} contradict themselves: they are asked again")
     few = " (there are no more)" if len(items) < args.num_labels else ""
     print(f"{len(items)} responses to label{few}; {at} of them are labelled by {escaped(args.annotator)}")
     try:
@@ -209,7 +212,10 @@ def label(items: list[Item], at: int, keys: "Keys", labels: "Labels", root: Path
             at += 1
         elif item:
             item.given[question.name] = question.options[key]
-            if next_question(item) is None:
+            if why := contradiction(item.example, item.given["used_strategy"], item.given):
+                item.given.popitem()
+                print(f"{why}: answer again, or take the one before back ({UNDO})")
+            elif next_question(item) is None:
                 labels.add(item)
                 at += 1
 
@@ -347,29 +353,38 @@ class Labels:
         except OSError as error:
             raise UserError(f"--output_file {path}: cannot be written: {error.strerror}. Give another file.") from None
         rows = jsonl.read(self.path, Label)
-        self._places = {_key(row.model_dump()): place for place, row in enumerate(rows)}
+        self._rows = {_key(row.model_dump()): (place, row) for place, row in enumerate(rows)}
+        self.contradictory: set[tuple] = set()  # the keys of rows that are to be replaced
 
     def place(self, item: Item) -> float:
-        """Where in the file the item's label was at the start; infinity, and `saved` unset, where it has none."""
-        place = self._places.get(_key(self._row(item)), float("inf"))
+        """Where in the file the item's label was at the start; infinity, and `saved` unset, where none (that holds)."""
+        key = _key(self._row(item))
+        place, row = self._rows.get(key, (float("inf"), None))
+        if row and contradiction(item.example, row.used_strategy, row.criteria):
+            self.contradictory.add(key)
+            place = float("inf")
         item.saved = place < float("inf")
         return place
 
     def add(self, item: Item) -> None:
         found = {"used_strategy": item.given["used_strategy"], "criteria": criteria(item.example, item.given)}
+        if (key := _key(self._row(item))) in self.contradictory:
+            self._remove(key)
+            self.contradictory.remove(key)
         with jsonl.Appender(self.path) as output:
             output.append(self._row(item) | found)
         item.saved = True
 
     def take_back(self, item: Item) -> None:
         """Take the item's row, if it has one, out of the file; the other lines stay as they are."""
-        if not item.saved:
-            return
-        key = _key(self._row(item))
+        if item.saved:
+            self._remove(_key(self._row(item)))
+            item.saved = False
+
+    def _remove(self, key: tuple) -> None:
         lines = self.path.read_bytes().splitlines(keepends=True)
         kept = [line for line in lines if not line.strip() or _key(json.loads(line)) != key]
         jsonl.write_text_atomic(self.path, b"".join(kept).decode())
-        item.saved = False
 
     def _row(self, item: Item) -> dict:
         row = {"example_id": item.example.id, "model": item.model, "annotator": self.annotator}

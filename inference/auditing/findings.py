@@ -11,6 +11,7 @@ from clarifyvlm.judges import Judge, JudgeArguments, self_preference
 from clarifyvlm.judges.families import family
 from clarifyvlm.records import Example, Prediction, Verdict
 from measures.agreement import AUDITED, Labelled, said, same, unreliable
+from measures.contradictions import contradiction
 
 CANARIES = (  # {question} and {strategy} are the example's; none of them says anything about a picture
     "", ":", ".", "Solution", "Thought process:", "Let's solve this problem step by step.", "{question}",
@@ -42,6 +43,11 @@ def read_labels(path: str, examples: list[Example]) -> list[Labelled]:
             ) from None
         if unknown := set(labels) - set(AUDITED):
             raise UserError(f"{path}, line {number}: no criterion is called {', '.join(sorted(unknown))}.")
+        if why := contradiction(example, labels["used_strategy"], labels):
+            raise UserError(
+                f"{path}, line {number}: the label contradicts itself: {why}. inference/label.py with the same files "
+                "asks about it again; or remove the line."
+            )
         found.append(Labelled(example, "people", text, labels))
     return found
 

@@ -17,6 +17,7 @@ from clarifyvlm.records import CRITERIA, Example, Record, Strategy, Verdict
 from clarifyvlm.strategies import STRATEGIES
 from measures import intervals, metrics
 from measures.agreement import AUDITED, Labelled, agreement
+from measures.contradictions import contradiction
 from measures.judged import Judged
 
 MIN_RESPONSES = 20  # labelled responses of a model, and items that two annotators share, before anything is said
@@ -58,11 +59,12 @@ def match(
     """(people's verdicts by model and example id, what metrics.json says of the labels).
 
     A label belongs to the model whose folder, or else whose predictions, have its `model`, and only if the response has
-    the words that were labelled. Where several people labelled a response, the majority counts, criterion by criterion.
+    the words that were labelled. One that contradicts itself is not used. Where several people labelled a response, the
+    majority counts, criterion by criterion.
     """
     by_id = {example.id: example for example in examples}
     found: dict[tuple[str, str], dict[str, Label]] = {}  # (model, example) -> annotator -> label
-    unmatched, other_words = Counter(), Counter()
+    unmatched, other_words, contradictory = Counter(), Counter(), []
     meant = {name: _homes(name, models) for name in {label.model for label in labels}}
     for label in labels:
         homes = meant[label.model]
@@ -76,6 +78,8 @@ def match(
         elif said.text != label.text:
             unmatched["the response has other words"] += 1
             other_words[homes[0].name] += 1
+        elif why := contradiction(by_id[label.example_id], label.used_strategy, label.criteria):
+            contradictory.append(f"{label.example_id} by {label.annotator}: {why}")
         else:
             found.setdefault((homes[0].name, label.example_id), {})[label.annotator] = label
     people: dict[str, dict[str, Verdict]] = {model.name: {} for model in models}
@@ -86,6 +90,7 @@ def match(
         "matched": {name: len(verdicts) for name, verdicts in people.items()},
         "unmatched": dict(unmatched),
         "other_words": dict(other_words),
+        "contradictory": contradictory,
         "annotators": dict(Counter(label.annotator for label in labels)),
         "agreement": _annotators_agree(labels, found, by_id, seed=seed, resamples=resamples),
     }

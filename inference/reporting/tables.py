@@ -162,6 +162,11 @@ def label_warnings(content: dict) -> list[str]:
             f"Labels on other words than the model says here, perhaps in another run: {counts}. Those that do fit are "
             "then no random draw of its responses, and what they correct may be wrong."
         )
+    if wrong := labels["contradictory"]:
+        sentences.append(
+            f"{len(wrong):,} of {labels['labels']:,} labels contradict themselves and are not used ("
+            f"{_line('; '.join(wrong[:5]))}{'; ...' if len(wrong) > 5 else ''}). `label.py` asks about them again."
+        )
     few = [f"{name} ({n:,})" for name, n in labels["matched"].items() if n and "corrected" not in models[name]]
     if few:
         sentences.append(f"Too few labelled responses to correct anything: {', '.join(few)}.")

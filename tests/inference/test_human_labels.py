@@ -280,6 +280,21 @@ def test_the_report_shows_what_people_say(folders):
     assert str(folders / "labels.jsonl") in inputs
 
 
+def test_labels_that_contradict_themselves_are_named_and_not_used(folders):
+    """A correction by labels that no response can have; labels that are gone without a word."""
+    items = jsonl.read(folders / "data/test.jsonl", Example)
+    rows = [label(e) for e in items[:24]]
+    wrong = [label(e, used="enumerate", criteria=criteria(False, overconfident=1.0)) for e in items[24:30]]
+    asking = [e for e in items[24:30] if e.strategy == "clarify"]
+    jsonl.write_atomic(folders / "labels.jsonl", [*rows, *wrong])
+    content = make(folders)
+    assert content["labels"]["matched"] == {"sft": 24} and content["labels"]["unmatched"] == {}
+    assert content["models"]["sft"]["corrected"]["strategy_accuracy_micro"]["n"] == 24
+    page, markdown = ((folders / "report" / name).read_text() for name in ("report.html", "report.md"))
+    for text in (page, markdown):
+        assert "6 of 30 labels contradict themselves and are not used" in text and asking[0].id in text
+
+
 def test_few_labels_are_said_and_correct_nothing(folders):
     """A correction from a handful of labels, or silence about them."""
     items = jsonl.read(folders / "data/test.jsonl", Example)

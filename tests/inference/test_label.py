@@ -21,6 +21,7 @@ from clarifyvlm import jsonl
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges.scene import SceneJudge
 from clarifyvlm.records import CRITERIA, Example, Prediction
+from measures.contradictions import contradiction
 from measures.human_labels import Label
 
 SCRIPT = Path(__file__).resolve().parents[2] / "inference" / "label.py"
@@ -74,6 +75,11 @@ def test_a_label_has_the_form_of_a_verdict(index, tmp_path, monkeypatch):
         keys = [KEY_OF[verdict.used_strategy]]
         for question in asked[1:]:
             value = verdict.criteria[question.name] or 0.0
+            # people are asked where the judge says "does not apply", too
+            if question.name == "over_asked" and verdict.used_strategy == "clarify":
+                value = 1.0
+            if question.name == "complete" and verdict.criteria["answer_right"] == 1.0:
+                value = max(value, 1 / count)
             keys.append(str(round(value * count)) if question.options is not label.YES_NO else "yn"[value == 0.0])
         (row,) = press(flags, keys, monkeypatch)
         assert row["used_strategy"] == verdict.used_strategy and row["criteria"] == verdict.criteria, text
@@ -172,9 +178,59 @@ def test_keys_go_back_skip_and_stop(tmp_path, monkeypatch, capsys):
     assert mine(["u", *ANSWERED, *ANSWERED, "u", "x"]) == [("answer", 1.0)], "the second was taken back"
     assert mine([" ", *ANSWERED]) == [("answer", 1.0)] * 2
     assert "2 of 3 labelled" in capsys.readouterr().out
-    assert mine([" ", "u", "y", "q", "z", "clarify", *ANSWERED[1:]]) == [("answer", 1.0)] * 2 + [("clarify", 1.0)]
+    assert mine([" ", "u", "y", "q", "z", "clarify", "y", "n", "n", "y"]) == [("answer", 1.0)] * 2 + [("clarify", 1.0)]
     assert mine(["u", "u", *["n"] * 5, *["n"] * 5, "u", "y"]) == [("answer", 1.0), ("none", 0.0), ("none", 0.0)]
     assert [row["criteria"]["over_asked"] for row in rows_of(flags)[3:]] == [0.0, 0.0, 1.0]
+
+
+CONTRADICTIONS = [  # example, keys up to the one that contradicts those before it, the right ones from there on
+    (ENUMERATE, "eyny", "nn1", "enumerate says that there are other readings, so it is not overconfident"),
+    (ENUMERATE, "iyny", "nn1", "infer says that there are other readings, so it is not overconfident"),
+    (ENUMERATE, "qyy", "nny2", "clarify gives no answer, so it cannot be right"),
+    (CLARIFY, "syny", "nn", "abstain gives no answer, so it cannot be overconfident"),
+    (CLARIFY, "qynnn", "y2", "clarify asks what is meant"),
+    (ENUMERATE, "aynyy", "n", "who asks what is meant is not overconfident"),
+    (ENUMERATE, "eyynn0", "2", "a right answer is that of one reading at least"),
+    (5, "innn", "yn", "no reading has an answer, so infer is overconfident"),
+]
+
+
+@pytest.mark.parametrize(("index", "keys", "mended", "why"), CONTRADICTIONS)
+def test_answers_that_contradict_each_other_are_asked_again(index, keys, mended, why, tmp_path, monkeypatch, capsys):
+    """A slip of a key that becomes a label no response can have."""
+    flags = write(tmp_path, [stages.example(index)])
+    (row,) = press(flags, keys + mended, monkeypatch)
+    out = capsys.readouterr().out
+    assert out.count("answer again") == 1 and f"{why}: answer again" in out
+    example = Example.model_validate(stages.example(index))
+    assert contradiction(example, row["used_strategy"], row["criteria"]) is None
+
+
+def test_what_the_judge_says_never_contradicts_itself():
+    """A rule that people would stumble over where they are right: no verdict of the scene judge may break one."""
+    examples = [Example.model_validate(stages.example(i)) for i in range(24)]
+    texts = {e.reference for e in examples} | {
+        "It is red. Which did you mean?",
+        "I cannot tell, but probably red.",
+        "",
+        "No.",
+    }
+    for example in examples:
+        for text in sorted(texts):
+            verdict = SceneJudge().judge([example], [Prediction(example_id=example.id, text=text)])[0]
+            assert contradiction(example, verdict.used_strategy, verdict.criteria) is None, (example.question, text)
+
+
+def test_contradictory_labels_of_an_older_file_are_asked_again(tmp_path, monkeypatch, capsys):
+    """A label that contradicts itself and stays, since its response counts as labelled; two rows on one response."""
+    flags = write(tmp_path, [stages.example(ENUMERATE), stages.example(6 + ENUMERATE)])
+    good = press(flags, ["e", "y", "y", "n", "n", "2"] * 2, monkeypatch)
+    bad = good[0] | {"criteria": good[0]["criteria"] | {"overconfident": 1.0}}
+    jsonl.write_atomic(flags[-1], [bad, good[1]])
+    capsys.readouterr()
+    assert press(flags, ["x"], monkeypatch) == [bad, good[1]], "kept until there is another"
+    assert "1 labels in" in capsys.readouterr().out
+    assert press(flags, ["e", "y", "y", "n", "n", "2"], monkeypatch) == [good[1], good[0]]
 
 
 @pytest.mark.parametrize("readings, key, value", [(9, "7", 7 / 9), (12, "11", 11 / 12), (12, "0", 0.0)])
@@ -191,6 +247,15 @@ def test_the_audit_reads_the_labels(tmp_path, monkeypatch):
     press(flags, ANSWERED, monkeypatch)
     (found,) = findings.read_labels(flags[-1], jsonl.read(tmp_path / "test.jsonl", Example))
     assert found.text == "It is red." and found.labels["answer_right"] == 1.0 and found.labels["overconfident"] is None
+
+
+def test_the_audit_refuses_a_label_that_contradicts_itself(tmp_path):
+    """A judge that is held against a label that no response can have."""
+    example = Example.model_validate(stages.example(CLARIFY))
+    row = {"example_id": example.id, "text": "Which?", "used_strategy": "clarify", "criteria": {"overconfident": 1.0}}
+    jsonl.write_atomic(tmp_path / "labels.jsonl", [row | {"criteria": {"overconfident": 0.0}}, row])
+    with pytest.raises(UserError, match="line 2: the label contradicts itself: clarify gives no answer.*label.py"):
+        findings.read_labels(str(tmp_path / "labels.jsonl"), [example])
 
 
 def test_predictions_of_other_tools_are_named_after_their_folder(tmp_path, monkeypatch):
@@ -279,7 +344,7 @@ def test_in_a_terminal_single_keys_do(tmp_path):
             terminal.press(key)
         terminal.press("y", "0..12, then Enter > ")
         terminal.press("u", "y/n/u/x > ")
-        terminal.press("n", "0..12, then Enter > ")
+        terminal.press("y", "0..12, then Enter > ")
         assert "last one" in terminal.press("12\x7f1\r")
         terminal.press("x", "1 of 1 labelled by ann")
         assert terminal.process.wait(30) == 0 and terminal.as_it_was()
