@@ -9,6 +9,7 @@
 #     ./run.sh tiny runs/seed1 --seed 1     # another seed, in every stage
 #     ./run.sh tiny runs/tiny --redo        # after an edit: the stage that it is about, and what follows from it
 #     ./run.sh tiny runs/new --reuse runs/tiny   # the same as a new run, which takes over what is unchanged
+#     ./run.sh tiny runs/tiny --dry_run     # what would run, what is there already, and why; any of the above with it
 #     ./run.sh tiny runs/tiny --from sft --until grpo   # of data, audit, base, sft, grpo, report
 #     DATA_DIR=runs/mixed/data ./run.sh tiny runs/mixed  # data of your own, of mix.py, benchmark.py or author.py
 #     GENERATE_ARGS="--num_workers 8" SFT_ARGS="--learning_rate 1.0e-4" ./run.sh tiny runs/other
@@ -35,13 +36,14 @@ names="data audit base sft grpo report"
 # What was asked for: preset, run_dir, and flags for every stage; --seed and --redo apart, for some stages have none
 preset=tiny; if [[ $# -gt 0 && $1 != -* ]]; then preset=$1; shift; fi
 run=runs/$preset; if [[ $# -gt 0 && $1 != -* ]]; then run=$1; shift; fi
-flags=() seed=() redo=() reuse="" from="" until=""
+flags=() seed=() redo=() reuse=() dry_run=() from="" until=""
 while [ $# -gt 0 ]; do
     case $1 in
         --seed) seed=("$1" "${2:?run.sh: --seed needs a number}"); shift ;;
         --seed=*) seed=("$1") ;;
         --redo) redo=("$1") ;;
-        --reuse) reuse=${2:?run.sh: --reuse needs a run folder}; redo=(--redo); shift ;;
+        --reuse) reuse=(--old "${2:?run.sh: --reuse needs a run folder}"); redo=(--redo); shift ;;
+        --dry_run) dry_run=("$1") ;;
         --from | --until)
             [[ " $names " == *" ${2:-} "* ]] || fail "$1 ${2:-}: no stage of that name. There are: $names"
             if [ "$1" = --from ]; then from=$2; else until=$2; fi
@@ -103,7 +105,7 @@ begin() { # name of a stage: whether --from and --until have it run
     last=$1
 }
 
-number=0 total=0 checks=() checked=""
+number=0 total=0 plan=()
 step() { # VARIABLES command ...: the command with the flags in VARIABLES, printed as it can be pasted, then run
     local name more=()
     [ -n "$active" ] || return 0
@@ -111,13 +113,9 @@ step() { # VARIABLES command ...: the command with the flags in VARIABLES, print
     [[ $* == *inference/judge.py* ]] || more+=(${seed[@]+"${seed[@]}"})
     [[ $* == *inference/report.py* ]] || more+=(${redo[@]+"${redo[@]}"})
     set -- "${@:2}" ${more[@]+"${more[@]}"} ${flags[@]+"${flags[@]}"}
-    if [ -n "$checking" ]; then
+    if [ -n "$planning" ]; then
         total=$((total + 1))
-        while [[ $1 != *.py ]]; do shift; done
-        if [[ " $checked " == *" $1 "* ]]; then return; fi # predict and judge have the same options for each model
-        checked+=" $1"
-        (python "$@" --check 2>&1 >/dev/null | sed "s|^|$1: |" >&2) &
-        checks+=($!)
+        plan+=("$#" "$@")
         return
     fi
     number=$((number + 1))
@@ -162,13 +160,14 @@ stages() {
         --output_dir "$run/report" --judge_audit "$run/judge_audit.json" --training_dirs "$run/sft" "$run/grpo"
 }
 
-# First the options of all stages, with their configs, are looked at: a typing error is told before anything runs
-checking=yes
+# First the plan: the options of all stages are looked at, and what is there already
+planning=yes
 stages
-for check in ${checks[@]+"${checks[@]}"}; do wait "$check" || failed=yes; done
-[ -z "${failed:-}" ] || exit 2
-checking=
-[ -z "$reuse" ] || python scripts/reuse.py --old "$reuse" --new "$run"
+printf '%s\0' "${plan[@]}" |
+    python scripts/plan.py --new "$run" ${reuse[@]+"${reuse[@]}"} ${redo[@]+"${redo[@]}"} ${dry_run[@]+"${dry_run[@]}"}
+[ ${#dry_run[@]} -eq 0 ] || exit 0
+planning=
+[ ${#reuse[@]} -eq 0 ] || python scripts/reuse.py "${reuse[@]}" --new "$run"
 stages
 
 [ -z "$active" ] || printf '\n%s\n\nThe report: %s\n' "$(cat "$run/report/report.md")" "$run/report/report.html"

@@ -1,4 +1,5 @@
-"""Start-up: how long every script takes to show its --help, and to tell of a wrong line in its config.
+"""Start-up: how long every script takes to show its --help, and to tell of a wrong line in its config; how long run.sh
+takes for --dry_run, and to tell of a wrong flag of a later stage.
 
     python benchmarks/startup.py            # a minute or two
     python benchmarks/startup.py --quick    # one run of each, not five
@@ -6,6 +7,7 @@
 Each value is the median of --rounds runs of the whole command; the baseline is `python -c pass`.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,7 @@ from measure import ROOT, STAGES, report, row
 COMMANDS = {"main.py": ("ask", "demo", "publish"), "dataset_generation/review.py": ("page", "merge")}
 NO_CONFIG = "models/tiny"
 HELP_S, ERROR_S = 0.3, 1.5
+PLAN_S, MISTAKE_S = 1.0, 2.0
 
 
 @dataclass
@@ -33,18 +36,25 @@ class Arguments:
 def main(argv: list[str] | None = None) -> int:
     (args,) = parse_args([Arguments], argv, description=__doc__)
     rounds = 1 if args.quick else args.rounds
-    bare = seconds(["-c", "pass"], rounds, code=0)
+    bare = seconds([sys.executable, "-c", "pass"], rounds, code=0)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "wrong.yaml"
         config.write_text("no_such_key: 1\n")
         for command in commands():
             name = " ".join(command)
-            rows.append(row(f"{name} --help", seconds([*command, "--help"], rounds, code=0), "s", baseline=bare,
+            rows.append(row(f"{name} --help", seconds([sys.executable, *command, "--help"], rounds, code=0), "s", baseline=bare,
                             at_most=HELP_S))  # fmt: skip
             if not name.startswith(NO_CONFIG):
-                wrong = seconds([*command, "--config", str(config)], rounds, code=2, says="no_such_key")
+                wrong = seconds([sys.executable, *command, "--config", str(config)], rounds, code=2, says="no_such_key")
                 rows.append(row(f"{name}: wrong key in the config", wrong, "s", baseline=bare, at_most=ERROR_S))
+    pipeline = [str(ROOT / "run.sh"), "tiny", "runs/no such run", "--dry_run"]
+    environment = os.environ | {"CLARIFYVLM_PYTHON": sys.executable}
+    planned = seconds(pipeline, rounds, code=0, env=environment)
+    rows.append(row("run.sh --dry_run", planned, "s", baseline=bare, at_most=PLAN_S))
+    wrong = environment | {"GRPO_ARGS": "--learning_rat 1"}
+    told = seconds(pipeline[:-1], rounds, code=2, says="--learning_rat", env=wrong)
+    rows.append(row("run.sh: wrong flag of a later stage", told, "s", baseline=bare, at_most=MISTAKE_S))
     report("startup", rows, args.output_dir)
     return 0
 
@@ -59,12 +69,12 @@ def commands() -> list[list[str]]:
     return [[script, *command] for script in found for command in [[c] for c in COMMANDS.get(script, ())] or [[]]]
 
 
-def seconds(command: list[str], rounds: int, *, code: int, says: str = "") -> float:
-    """Median time of a Python command. RuntimeError unless it ends with `code` and prints `says` to stderr."""
+def seconds(command: list[str], rounds: int, *, code: int, says: str = "", env: dict | None = None) -> float:
+    """Median time of a command. RuntimeError unless it ends with `code` and prints `says` to stderr."""
     taken = []
     for _ in range(rounds):
         began = time.perf_counter()
-        done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
         taken.append(time.perf_counter() - began)
         if done.returncode != code or says not in done.stderr:
             raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")

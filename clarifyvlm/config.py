@@ -42,7 +42,9 @@ def parse_args(
     Where scripts share a file, `section` names the parts of it that are this script's (of SECTIONS; the others are
     passed over), and keys outside any section belong to every script.
 
-    A field's metadata may say what its numbers can be: "min", "max", "above". With `--check` it stops: SystemExit(0).
+    A field's metadata may say what its numbers can be: "min", "max", "above". With `--check` it prints the options as
+    JSON and stops: SystemExit(0). An instance of a type given by name has a dict `given`: the options that are not left
+    at their defaults, of all types.
 
     Raises UserError (with the key, the file and the nearest valid key) for an unknown key or flag or a bad value.
     """
@@ -59,20 +61,41 @@ def parse_args(
         raise SystemExit(0)
     only_check = "--check" in argv
     argv, config_path = take_config([token for token in argv if token != "--check"])
+    given = None
     if named:
         lighter = [source_fields.light(t) if isinstance(t, str) else t for t in dataclass_types]
         if None not in lighter:  # most mistakes are seen here, before the seconds that importing TRL takes
             underscored = [_underscored(token) for token in argv]
-            _parse(_own_parser(lighter, description), lighter, underscored, config_path, section)
+            given = _given(
+                lighter, _parse(_own_parser(lighter, description), lighter, underscored, config_path, section)
+            )
             if only_check:
+                print(json.dumps({"given": given}))
                 raise SystemExit(0)
     resolved = [_import(t) if isinstance(t, str) else t for t in dataclass_types]
     parser = _trl_parser(resolved, description) if named else _own_parser(resolved, description)
     namespace = _parse(parser, resolved, argv, config_path, section)
     built = [_build(cls, namespace, config_path) for cls in resolved]
     if only_check:
+        print(json.dumps({"args": {k: v for part in built for k, v in dataclasses.asdict(part).items()}}))
         raise SystemExit(0)
+    for part, cls in zip(built, dataclass_types, strict=True):
+        if isinstance(cls, str):
+            part.given = given
     return built
+
+
+def _given(dataclass_types: Sequence[type], namespace: argparse.Namespace) -> dict:
+    """The options that differ from their defaults; of types read from their source, those that were given."""
+    values = {}
+    for field in (f for cls in dataclass_types for f in dataclasses.fields(cls) if f.init):
+        default = field.metadata.get("default", field.default)
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        value = getattr(namespace, field.name)
+        if value is not None and value != default:
+            values[field.name] = value
+    return values
 
 
 def _underscored(token: str) -> str:
@@ -220,7 +243,7 @@ def _own_parser(dataclass_types: Sequence[type], description: str) -> argparse.A
         description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", metavar="FILE.yaml", help="options from a file; the command line wins over it")
-    parser.add_argument("--check", action="store_true", help="look at the options and the config only, and stop")
+    parser.add_argument("--check", action="store_true", help="look at the options and the config, print them, and stop")
     for cls in dataclass_types:
         hints = typing.get_type_hints(cls)
         for field in dataclasses.fields(cls):

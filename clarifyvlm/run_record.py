@@ -1,6 +1,7 @@
 """run.json beside every output: arguments, commit, versions, input hashes, status and counts; and the lock that
 keeps two runs out of one folder."""
 
+import ast
 import datetime
 import fcntl
 import hashlib
@@ -19,6 +20,7 @@ from clarifyvlm.jsonl import write_text_atomic
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "pillow", "openai")
 ALWAYS_IGNORED = ("config", "overwrite", "redo", "output_dir", "output_file")
+ROOT = Path(__file__).resolve().parents[1]
 KEPT = ".replaced"  # folder of what --redo replaced
 FILE_SUFFIXES = (".jsonl", ".json")  # of outputs that are one file; others are folders
 WHOLE_FILE_BYTES = 256 * 2**20  # larger files are hashed by size, head and tail
@@ -60,6 +62,8 @@ class RunRecord:
         inputs: Iterable[str | Path] = (),
         ignore: Iterable[str] = (),
         shared: bool = False,
+        code: Iterable[str] = (),
+        given: dict | None = None,
     ) -> "RunRecord":
         """Lock `output` and write its record with status `running`.
 
@@ -68,7 +72,8 @@ class RunRecord:
         name an input or a folder above one are compared by that content; those in `ignore` (speed and memory only:
         device, num_workers, ...) are not compared. With args["overwrite"], what an earlier run of the same stage
         left is deleted; with args["redo"], what is out of date is put away in .replaced. `shared`: the stage knows how
-        to work in several processes.
+        to work in several processes. `code`: files and folders of this repository whose change makes the output out of
+        date. `given`: the options that were given, where `args` holds more than options; scripts/plan.py compares them.
 
         Raises UserError when another run holds the lock, when an earlier run had other arguments or inputs (each one
         named, old -> new), or when the folder holds files that no run of this stage wrote.
@@ -94,7 +99,10 @@ class RunRecord:
                 "status": "running",
                 "args": json.loads(json.dumps(args, default=str)),
                 "inputs": [{"path": str(p), "sha256": hash_input(p)} for p in inputs],
+                "ignored": sorted(ignore),
             }
+            content |= {"code": hash_code(code)} if (code := list(code)) else {}
+            content |= {"given": given} if given is not None else {}
             kept = (folder if is_file else folder.parent) / KEPT / output.name
             _put_away(kept, record_path)
             old = _read_record(record_path)
@@ -106,7 +114,7 @@ class RunRecord:
             elif old.get("stage") != stage:
                 raise UserError(f"{output} holds the output of {old.get('stage')}, not of {stage}; give another place.")
             else:
-                changed = _changes(old, content, {*ignore, *ALWAYS_IGNORED})
+                changed = changes(old, content)
                 whole = old.get("status") == "complete"
                 if not changed:
                     _bring_back(folder, kept)
@@ -186,25 +194,51 @@ def hash_input(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def _changes(old: dict, new: dict, ignore: set[str]) -> list[str]:
+def hash_code(paths: Iterable[str], root: Path = ROOT) -> dict:
+    """Of Python and YAML files, and of folders of them, relative to `root`: {"paths", "bytes", "syntax"}, two sha256.
+    "syntax" is blind for comments, docstrings and line breaks."""
+    paths = list(paths)
+    found = [f for path in paths for f in ((root / path).rglob("*") if (root / path).is_dir() else [root / path])]
+    exact, meant = hashlib.sha256(), hashlib.sha256()
+    for file in sorted(f for f in found if f.suffix in (".py", ".yaml")):
+        name, text = file.relative_to(root).as_posix(), file.read_text(encoding="utf-8")
+        exact.update(f"{name}\n{text}\n".encode())
+        meant.update(f"{name}\n{_syntax(text) if file.suffix == '.py' else text}\n".encode())
+    return {"paths": paths, "bytes": exact.hexdigest(), "syntax": meant.hexdigest()}
+
+
+def _syntax(text: str) -> str:
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False):
+            node.body[0] = ast.Pass()
+    return ast.dump(tree)
+
+
+def changes(old: dict, new: dict) -> list[str]:
+    """What two records of one output differ in, each as "name: old -> new"."""
+    ignore = {*old.get("ignored", ()), *new.get("ignored", ()), *ALWAYS_IGNORED}
     paths = [Path(i["path"]) for i in old["inputs"] + new["inputs"]]
 
     def is_input(value) -> bool:
         return isinstance(value, str) and any(Path(value) == p or Path(value) in p.parents for p in paths)
 
-    changes = []
+    found = []
     for name in sorted(set(old["args"]) | set(new["args"])):
         before, after = old["args"].get(name), new["args"].get(name)
         if name not in ignore and before != after and not (is_input(before) and is_input(after)):
-            changes.append(f"{name}: {before} -> {after}")
+            found.append(f"{name}: {before} -> {after}")
     before, after = old["inputs"], new["inputs"]
     if len(before) != len(after):
-        changes.append(f"inputs: {[i['path'] for i in before]} -> {[i['path'] for i in after]}")
+        found.append(f"inputs: {[i['path'] for i in before]} -> {[i['path'] for i in after]}")
     for a, b in zip(before, after, strict=False):
         if a["sha256"] != b["sha256"]:
             where = a["path"] if a["path"] == b["path"] else f"{a['path']} -> {b['path']}"
-            changes.append(f"content of {where}: {a['sha256'][:12]} -> {b['sha256'][:12]}")
-    return changes
+            found.append(f"content of {where}: {a['sha256'][:12]} -> {b['sha256'][:12]}")
+    codes = [record["code"]["syntax"] for record in (old, new) if "code" in record]
+    if len(set(codes)) > 1:
+        found.append(f"code of {', '.join(new['code']['paths'][:2])}, ...: {codes[0][:12]} -> {codes[1][:12]}")
+    return found
 
 
 def _out_of_date(output: Path, is_file: bool, kept: Path, changed: list[str]) -> str:

@@ -16,19 +16,20 @@ ANYTHING = list[str] | None  # a type that is not plain: whatever is given is ri
 def light(name: str) -> type | None:
     """A dataclass with the fields of the one that `name` ("package.module.Class") names, its bases' among them.
 
-    All are optional; types that are not plain take anything. None where the source cannot be followed.
+    All are optional; types that are not plain take anything. A default that the source spells out is the "default" of
+    the field's metadata. None where the source cannot be followed.
     """
     module, _, class_name = name.rpartition(".")
     try:
         hints = _fields(module, class_name)
     except LookupError:
         return None
-    fields = [(field, hint, dataclasses.field(default=None)) for field, hint in hints.items()]
+    fields = [(field, hint, dataclasses.field(default=None, metadata=meta)) for field, (hint, meta) in hints.items()]
     return dataclasses.make_dataclass(class_name, fields)
 
 
-def _fields(module: str, class_name: str) -> dict[str, type]:
-    """Field -> type of a class that `module` defines or imports. LookupError where it does neither."""
+def _fields(module: str, class_name: str) -> dict[str, tuple[type, dict]]:
+    """Field -> (type, metadata) of a class that `module` defines or imports. LookupError where it does neither."""
     tree = _tree(module)
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == class_name:
@@ -41,8 +42,19 @@ def _fields(module: str, class_name: str) -> dict[str, type]:
             found |= _fields(module, base.id)
     for line in node.body:
         if isinstance(line, ast.AnnAssign) and not ast.unparse(line.annotation).startswith("ClassVar"):
-            found[line.target.id] = PLAIN.get(ast.unparse(line.annotation), ANYTHING)
+            found[line.target.id] = PLAIN.get(ast.unparse(line.annotation), ANYTHING), _default(line.value)
     return found
+
+
+def _default(value: ast.expr | None) -> dict:
+    """{"default": ...} where the source has a literal: `= x`, `= field(default=x, ...)`, `= option("help", x)`."""
+    if isinstance(value, ast.Call):
+        named = [keyword.value for keyword in value.keywords if keyword.arg == "default"]
+        value = next(iter(named + value.args[1:2]), None)
+    try:
+        return {"default": ast.literal_eval(value)} if value else {}
+    except ValueError:
+        return {}
 
 
 def _imported(module: str, name: str) -> tuple[str, str]:

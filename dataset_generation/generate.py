@@ -18,16 +18,17 @@ def main(argv: list[str] | None = None) -> int:
 
     from clarifyvlm.run_record import RunRecord
     from folder.write import write_part, write_split
-    from generating.plan import code_digest, file_digest, finish_folder, parse_shard, part_of, planned
+    from generating.plan import MAKING, file_digest, finish_folder, parse_shard, part_of, planned
 
     number, of = parse_shard(options.shard)
     plan = planned(options)
     with RunRecord.start(
         options.output_dir,
         "dataset_generation/generate.py",
-        asdict(options) | ({"code": code_digest()} if options.shard else {}),
+        asdict(options),
         inputs=plan.inputs,
         ignore=FASTER_ONLY,
+        code=MAKING,
     ) as run:
         if run.complete:
             print(f"{options.output_dir} is complete; nothing to do")

@@ -24,7 +24,7 @@ from clarifyvlm.errors import UserError, run_main
 from folder.faults import listed
 
 # arguments in which shards may differ
-OWN = ("output_dir", "shard", "code", "num_workers", "audit", "overwrite", "redo")
+OWN = ("output_dir", "shard", "num_workers", "audit", "overwrite", "redo")
 SHAPING = ("clarifyvlm", "python", "pillow")  # whose versions shape the pictures and the draws
 
 
@@ -47,6 +47,7 @@ class Shard:
     args: dict
     inputs: list[str]  # hashes
     versions: dict
+    code: str | None  # hash
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -143,7 +144,8 @@ def _read_shard(folder: Path) -> Shard:
             f"shard anew, or make it again: --shard {args['shard']} --output_dir {folder} --overwrite"
         )
     inputs = [i["sha256"] for i in record["inputs"]]
-    return Shard(folder, *parse_shard(args["shard"]), args, inputs, record["versions"])
+    code = record.get("code", {}).get("bytes")
+    return Shard(folder, *parse_shard(args["shard"]), args, inputs, record["versions"], code)
 
 
 def _differences(a: Shard, b: Shard) -> list[str]:
@@ -152,7 +154,7 @@ def _differences(a: Shard, b: Shard) -> list[str]:
     paths = ("coco_annotations", "scene_graphs", "image_dir")  # compared by content: _check_inputs, picture hashes
     names = sorted((set(a.args) | set(b.args)) - {*OWN, *paths, "config"})
     found += [f"{n} {b.args.get(n)}, not {a.args.get(n)}" for n in names if a.args.get(n) != b.args.get(n)]
-    if a.args.get("code") != b.args.get("code"):
+    if a.code != b.code:
         found.append("made by other code (files of dataset_generation/ or clarifyvlm/ differ)")
     for package in SHAPING:
         ours, theirs = a.versions.get(package), b.versions.get(package)
@@ -164,12 +166,12 @@ def _differences(a: Shard, b: Shard) -> list[str]:
 
 def _check_code(shard: Shard) -> None:
     """Pictures that two splits show are drawn anew here: with the code that drew the others."""
-    from clarifyvlm.run_record import versions
-    from generating.plan import code_digest
+    from clarifyvlm.run_record import hash_code, versions
+    from generating.plan import MAKING
 
     here = versions()
     others = [f"{p} {shard.versions.get(p)}, here {here[p]}" for p in SHAPING if shard.versions.get(p) != here[p]]
-    if shard.args.get("code") != code_digest():
+    if shard.code != hash_code(MAKING)["bytes"]:
         others.insert(0, "files of dataset_generation/ or clarifyvlm/ were changed since")
     if others:
         raise UserError(

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from clarifyvlm import chat, config, images, jsonl, users
+from clarifyvlm import chat, config, images, jsonl, tracking, users
 from clarifyvlm.config import option
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.judges import Judge, JudgeArguments, make_judge, self_preference
@@ -74,6 +74,7 @@ class Options:
 
 
 def main(argv=None) -> int:
+    tracking.check(argv)
     options, weights, judge_args, user_args, training = config.parse_args(
         [Options, RewardWeights, JudgeArguments, users.UserArguments, "clarifyvlm.training.GRPOArguments"],
         argv,
@@ -109,7 +110,7 @@ def main(argv=None) -> int:
     inputs += [path for path in (judge_args.judge_panel, options.reference_judge) if path and Path(path).is_file()]
     record = shared.record_of(options, weights, judge_args, user_args, training)
     with RunRecord.start(
-        training.output_dir, "tuning_grpo", record, inputs, ignore=shared.SPEED_ONLY, shared=True
+        training.output_dir, "tuning_grpo", record, inputs, ignore=shared.SPEED_ONLY, shared=True, given=training.given
     ) as run:
         if run.complete:
             print(f"{training.output_dir} is complete: nothing to do")
@@ -307,6 +308,7 @@ def train(
     from clarifyvlm import training as shared
 
     shared.quiet()
+    tracking.prepare(training)
     accumulation = training.gradient_accumulation_steps
     trainer, scorer = build_trainer(options, weights, training, prompts, judge, reference, user)
     trainer.add_callback(stop_when_judge_fails(scorer, options.max_failed_batches))

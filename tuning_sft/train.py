@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clarifyvlm import chat, config, images, jsonl
+from clarifyvlm import chat, config, images, jsonl, tracking
 from clarifyvlm.config import option
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.judges import JudgeArguments, make_judge
@@ -42,6 +42,7 @@ class Options:
 
 
 def main(argv=None) -> int:
+    tracking.check(argv)
     options, training, model_args = config.parse_args(
         [Options, "clarifyvlm.training.SFTArguments", "trl.ModelConfig"], argv, description=__doc__
     )
@@ -65,7 +66,7 @@ def main(argv=None) -> int:
     inputs = [data_dir / "train.jsonl", data_dir / "validation.jsonl", model_args.model_name_or_path]
     record = shared.record_of(options, training, model_args)
     with RunRecord.start(
-        training.output_dir, "tuning_sft", record, inputs, ignore=shared.SPEED_ONLY, shared=True
+        training.output_dir, "tuning_sft", record, inputs, ignore=shared.SPEED_ONLY, shared=True, given=training.given
     ) as run:
         if run.complete:
             print(f"{training.output_dir} is complete: nothing to do")
@@ -116,6 +117,7 @@ def train(options: Options, training, model_args, train_examples, validation) ->
     from clarifyvlm.models import loading
 
     shared.quiet()
+    tracking.prepare(training)
     shared.refuse_unsupported(model_args)
     model, processor = loading.load(
         model_args.model_name_or_path,

@@ -16,7 +16,6 @@ from photographs import coco, visual_genome
 from scenes import source as scenes
 
 SOURCES = {"scenes": scenes, "coco": coco, "visual_genome": visual_genome}
-ROOT = Path(__file__).resolve().parents[2]
 MAKING = (  # what examples are made by
     "dataset_generation/generate.py",
     "dataset_generation/shards.py",
@@ -24,7 +23,13 @@ MAKING = (  # what examples are made by
     "dataset_generation/scenes",
     "dataset_generation/photographs",
     "dataset_generation/folder",
-    "clarifyvlm",
+    "clarifyvlm/world",
+    "clarifyvlm/language",
+    "clarifyvlm/users",
+    "clarifyvlm/judges/finding.py",
+    "clarifyvlm/images.py",
+    "clarifyvlm/records.py",
+    "clarifyvlm/strategies.py",
 )
 
 
@@ -72,14 +77,6 @@ def part_of(total: int, number: int, of: int) -> range:
 def file_digest(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def code_digest(root: Path = ROOT) -> str:
-    """Of the code and the words that examples are made from: two shards with the same one go together."""
-    files = [f for name in MAKING for f in ((root / name).rglob("*") if (root / name).is_dir() else [root / name])]
-    files = [f for f in files if f.suffix in (".py", ".yaml")]
-    content = sorted(f"{f.relative_to(root).as_posix()} {file_digest(f)}" for f in files)
-    return hashlib.sha256("\n".join(content).encode()).hexdigest()[:16]
 
 
 def finish_folder(options: Options, plan: Plan, run: RunRecord) -> int:

@@ -12,6 +12,7 @@ import pytest
 
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import UserError
+from clarifyvlm.run_record import hash_code
 from generating import plan
 from generating.options import Options
 from stages import ROOT, kill_when, script
@@ -174,7 +175,7 @@ def change_record(shard, **changes):
         ({"args": {"seed": 1}}, "seed 1, not 0"),
         ({"args": {"num_train": 360}}, "num_train 360, not 120"),
         ({"args": {"shard": "2/4"}}, "of 4 shards, not 3"),
-        ({"args": {"code": "0123"}}, "made by other code"),
+        ({"code": {"bytes": "0123"}}, "made by other code"),
         ({"versions": {"pillow": "1.0"}}, "pillow 1.0, not"),
         ({"inputs": [{"path": "x", "sha256": "0"}]}, "other input files"),
         ({"status": "running"}, "its run was interrupted"),
@@ -192,7 +193,7 @@ def test_shards_that_do_not_go_together(copies, tmp_path, change, said):
 def test_shards_made_by_other_code_than_this(copies, tmp_path):
     """Catches pictures that are drawn anew by another generator than the one that drew the rest."""
     for shard in copies:
-        change_record(shard, args={"code": "0123"}, versions={"pillow": "1.0"})
+        change_record(shard, code={"bytes": "0123"}, versions={"pillow": "1.0"})
     code, text = merge(copies, tmp_path / "data")
     assert code == 2 and "were changed since" in text and "pillow 1.0, here" in text, text
 
@@ -268,31 +269,34 @@ def test_ids_and_pictures_are_looked_at_again(whole, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("file", "watched"),
+    ("file", "added", "watched"),
     [
-        ("dataset_generation/generate.py", True),
-        ("dataset_generation/scenes/questions.py", True),
-        ("dataset_generation/photographs/coco.yaml", True),
-        ("dataset_generation/folder/new.py", True),
-        ("clarifyvlm/language/lexicon.py", True),
-        ("clarifyvlm/world/phrasings.yaml", True),
-        ("dataset_generation/configs/tiny.yaml", False),
-        ("dataset_generation/README.md", False),
-        ("dataset_generation/scenes/__pycache__/questions.cpython-311.pyc", False),
-        ("dataset_generation/authoring/prompts.py", False),
+        ("dataset_generation/generate.py", "x = 1\n", "both"),
+        ("dataset_generation/scenes/questions.py", "# a comment\n", "bytes"),
+        ("dataset_generation/photographs/coco.yaml", "\n", "both"),
+        ("dataset_generation/folder/new.py", "x = 1\n", "both"),
+        ("clarifyvlm/language/lexicon.py", "x = 1\n", "both"),
+        ("clarifyvlm/world/phrasings.yaml", "\n", "both"),
+        ("clarifyvlm/judges/rubric.py", "x = 1\n", ""),
+        ("dataset_generation/configs/tiny.yaml", "\n", ""),
+        ("dataset_generation/README.md", "\n", ""),
+        ("dataset_generation/scenes/__pycache__/questions.cpython-311.pyc", "x", ""),
+        ("dataset_generation/authoring/prompts.py", "x = 1\n", ""),
     ],
 )
-def test_digest_of_the_code(tmp_path, file, watched):
-    """Catches shards of two generators in one data set: a room that the digest does not see. And shards that are
-    refused for nothing: another config, compiled code, a room that makes no examples."""
+def test_digest_of_the_code(tmp_path, file, added, watched):
+    """Catches shards of two generators in one data set, and data that are taken for today's: a room that the digest
+    does not see. And what is refused for nothing: another config, compiled code, a comment, a room that makes no
+    examples."""
     for folder in ("dataset_generation", "clarifyvlm"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    before = plan.code_digest(tmp_path)
-    assert before == plan.code_digest()
+    before = hash_code(plan.MAKING, tmp_path)
+    assert before == hash_code(plan.MAKING)
     (tmp_path / file).parent.mkdir(exist_ok=True)
     with open(tmp_path / file, "a") as changed:
-        changed.write("\n")
-    assert (plan.code_digest(tmp_path) != before) == watched
+        changed.write(added)
+    after = hash_code(plan.MAKING, tmp_path)
+    assert [after[how] != before[how] for how in ("bytes", "syntax")] == [bool(watched), watched == "both"]
 
 
 @pytest.mark.parametrize("shard", ["9/8", "0/4", "2", "a/b", "1/", "-1/3"])

@@ -16,6 +16,11 @@ pytestmark = pytest.mark.slow
 # variable -> (its flags, what is said of them, what has to be made anew)
 PREDICTED = [f"inference/{m}/{what}.jsonl" for m in ("base", "sft", "grpo") for what in ("predictions", "verdicts")]
 EDITS = {
+    "GENERATE_ARGS": (
+        "--seed 1",
+        "seed: 0 -> 1",
+        ["data", "judge_audit.json", *PREDICTED[:2], "sft", *PREDICTED[2:4], "grpo", *PREDICTED[4:]],
+    ),
     "AUDIT_ARGS": ("--num_canary_examples 5", " -> 5", ["judge_audit.json"]),
     "PREDICT_ARGS": ("--max_new_tokens 3", "max_new_tokens: 24 -> 3", PREDICTED),
     "GRPO_ARGS": ("--learning_rate 2.0e-5", "learning_rate: 5e-05 -> 2e-05", ["grpo", *PREDICTED[4:]]),
@@ -42,6 +47,12 @@ def remade(said: str, run: Path) -> list[str]:
     return [output.removeprefix(f"{run}/") for output, there, _ in lines if there]
 
 
+def planned(said: str, run: Path) -> list[str]:
+    """The outputs that the plan would make anew, in order."""
+    lines = [line for line in said.splitlines() if line.startswith(("  out of date", "  follows"))]
+    return [line.partition(f"{run}/")[2].split()[0] for line in lines]
+
+
 @pytest.mark.parametrize("variable", EDITS)
 def test_an_edit_is_said_and_redone(finished, tmp_path, variable):
     """Stages that the edit does not concern made anew; advice that deletes data; an old output that is lost."""
@@ -49,8 +60,8 @@ def test_an_edit_is_said_and_redone(finished, tmp_path, variable):
     run = Path(shutil.copytree(finished, tmp_path / "run"))
     refused = Run("smoke", run, log=tmp_path / "refused", **{variable: flags})
     said = refused.wait()
-    assert refused.process.returncode == 2 and f"{run / parts[0]} was made with other settings" in said
-    assert "was made with other settings:\n  " in said and change in said
+    assert refused.process.returncode == 2 and not refused.steps and change in said
+    assert planned(said, run) == parts
     (command,) = [line.strip() for line in said.splitlines() if line.startswith("  ") and line.endswith("--redo")]
     environment = os.environ | {"CLARIFYVLM_PYTHON": sys.executable}
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True)
@@ -74,6 +85,23 @@ def test_another_run_takes_over_what_is_unchanged(finished, tmp_path):
     assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in finished.rglob("*") if p.is_file()} == before
     assert os.path.samefile(new / "sft/model.safetensors", finished / "sft/model.safetensors")
     assert (new / "report/report.html").is_file()
+
+
+def test_other_code_makes_data_anew_and_no_more(finished, tmp_path):
+    """Data of other code that is taken for today's; and trainings that are made anew though the data stayed the
+    same."""
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    record = json.loads((run / "data/run.json").read_text())
+    assert "dataset_generation/scenes" in record["code"]["paths"]
+    record["code"] |= {"bytes": "0" * 64, "syntax": "0" * 64}
+    (run / "data/run.json").write_text(json.dumps(record))
+    refused = Run("smoke", run, log=tmp_path / "refused")
+    said = refused.wait()
+    assert refused.process.returncode == 2 and "(code of dataset_generation/" in said, said
+    dry = Run("smoke", run, "--redo", "--dry_run", log=tmp_path / "dry")
+    assert dry.wait().count("  follows ") == 9 and dry.process.returncode == 0 and not dry.steps
+    done = Run("smoke", run, "--redo", log=tmp_path / "done")
+    assert remade(done.wait(), run) == ["data"] and done.process.returncode == 0
 
 
 def test_a_killed_redo_goes_on(finished, tmp_path):

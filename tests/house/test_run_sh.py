@@ -13,7 +13,7 @@ from stages import ROOT, script
 INFER = ["inference/predict.py", "inference/judge.py"]
 RECORDER = """#!{python}
 import json, os, sys
-if sys.argv[1] == "-c" or "--check" in sys.argv:
+if sys.argv[1] in ("-c", "scripts/plan.py") or "--check" in sys.argv:
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 with open({log!r}, "a") as log:
     log.write(json.dumps([os.path.basename(sys.argv[0]), *sys.argv[1:]]) + "\\n")
@@ -53,7 +53,7 @@ def test_values_with_spaces_reach_their_stage(run):
     """A folder called "my photographs", or a JSON mapping, taken apart at its spaces; a flag of one stage in all."""
     done, commands = run(
         GENERATE_ARGS="--image_dir 'my photographs' --num_train 60",
-        JUDGE_ARGS='--judge openai --judge_model "a model"',
+        JUDGE_ARGS='--judge scene --judge_model "a model"',
         AUDIT_ARGS="--num_responses 20",
     )
     assert done.returncode == 0 and "the report" in done.stdout, done.stderr
@@ -64,7 +64,7 @@ def test_values_with_spaces_reach_their_stage(run):
     (audit,) = of("inference/audit_judge.py", commands)
     assert audit[-4:] == ["--judge_model", "a model", "--num_responses", "20"]
     (grpo,) = of("tuning_grpo/train.py", commands)  # its reward is the same judge's
-    assert grpo[-4:] == ["--judge", "openai", "--judge_model", "a model"]
+    assert grpo[-4:] == ["--judge", "scene", "--judge_model", "a model"]
     assert not any("--judge_model" in words for words in of("inference/predict.py", commands))
     assert "--image_dir my\\ photographs" in done.stderr  # as it can be pasted
 
@@ -170,6 +170,32 @@ def test_a_mistake_in_a_config_is_told_before_anything_runs(run, stage, tmp_path
     done, commands = run()
     assert done.returncode == 2 and not commands
     assert f"{stage}/configs/tiny.yaml: unknown key 'numbr_of_things'" in done.stderr
+
+
+def test_a_judge_that_does_not_answer_is_told_before_anything_runs(run):
+    """An endpoint that is down, or a panel that is not there, found when the data are made."""
+    down = "--judge openai --judge_model m --judge_base_url http://127.0.0.1:9/v1"
+    done, commands = run(JUDGE_ARGS=down, OPENAI_API_KEY="key")
+    assert done.returncode == 2 and not commands and "127.0.0.1:9" in done.stderr, done.stderr
+    done, commands = run(JUDGE_ARGS="--judge panel --judge_panel none.yaml")
+    assert done.returncode == 2 and not commands and "none.yaml" in done.stderr, done.stderr
+
+
+def test_a_picture_that_is_not_there_is_told_before_anything_runs(run, tmp_path):
+    """A picture of one's own data that is missed when training begins."""
+    for split in ("train", "validation", "test"):
+        (tmp_path / f"{split}.jsonl").write_text('{"id": "a", "image": "images/a \\u00e9.png", "question": "?"}\n')
+    done, commands = run(DATA_DIR=str(tmp_path))
+    assert done.returncode == 2 and not commands and "1 of 1 pictures are not there (images/a é.png" in done.stderr
+
+
+def test_a_dry_run_makes_nothing(run):
+    """A plan that already makes folders, or that hides a mistake."""
+    done, commands = run("tiny", "runs/new", "--dry_run")
+    assert done.returncode == 0 and not commands, done.stderr
+    assert done.stdout.count("  made ") == 11 and "runs/new/inference/grpo/verdicts.jsonl" in done.stdout
+    done, commands = run("tiny", "runs/new", "--dry_run", SFT_ARGS="--learning_rat 1")
+    assert done.returncode == 2 and not commands
 
 
 @pytest.mark.parametrize("status", ["complete", "running"])

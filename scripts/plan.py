@@ -1,0 +1,201 @@
+"""What run.sh is about to do: looks at the options of all stages before one of them runs, and at what is there.
+
+Reads commands from stdin, as run.sh prints them (each as its number of words and the words, separated by NUL). Writes
+nothing. Exit code 2 where an option of any stage is wrong, where a picture or the judge is not there, or where an
+output is out of date and --redo was not given. The stages look once more, and more closely, when they run.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from clarifyvlm.config import option, parse_args
+from clarifyvlm.errors import UserError, run_main
+
+MADE, GOES_ON, OUT_OF_DATE, FOLLOWS, COMPLETE = "made", "continued", "out of date", "follows", "complete"
+IMAGE = re.compile(r'"image": *("(?:[^"\\]|\\.)*")')
+
+
+@dataclass
+class Options:
+    new: str = option("folder of the run")
+    old: str | None = option("folder of the run that it takes over from, where it is not there yet", None)
+    redo: bool = option("what is out of date will be made anew", False)
+    dry_run: bool = option("show the plan", False)
+
+
+@dataclass
+class Step:
+    script: str
+    options: dict  # "args": all of them, or "given": those that are not left at their defaults
+    state: str = COMPLETE
+    why: str = ""
+
+    @property
+    def values(self) -> dict:
+        return self.options.get("args") or self.options["given"]
+
+    @property
+    def output(self) -> Path:
+        return Path(self.values.get("output_file") or self.values["output_dir"])
+
+
+def main(argv: list[str] | None = None) -> int:
+    (options,) = parse_args([Options], argv, description=__doc__)
+    steps = checked(commands(sys.stdin.read()))
+    old = Path(options.old) if options.old and not Path(options.new).exists() else None
+    made: list[Step] = []
+    for step in steps:
+        step.state, step.why = look(step, made, Path(options.new), old)
+        if step.state != COMPLETE:
+            made.append(step)
+    table = "\n".join(f"  {step.state:12} {step.output}{step.why and '  '}{step.why}" for step in steps)
+    out_of_date = any(step.state == OUT_OF_DATE for step in steps)
+    if options.dry_run:
+        print(table + (f"\n{advice()}" if out_of_date and not options.redo else ""))
+    elif out_of_date and not options.redo:
+        raise UserError(f"something was changed since this run was made.\n{table}\n{advice()}")
+    check_pictures(made)
+    if not options.dry_run:
+        check_judge(made)
+    return 0
+
+
+def commands(text: str) -> list[list[str]]:
+    """The script and the flags of each command; what launches it is left out."""
+    words, found = iter(text.split("\0")), []
+    while count := next(words):
+        command = [next(words) for _ in range(int(count))]
+        first = next(i for i, word in enumerate(command) if word.endswith(".py"))
+        found.append(command[first:])
+    return found
+
+
+def checked(found: list[list[str]]) -> list[Step]:
+    """The options of each command, as its script reads them. UserError with what all scripts complain of.
+
+    A script is asked once; where it is to run for several models, their flags of names and files differ, no others.
+    """
+    first = {}
+    for command in found:
+        first.setdefault(command[0], command)
+    asked = {
+        script: subprocess.Popen(
+            [sys.executable, *command, "--check"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for script, command in first.items()
+    }
+    from clarifyvlm import run_record  # noqa: F401 (its seconds pass while the scripts read their options)
+
+    said = {script: process.communicate() for script, process in asked.items()}
+    if wrong := [f"{script}: {said[script][1].strip()}" for script in asked if asked[script].returncode]:
+        raise UserError("\n".join(wrong))
+    steps = []
+    for command in found:
+        script, *words = command
+        options = json.loads(said[script][0].splitlines()[-1])
+        own = {name.lstrip("-"): value for name, value in zip(words, words[1:], strict=False) if name in OWN}
+        steps.append(Step(script, {kind: values | own for kind, values in options.items()}))
+    return steps
+
+
+OWN = ("--model_name_or_path", "--output_file", "--predictions")
+
+
+def look(step: Step, made: list[Step], new: Path, old: Path | None) -> tuple[str, str]:
+    """(state, why) of a step whose output is where it belongs, or where `old` has it; `made` are the steps before it
+    that will run."""
+
+    from clarifyvlm.run_record import FILE_SUFFIXES, changes, hash_code, hash_input
+
+    def there(path: str | Path) -> Path:
+        inside = old is not None and Path(path).is_relative_to(new)
+        return old / Path(path).relative_to(new) if inside else Path(path)
+
+    if step.values.get("overwrite"):
+        return MADE, "(each time)" if step.script.endswith("report.py") else "(--overwrite)"
+    output = there(step.output)
+    is_file = output.suffix in FILE_SUFFIXES
+    path = output.with_name(f"{output.stem}.run.json") if is_file else output / "run.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return MADE, ""
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} is not readable as a run record ({error}); give another place.") from None
+    now, from_made = {"inputs": [], "args": step.options.get("args")}, None
+    for entry in record["inputs"]:
+        path = renamed(entry["path"], record["args"], step.values)
+        from_made = from_made or next((m.output for m in made if Path(path).is_relative_to(m.output)), None)
+        same = any(Path(path).is_relative_to(m.output) for m in made)
+        now["inputs"].append({"path": path, "sha256": entry["sha256"] if same else hash_input(there(path))})
+    if now["args"] is None:
+        record, now["args"] = given(record, step.options["given"])
+    if "code" in record and (code := hash_code(record["code"]["paths"]))["bytes"] != record["code"]["bytes"]:
+        now["code"] = code
+    if found := changes(record, now):
+        return OUT_OF_DATE, f"({'; '.join(found)})"
+    if from_made:
+        return FOLLOWS, f"(from {from_made})"
+    return (COMPLETE, "") if record.get("status") == "complete" else (GOES_ON, "")
+
+
+def renamed(path: str, before: dict, after: dict) -> str:
+    """An input of before, as the options of now have it: the one that named it, or a folder above it, leads there."""
+    for name, value in before.items():
+        if isinstance(value, str) and isinstance(after.get(name), str) and Path(path).is_relative_to(value):
+            return str(Path(after[name]) / Path(path).relative_to(value))
+    return path
+
+
+def given(record: dict, now: dict) -> tuple[dict, dict]:
+    """The options that were given, before and now. Of a record that does not tell them: those that are given now."""
+    plain = {name: _plain(value) for name, value in now.items()}
+    before = record.get("given") or {name: record["args"].get(name, value) for name, value in now.items()}
+    return record | {"args": {name: _plain(value) for name, value in before.items()}}, plain
+
+
+def _plain(value):
+    """One form for `cosine` and `["cosine"]`, for `0.1` and `"0.1"`."""
+    value = value[0] if isinstance(value, list) and len(value) == 1 else value
+    return yaml.safe_load(value) if isinstance(value, str) and value else value
+
+
+def advice() -> str:
+    again = os.environ.get("CLARIFYVLM_RERUN", "  the same command with --redo\n  ... NEW_DIR --reuse OLD_DIR")
+    return (
+        "What is complete stays as it is. To make anew what is out of date, and what follows from it, give one of\n"
+        f"{again}\nThe first keeps what it replaces in .replaced; the second makes another run, which takes over what "
+        "is complete."
+    )
+
+
+def check_pictures(steps: list[Step]) -> None:
+    """UserError where a data file that is there already names a picture that is not."""
+    files = {s.values["data_file"] for s in steps if "data_file" in s.values}
+    files |= {str(p) for s in steps if "data_dir" in s.values for p in Path(s.values["data_dir"]).glob("*.jsonl")}
+    for file in sorted(f for f in files if Path(f).is_file()):
+        text = Path(file).read_text(encoding="utf-8", errors="replace")
+        names = sorted({json.loads(name) for name in IMAGE.findall(text)})
+        if lacking := [name for name in names if not (Path(file).parent / name).exists()]:
+            raise UserError(f"{file}: {len(lacking)} of {len(names)} pictures are not there ({lacking[0]}, ...).")
+
+
+def check_judge(steps: list[Step]) -> None:
+    """A small call to the judge where one answers from outside: UserError where it cannot be reached."""
+    judging = [s.values for s in steps if s.values.get("judge", "scene") != "scene"]
+    if judging:
+        from clarifyvlm.judges import JudgeArguments, make_judge
+
+        fields = JudgeArguments.__dataclass_fields__
+        make_judge(JudgeArguments(**{k: v for k, v in judging[0].items() if k in fields})).check()
+
+
+if __name__ == "__main__":
+    run_main(main)
