@@ -2,6 +2,8 @@
 
 python main.py run [preset] [run_dir] [--overwrite]      the whole pipeline: hands over to run.sh
 python main.py compare RUN RUN ...                       runs side by side: settings that differ, paired differences
+python main.py sweep PRESET RUN_DIR --STAGE.KEY VALUE ... [--seeds 0 1 2]
+                                                         run.sh for every combination, and one table of them
 python main.py ask --image picture.png --question "What color is the star?"
                                                          one picture, one question: the model answers, or asks back
 python main.py demo [--port 7860]                        the same as a page in the browser
@@ -17,6 +19,7 @@ from pathlib import Path
 from clarifyvlm import images
 from clarifyvlm.app import demo as demo_page
 from clarifyvlm.app import publishing, talk
+from clarifyvlm.app import sweep as sweeping
 from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.models import loading
@@ -34,7 +37,7 @@ class AskArguments(talk.SpeakerArguments):
 
 def main(argv: list[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
-    commands = {"run": run, "compare": compare, "ask": ask, "demo": demo, "publish": publish}
+    commands = {"run": run, "compare": compare, "sweep": sweep, "ask": ask, "demo": demo, "publish": publish}
     if argv and argv[0] in commands:
         return commands[argv[0]](argv[1:])
     if argv and argv[0] not in ("-h", "--help"):
@@ -53,6 +56,11 @@ def compare(argv: list[str]) -> int:
     """Replace this process by the report's comparison of runs."""
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, str(ROOT / "inference/report.py"), "compare", *argv])
+
+
+def sweep(argv: list[str]) -> int:
+    """A grid of settings through run.sh."""
+    return sweeping.main(argv, ROOT)
 
 
 def ask(argv: list[str]) -> int:

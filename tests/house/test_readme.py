@@ -16,6 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ["dataset_generation", "tuning_sft", "tuning_grpo", "inference"]
 READMES = ["README.md", *(f"{stage}/README.md" for stage in STAGES)]
+SCRIPTS = {stage: f"tuning_{stage}/train.py" for stage in ("sft", "grpo")} | {"predict": "inference/predict.py"}
 SHELL_BLOCK = re.compile(r"^```(?:bash|sh|shell|console)\n(.*?)^```", flags=re.M | re.S)
 
 
@@ -58,6 +59,9 @@ def check(words):
         subcommand = [word for word in rest[:1] if word.isalpha()]
         known = help_of(script, *subcommand)
         flags = [word.split("=")[0] for word in rest if re.match(r"--[A-Za-z]", word)]
+        for stage, key in (flag[2:].split(".") for flag in flags if "." in flag):  # of main.py sweep
+            assert f"--{key}" in help_of(SCRIPTS[stage]), f"{SCRIPTS[stage]} knows no --{key}, in: {said}"
+        flags = [flag for flag in flags if "." not in flag]
         unknown = sorted(set(flags) - known - {"--help"})
         assert not unknown, f"{script} knows no {', '.join(unknown)}, in: {said}"
         for flag, value in zip(rest, rest[1:], strict=False):
