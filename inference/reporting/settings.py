@@ -84,9 +84,9 @@ def _settings(path: Path, place: Path) -> dict[str, Setting] | None:
     """Of one record; None where there is none. `place`: of the stage's output in its run."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        args = record["args"]
+        args = dict(record["args"])
         inputs = {Path(i["path"]): i["sha256"] for i in record["inputs"]}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):  # torn, or of another tool
         return None
     output = Path(args["output_dir"]) if args.get("output_dir") else Path(args.get("output_file") or "").parent
     depth = len(place.parts)
