@@ -21,6 +21,8 @@ from clarifyvlm.jsonl import write_text_atomic
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "pillow", "openai")
 ALWAYS_IGNORED = ("config", "overwrite", "redo", "output_dir", "output_file")
 ROOT = Path(__file__).resolve().parents[1]
+# How names begin of what a complete run may lose: hidden files, checkpoints on the way, what trackers wrote.
+PASSING = (".", "checkpoint-", "tensorboard", "trackio", "wandb")
 KEPT = ".replaced"  # folder of what --redo replaced
 FILE_SUFFIXES = (".jsonl", ".json")  # of outputs that are one file; others are folders
 WHOLE_FILE_BYTES = 256 * 2**20  # larger files are hashed by size, head and tail
@@ -156,7 +158,7 @@ class RunRecord:
             "finished": _now(),
             "seconds": round(time.monotonic() - self._began, 2),
             "counts": counts,
-            "files": [p.name for p in files if p != self.path and not p.name.startswith((".", "checkpoint-"))],
+            "files": [p.name for p in files if p != self.path and not p.name.startswith(PASSING)],
         }
         _write(self.path, self.content)
         self.complete = True
