@@ -211,7 +211,7 @@ def test_runs_on_the_same_questions_are_paired(runs, tmp_path, capsys):
 
 
 def test_what_cannot_be_paired_is_said(runs, tmp_path, capsys):
-    """Verdicts of two judges paired; a traceback where the questions or the predictions are gone."""
+    """Verdicts of two judges, or on other questions, paired; a traceback where questions or predictions are gone."""
     other = Path(shutil.copytree(runs / "two", tmp_path / "other"))
     verdicts = other / "inference/grpo/verdicts.jsonl"
     verdicts.write_text(verdicts.read_text().replace('"judge": "scene"', '"judge": "openai:x"'))
@@ -221,6 +221,8 @@ def test_what_cannot_be_paired_is_said(runs, tmp_path, capsys):
     content = json.loads((other / "report/metrics.json").read_text())
     (other / "report/metrics.json").write_text(json.dumps(content | {"data": "nowhere/test.jsonl"}))
     assert "no longer there as they were" in compare(capsys, other, runs / "one/report/metrics.json")
+    (other / "report/metrics.json").write_text(json.dumps(content | {"data_sha256": "others"}))
+    assert "No other run answered the questions of one: nothing is paired" in compare(capsys, runs / "one", other)
 
 
 def test_a_summary_has_a_row_for_each_recipe(content, tmp_path, capsys):
