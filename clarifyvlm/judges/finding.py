@@ -14,9 +14,12 @@ class Finding:
     subject does not tell them apart; empty: it fits no reading), and the value of the asked attribute.
     """
 
-    def __init__(self, case: Case, text: str):
+    def __init__(self, case: Case, text: str, response: Response | None = None):
+        """`response`: what was read from `text` already; None: it is read here."""
         self.case = case
-        self.response = read(case.readable(text), case.words, case.asked) if not self._is_echo(text) else Response()
+        if response is None:
+            response = read(case.readable(text), case.words, case.asked) if not self._is_echo(text) else Response()
+        self.response = response
         self.pairs: list[tuple[frozenset[int] | None, object, bool]] = []
         self.several = False  # knows that there are several: "both are red", "one is red"
         self.whole = False  # "both are red"
