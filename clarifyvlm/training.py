@@ -23,7 +23,7 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import ProgressCallback
 from trl import GRPOConfig, ModelConfig, SFTConfig, get_quantization_config
 
-from clarifyvlm import chat, images, jsonl, judges, processes, users
+from clarifyvlm import chat, images, jsonl, judges, processes, tracking, users
 from clarifyvlm.config import REDO, option
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges import Judge
@@ -45,6 +45,7 @@ SPEED_ONLY = (
     "logging_first_step",
     "save_total_limit",
     *judges.SPEED_ONLY,
+    *tracking.SPEED_ONLY,
     *users.SPEED_ONLY,
 )
 
@@ -62,6 +63,8 @@ class MachineDefaults:
     remove_unused_columns: bool = option("Must stay off: rows are made lazily.", False)
     ddp_timeout: int = option("Seconds that processes wait for each other.", int(processes.WAIT.total_seconds()))
     save_total_limit: int | None = option("Checkpoints kept, newest first.", 2)
+    report_to: list[str] = option("Trackers: tensorboard, trackio, wandb (the extra tracking).", factory=list)
+    project: str = option("Name of the project in trackio and wandb.", "clarifyvlm")
     overwrite: bool = option("Delete what an earlier run left in output_dir.", False)
     redo: bool = option(REDO, False)
 
@@ -86,6 +89,7 @@ class MachineDefaults:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of `gradient_checkpointing`, which TRL still reads
             super().__post_init__()
+        self.report_to = [name for name in self.report_to if name in tracking.TRACKERS]  # transformers adds of its own
         self._n_gpu = min(self.n_gpu, 1)  # without a launcher one GPU is used; DataParallel over all is refused by TRL
 
 

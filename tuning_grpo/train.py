@@ -8,7 +8,7 @@ Reads an SFT checkpoint, train.jsonl and the pictures beside it; writes a checkp
 judge's verdict, the weights are flags, and inference/report.py prints the same total. Every option of TRL's
 GRPOConfig is a flag, above all --num_generations, --per_device_train_batch_size, --gradient_accumulation_steps,
 --steps_per_generation, --max_completion_length, --temperature, --max_steps, --learning_rate, --beta, --scale_rewards,
---save_steps, --bf16, --gradient_checkpointing, --seed, --overwrite.
+--save_steps, --bf16, --gradient_checkpointing, --seed, --overwrite, --report_to.
 """
 
 import json

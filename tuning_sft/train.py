@@ -8,7 +8,8 @@ model, or with --use_peft an adapter that names its base), log.jsonl and run.jso
 question asked back and the answer after the reply; the loss is on the responses only. Every option of TRL's
 SFTConfig and ModelConfig is a flag, above all --num_train_epochs, --max_steps, --per_device_train_batch_size,
 --gradient_accumulation_steps, --learning_rate, --save_steps, --bf16, --gradient_checkpointing, --seed, --overwrite,
---use_peft, --lora_r, --lora_alpha, --lora_target_modules, --load_in_4bit (QLoRA), --attn_implementation, --dtype.
+--report_to, --use_peft, --lora_r, --lora_alpha, --lora_target_modules, --load_in_4bit (QLoRA), --attn_implementation,
+--dtype.
 """
 
 from collections.abc import Sequence

@@ -162,10 +162,14 @@ def test_training_changes_what_it_should(trained, data_dir, tiny_model_dir, tmp_
 
 
 def test_finished_run_is_left_alone(trained, data_dir, tiny_model_dir, capsys):
-    """Catches a rerun that trains again, and one that silently goes on with another learning rate."""
+    """Catches a rerun that trains again, also for what only a tracker sees, and one that silently goes on with another
+    learning rate."""
     before = weights(trained)
     assert sft(tiny_model_dir, data_dir, trained) == 0
     assert "nothing to do" in capsys.readouterr().out and weights(trained) == before
+    assert (
+        sft(tiny_model_dir, data_dir, trained, "--project", "other", "--run_name", "mine", "--report_to", "none") == 0
+    )
     with pytest.raises(UserError, match="learning_rate: 0.001 -> 0.002"):
         sft(tiny_model_dir, data_dir, trained, "--learning_rate", 2e-3)
 
