@@ -109,7 +109,9 @@ def main(argv: list[str], root: Path) -> int:
         if args.dry_run:
             continue
         if code := subprocess.run(words, cwd=root, env=os.environ | cell.variables).returncode:
-            print(f"sweep: stopped at {cell.name}. The same command goes on from there.", file=sys.stderr)
+            print(
+                f"sweep: stopped at {cell.name}. Once that is mended, the same command goes on there.", file=sys.stderr
+            )
             return code
     return 0 if args.dry_run or args.cell is not None else _table([folder / c.name for c in cells], folder, root)
 
