@@ -151,7 +151,7 @@ class _Reader(Statements):
 
     def ask(self, tokens: list[str], wonders: bool = False) -> None:
         self.load(tokens)
-        ask, i = Ask(wonders=wonders), 0
+        ask, i = Ask(wonders=wonders, words=tuple(tokens)), 0
         has_or = any(k == "or" for k, _ in self.items)
         means = any(k == "mean" for k, _ in self.items) or tokens[1:2] == ["about"]  # "what about the red one"
         after_which = False

@@ -75,6 +75,7 @@ class Ask:
     means: bool = False  # "do you mean"
     elliptic: bool = False  # no verb: "The star?"
     wonders: bool = False  # "it depends on which star": asks the user nothing where a list follows
+    words: tuple[str, ...] = ()  # as said
 
 
 @dataclass(slots=True)
