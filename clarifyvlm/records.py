@@ -160,12 +160,16 @@ CRITERIA = (
     "complete",
     "question_value",
 )
+AFTER_REPLY = "answer_right_after_reply"
+# Failures that say something of the response and nothing of the judge's state: asked again, they come again.
+NOT_UNDERSTOOD = ("not_understood", "other_language")
 
 
 class Verdict(Record):
     """A judge's finding on one prediction: a value per criterion, or a named failure. Never a made-up number.
 
-    A criterion that does not apply is None (`question_value` of a response that asks nothing).
+    A criterion that does not apply is None (`question_value` of a response that asks nothing), and so is one of which
+    the judge knows nothing, because it did not understand the words that it hangs on: those are in `unknown`.
     Values are 0..1; all but `complete` and `question_value` are 0 or 1.
     """
 
@@ -180,7 +184,8 @@ class Verdict(Record):
     grounded_after_reply: float | None = None  # whether what it claims holds
     evidence: dict[str, str] = {}
     raw: str | None = None
-    failure: str | None = None  # named: "timeout", "unparsable", ...; then criteria is empty
+    failure: str | None = None  # named: "timeout", "not_understood", ...; then criteria is empty
+    unknown: list[str] = []  # of CRITERIA, and AFTER_REPLY: applies, but its value is not known
     votes: list["Verdict"] = []  # of the members of a panel
 
     @model_validator(mode="after")
@@ -191,4 +196,9 @@ class Verdict(Record):
             raise ValueError("a failed verdict has no criteria")
         if any(v is not None and not 0 <= v <= 1 for v in self.criteria.values()):
             raise ValueError("criteria must be within 0..1")
+        if wrong := [name for name in self.unknown if name not in (*CRITERIA, AFTER_REPLY)]:
+            raise ValueError(f"unknown: {', '.join(wrong)} is no criterion")
+        values = self.criteria | {AFTER_REPLY: self.answer_right_after_reply}
+        if valued := [name for name in self.unknown if values.get(name) is not None]:
+            raise ValueError(f"unknown criteria must be null: {', '.join(valued)}")
         return self

@@ -1,6 +1,6 @@
 """The reward: what a judge's Verdict on one response is worth. GRPO trains on it, the report prints it.
 
-    total = sum(weight * term)        None where the judge failed
+    total = sum(weight * term)        None where the judge failed, or knows nothing of what a term needs
 
 `strategy` pays 1 for the right strategy; every other term takes something away for a fault, so a faultless
 response earns exactly 1 whatever its strategy, and a constant policy (always answer, always ask, ...) at
@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 
 from clarifyvlm.config import option
-from clarifyvlm.records import INFORMED, Example, Prediction, Verdict
+from clarifyvlm.records import AFTER_REPLY, INFORMED, Example, Prediction, Verdict
 
 NO_STRATEGY = -0.3  # an empty or garbled response must not be a safe way out of a wrong one, which earns 0
 LIST_COST = 0.1  # of each reading in a list of more than one would list, to a user whose time is worth something
@@ -37,22 +37,22 @@ def strategy(example: Example, verdict: Verdict, prediction: Prediction) -> floa
         and guessed_right(example, verdict, prediction)
     ):
         return 1.0
-    return float(verdict.criteria["strategy_right"] or 0.0)
+    return float(_value(verdict, "strategy_right") or 0.0)
 
 
 def grounding(example: Example, verdict: Verdict, prediction: Prediction) -> float:
     """-1 where a claim contradicts the facts (AQuA's factual distortion)."""
-    return -1.0 if verdict.criteria["grounded"] == 0 else 0.0
+    return -1.0 if _value(verdict, "grounded") == 0 else 0.0
 
 
 def overconfidence(example: Example, verdict: Verdict, prediction: Prediction) -> float:
     """-1 where one reading is asserted as if there were no other."""
-    return -float(verdict.criteria["overconfident"] or 0.0)
+    return -float(_value(verdict, "overconfident") or 0.0)
 
 
 def over_asking(example: Example, verdict: Verdict, prediction: Prediction) -> float:
     """-1 where the response asks though there is one reading."""
-    return -float(verdict.criteria["over_asked"] or 0.0)
+    return -float(_value(verdict, "over_asked") or 0.0)
 
 
 def question_value(example: Example, verdict: Verdict, prediction: Prediction) -> float:
@@ -74,6 +74,8 @@ def resolution(example: Example, verdict: Verdict, prediction: Prediction) -> fl
     """-1 where a dialogue ends badly. The user said which reading they mean: the last response is wrong for it. They
     could not or did not: it asserts one reading all the same, asks again, or is not grounded; it should list or
     abstain. 0 where nobody replied, or nobody knows the answer."""
+    if AFTER_REPLY in verdict.unknown:
+        raise Unknown(AFTER_REPLY)
     if verdict.used_after_reply is None:
         return 0.0
     if (prediction.user_kind or "helpful") in INFORMED:
@@ -136,19 +138,31 @@ class RewardWeights:
         return getattr(self, f"{term}_weight")
 
 
-def terms(example: Example, verdict: Verdict, prediction: Prediction) -> dict[str, float] | None:
-    """Every term by name, unweighted; None where the judge failed: that is no fault of the response."""
+def terms(
+    example: Example, verdict: Verdict, prediction: Prediction, weights: RewardWeights | None = None
+) -> dict[str, float] | None:
+    """Every term by name, unweighted; None where the judge failed, which is no fault of the response, or did not
+    understand what a term of any weight needs: what nobody understands must not pay. A term without weight is 0 then.
+    """
     if verdict.failure is not None:
         return None
-    return {name: term(example, verdict, prediction) for name, term in TERMS.items()}
+    weights, values = weights or RewardWeights(), {}
+    for name, term in TERMS.items():
+        try:
+            values[name] = term(example, verdict, prediction)
+        except Unknown:
+            if weights.of(name):
+                return None
+            values[name] = 0.0
+    return values
 
 
 def total(
     example: Example, verdict: Verdict, prediction: Prediction, weights: RewardWeights | None = None
 ) -> float | None:
-    """The reward of one response: the weighted sum of its terms, at most 1; None where the judge failed."""
-    values = terms(example, verdict, prediction)
+    """The reward of one response: the weighted sum of its terms, at most 1; None where `terms` is."""
     weights = weights or RewardWeights()
+    values = terms(example, verdict, prediction, weights)
     return None if values is None else sum(weights.of(name) * value for name, value in values.items())
 
 
@@ -171,7 +185,19 @@ def words(text: str) -> str:
 
 def _shortfall(verdict: Verdict, criterion: str) -> float:
     """How far a criterion stays below 1 for a response of the right strategy; 0 where it does not apply."""
-    value = verdict.criteria[criterion]
-    if value is None or not verdict.criteria["strategy_right"]:
+    if not _value(verdict, "strategy_right"):
+        return 0.0
+    value = _value(verdict, criterion)
+    if value is None:
         return 0.0
     return float(value) - 1.0
+
+
+class Unknown(Exception):
+    """A term needs a criterion of which the judge knows nothing."""
+
+
+def _value(verdict: Verdict, criterion: str) -> float | None:
+    if criterion in verdict.unknown:
+        raise Unknown(criterion)
+    return verdict.criteria[criterion]

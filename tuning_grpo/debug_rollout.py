@@ -105,9 +105,11 @@ def print_group(example: Example, group: list[Prediction], verdicts, weights: re
             f"\n{index}. "
             + "\n   ".join(f"{turn.role + ': ' if n else ''}{turn.text!r}" for n, turn in enumerate(prediction.turns))
         )
-        terms = rewards.terms(example, verdict, prediction)
+        terms = rewards.terms(example, verdict, prediction, weights)
         if terms is None:
-            print(f"   the judge failed: {verdict.failure}; no reward, advantage 0")
+            why = verdict.failure or f"it knows nothing of {', '.join(verdict.unknown)}"
+            print(f"   the judge failed: {why}; no reward, advantage 0")
+            print("".join(f"   {name} {words!r}\n" for name, words in verdict.evidence.items()), end="")
             continue
         then = f", then {verdict.used_after_reply}" if verdict.used_after_reply else ""
         print(f"   strategy used  {verdict.used_strategy}{then}")

@@ -1,12 +1,12 @@
 """TRL reward functions over a judge's verdicts, one per term of clarifyvlm/rewards.py: terms and weights are there.
 
 TRL calls each function with the same batch and adds up `weight * value`; here the judge is asked once per batch and
-the functions read off their terms. A judge failure is None in every term: TRL leaves that completion out, it is
-counted, and it is never a score.
+the functions read off their terms. What the judge failed on or did not understand is None in every term: TRL leaves
+that completion out (its advantage is 0, and it is no part of its group's mean), it is counted, and it is never a score.
 """
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from clarifyvlm import processes, rewards
 from clarifyvlm.judges import Judge
@@ -59,12 +59,12 @@ class JudgeRewards:
         verdicts = self.judge.judge(examples, predictions, deadline_s=self.deadline_s)
         ended = time.perf_counter()
         scored = list(zip(examples, verdicts, predictions, strict=True))
-        self._terms = [rewards.terms(*item) for item in scored]
+        self._terms = [rewards.terms(*item, self._weights) for item in scored]
 
         # A group may lie across processes, and all of them must agree on when to stop: count over the whole batch.
         totals = [rewards.total(*item, self._weights) for item in scored]
         whole = processes.gather(list(zip(examples, verdicts, predictions, self._terms, totals, strict=True)))
-        failures = [verdict.failure for _, verdict, *_ in whole if verdict.failure is not None]
+        failures = [left_out(verdict) for _, verdict, _, terms, _ in whole if terms is None]
         self.last_failure = failures[-1] if failures else self.last_failure
         self.failed_batches = self.failed_batches + 1 if len(failures) == len(whole) else 0
         if log_metric is not None:
@@ -96,7 +96,8 @@ def batch_metrics(examples, verdicts, predictions, terms, totals) -> dict[str, f
     rewards/<term>/no_signal and rewards/total/no_signal: share of groups in which every completion got the same;
     reward_length_correlation (Pearson, of the total and the words of the first response; absent where it is undefined);
     strategy_right/<right strategy>, ask_rate/<right strategy>: share of its completions; ask_rate/all;
-    criteria/<criterion>: mean over the completions that it applies to; judge_failures: share;
+    criteria/<criterion>: mean over the completions that it applies to; judge_failures: share without a reward, and
+    judge_failures/<name>: by name, not_understood, other_language and unknown_criterion (see `left_out`) among them;
     resolved/<user kind>: share of the dialogues with such a user that end well.
     """
     groups = defaultdict(list)
@@ -123,12 +124,19 @@ def batch_metrics(examples, verdicts, predictions, terms, totals) -> dict[str, f
         if verdict.failure is None:
             by_strategy[example.strategy].append(verdict)
     for strategy, found in by_strategy.items():
-        metrics[f"strategy_right/{strategy}"] = sum(v.criteria["strategy_right"] or 0 for v in found) / len(found)
+        if followed := [v.criteria["strategy_right"] or 0 for v in found if "strategy_right" not in v.unknown]:
+            metrics[f"strategy_right/{strategy}"] = sum(followed) / len(followed)
         metrics[f"ask_rate/{strategy}"] = sum(v.used_strategy == "clarify" for v in found) / len(found)
     for kind, found in _by_user(predictions, terms).items():
         metrics[f"resolved/{kind}"] = sum(t["resolution"] == 0 for t in found) / len(found)
-    metrics["judge_failures"] = sum(v.failure is not None for v in verdicts) / len(verdicts)
-    return metrics
+    failures = Counter(left_out(v) for v, t in zip(verdicts, terms, strict=True) if t is None)
+    metrics["judge_failures"] = failures.total() / len(verdicts)
+    return metrics | {f"judge_failures/{name}": count / len(verdicts) for name, count in failures.items()}
+
+
+def left_out(verdict: Verdict) -> str:
+    """Why a completion gets no reward: the judge's failure, or that a criterion is not known which a term needs."""
+    return verdict.failure or "unknown_criterion"
 
 
 def _by_user(predictions, terms) -> dict[str, list[dict[str, float]]]:
@@ -145,12 +153,16 @@ def distance(scored, reference: list[Verdict], weights: rewards.RewardWeights) -
     reference/reward_gap: mean of the judge's total minus the reference's: what the policy is paid and does not earn;
     reference/disagreement/used_strategy and /<criterion>: share of completions on which they differ.
     """
-    both = [(e, v, r, p) for (e, v, p), r in zip(scored, reference, strict=True) if not v.failure and not r.failure]
+    paid = [
+        (v, r, rewards.total(e, v, p, weights), rewards.total(e, r, p, weights))
+        for (e, v, p), r in zip(scored, reference, strict=True)
+    ]
+    both = [(v, r) for v, r, *totals in paid if None not in totals]
     if not both:
         return {}
-    gaps = [rewards.total(e, v, p, weights) - rewards.total(e, r, p, weights) for e, v, r, p in both]
-    differ = {"used_strategy": [v.used_strategy != r.used_strategy for _, v, r, _ in both]}
-    differ |= {name: [v.criteria[name] != r.criteria[name] for _, v, r, _ in both] for name in CRITERIA}
+    gaps = [total - other for *_, total, other in paid if None not in (total, other)]
+    differ = {"used_strategy": [v.used_strategy != r.used_strategy for v, r in both]}
+    differ |= {name: [v.criteria[name] != r.criteria[name] for v, r in both] for name in CRITERIA}
     found = {f"reference/disagreement/{name}": sum(values) / len(both) for name, values in differ.items()}
     return {"reference/reward_gap": sum(gaps) / len(both)} | found
 

@@ -25,7 +25,8 @@ from clarifyvlm import chat, config, images, jsonl, tracking, users
 from clarifyvlm.config import option
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.judges import Judge, JudgeArguments, make_judge, self_preference
-from clarifyvlm.records import Example
+from clarifyvlm.judges.coverage import OTHER_JUDGES
+from clarifyvlm.records import NOT_UNDERSTOOD, Example
 from clarifyvlm.rewards import RewardWeights
 from clarifyvlm.run_record import RunRecord
 from clarifyvlm.strategies import STRATEGIES
@@ -323,7 +324,12 @@ def train(
     if scorer.failed_batches >= options.max_failed_batches:
         raise UserError(
             f"the judge failed on {scorer.failed_batches} batches in a row ({scorer.last_failure}): stopped at step "
-            f"{trainer.state.global_step} with a checkpoint. Mend the judge and run the same command: it continues."
+            f"{trainer.state.global_step} with a checkpoint. "
+            + (
+                f"{OTHER_JUDGES}, in a new output folder."
+                if scorer.last_failure in NOT_UNDERSTOOD
+                else "Mend the judge and run the same command: it continues."
+            )
         )
     shared.save(trainer, trainer.processing_class)  # before evaluating: a failure there must not cost the training
 

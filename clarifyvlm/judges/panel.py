@@ -8,7 +8,7 @@
 
 Every key is a flag of JudgeArguments; what a judge does not set is as on the command line. Every member's verdict is
 kept in `votes`. A tie goes to the member that the file names first; a verdict stands when more than half of the members
-gave one, and is the failure `no_quorum` otherwise.
+gave one, and is the failure `no_quorum` otherwise (`not_understood` where the others did not understand the response).
 """
 
 import threading
@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
 from clarifyvlm.endpoint.usage import Usage, total
-from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
+from clarifyvlm.records import AFTER_REPLY, CRITERIA, NOT_UNDERSTOOD, Example, Prediction, Verdict
 
 SHARES = ("complete", "question_value")  # the other criteria are 0 or 1
 
@@ -80,8 +80,9 @@ def majority(name: str, example: Example, prediction: Prediction, votes: Sequenc
     about = {"example_id": prediction.example_id, "model": prediction.model, "judge": name, "votes": list(votes)}
     scored = [vote for vote in votes if vote.failure is None]
     if 2 * len(scored) <= len(votes):
-        spent = any(vote.failure == "budget" for vote in votes)
-        return Verdict(**about, failure="budget" if spent else "no_quorum")
+        failed = {vote.failure for vote in votes} - {None}
+        understood = "no_quorum" if failed - set(NOT_UNDERSTOOD) else "not_understood"
+        return Verdict(**about, failure="budget" if "budget" in failed else understood)
     used = _most(vote.used_strategy for vote in scored)
     criteria = {}
     for criterion in CRITERIA:
@@ -94,12 +95,15 @@ def majority(name: str, example: Example, prediction: Prediction, votes: Sequenc
     did = [vote.used_after_reply for vote in scored if vote.used_after_reply is not None]
     listed = [vote.listed for vote in scored if vote.listed is not None]
     holds = [vote.grounded_after_reply for vote in scored if vote.grounded_after_reply is not None]
+    after = _most(replied) if replied else None
+    unknown = {name for vote in scored for name in vote.unknown}
     return Verdict(
         **about,
         used_strategy=used,
         criteria=criteria,
+        unknown=[n for n, value in (criteria | {AFTER_REPLY: after}).items() if value is None and n in unknown],
         listed=median(listed) if listed and used == "enumerate" else None,
-        answer_right_after_reply=_most(replied) if replied else None,
+        answer_right_after_reply=after,
         used_after_reply=_most(did) if did else None,
         grounded_after_reply=_most(holds) if holds else None,
     )

@@ -104,6 +104,20 @@ def test_one_judge_down_is_outvoted(panel):
     assert verdict.failure is None and [v.failure for v in verdict.votes] == [None, "http_5xx", None]
 
 
+def test_a_panel_says_what_it_did_not_understand():
+    """A member that does not understand a response and passes for one that was down; a criterion that nobody knows and
+    that comes out as one that does not apply."""
+    about = {"example_id": LIST.id, "judge": "one"}
+    criteria = dict.fromkeys(CRITERIA) | {"strategy_right": 1.0}
+    knows = Verdict(**about, used_strategy="enumerate", criteria=criteria, unknown=["complete"])
+    lost = Verdict(**about, failure="not_understood")
+    down = Verdict(**about, failure="timeout")
+    prediction = Prediction(example_id=LIST.id, text="Mmh.")
+    assert majority("panel", LIST, prediction, [knows, lost]).failure == "not_understood"
+    assert majority("panel", LIST, prediction, [knows, lost, down]).failure == "no_quorum"
+    assert majority("panel", LIST, prediction, [knows, knows, lost]).unknown == ["complete"]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

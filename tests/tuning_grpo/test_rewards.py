@@ -36,10 +36,12 @@ def of(strategy: str) -> Example:
     return EXAMPLES[STRATEGIES.index(strategy)]
 
 
-def verdict(used: str = "answer", failure: str | None = None, **criteria) -> Verdict:
+def verdict(used: str = "answer", failure: str | None = None, unknown=(), **criteria) -> Verdict:
+    about = {"example_id": "x", "judge": "test"}
     if failure:
-        return Verdict(example_id="x", judge="test", failure=failure)
-    return Verdict(example_id="x", judge="test", used_strategy=used, criteria={c: None for c in CRITERIA} | criteria)
+        return Verdict(**about, failure=failure)
+    criteria = {c: None for c in CRITERIA} | criteria
+    return Verdict(**about, used_strategy=used, criteria=criteria, unknown=list(unknown))
 
 
 @pytest.mark.parametrize("item", EXAMPLES, ids=lambda e: e.id)
@@ -254,6 +256,58 @@ def test_failures_are_left_out_and_counted():
     assert scorer.failed_batches == 2 and scorer.last_failure == "timeout"
     score(scorer, [item], ["It is blue."])
     assert scorer.failed_batches == 0
+
+
+@pytest.mark.parametrize(
+    ("right", "used", "unknown", "paid"),
+    [
+        ("answer", "answer", "grounded", False),
+        ("answer", "answer", "answer_right", False),
+        ("answer", "answer", "complete", True),  # no term reads it here
+        ("answer", "clarify", "answer_right", True),  # the strategy is wrong: nor is its answer
+        ("clarify", "clarify", "question_value", False),
+        ("clarify", "clarify", "answer_right_after_reply", False),
+        ("enumerate", "enumerate", "complete", False),
+    ],
+)
+def test_what_is_not_known_does_not_pay(right, used, unknown, paid):
+    """Catches mumbling that earns what a faultless response does: a criterion of None read as 'no fault'."""
+    item = of(right)
+    found = verdict(used, unknown=[unknown], strategy_right=float(used == right))
+    assert (rewards.total(item, found, said(item, "It is, so to say, red.")) is not None) == paid
+
+
+def test_a_criterion_without_weight_may_be_unknown():
+    """Catches completions that are left out for the sake of a term that counts nothing."""
+    item = of("answer")
+    found = verdict("answer", unknown=["grounded"], strategy_right=1.0)
+    unweighted = rewards.RewardWeights(grounding_weight=0.0)
+    assert rewards.total(item, found, said(item, "It is red."), unweighted) == 1.0
+
+
+class Mumbled:
+    """Understands nothing of "Mmh."."""
+
+    name, usage = "deaf", None
+
+    def judge(self, examples, predictions, on_verdict=None, deadline_s=None):
+        said = {"Mmh.": verdict(failure="not_understood"), "Red, mmh.": verdict(unknown=["grounded"], strategy_right=1)}
+        return [said.get(p.text) or judged(e, p.text) for e, p in zip(examples, predictions, strict=True)]
+
+
+def test_what_is_not_understood_is_left_out_under_its_name():
+    """Catches completions that count as bad because the judge cannot read them, that nobody can tell from judge
+    failures in the log, and a training that goes on for ever on batches of which nothing is understood."""
+    judge_rewards = script("tuning_grpo/reward_functions.py").JudgeRewards
+    scorer = judge_rewards(Mumbled(), rewards.RewardWeights())
+    item = of("answer")
+    columns, metrics = score(scorer, [item] * 4, ["It is red.", "Mmh.", "Red, mmh.", "It is blue."])
+    assert [value is None for value in columns["strategy"]] == [False, True, True, False]
+    assert metrics["judge_failures/not_understood"] == metrics["judge_failures/unknown_criterion"] == 0.25
+    assert metrics["judge_failures"] == 0.5 and scorer.failed_batches == 0
+    score(scorer, [item] * 2, ["Mmh.", "Red, mmh."])
+    score(scorer, [item] * 2, ["Mmh.", "Mmh."])
+    assert scorer.failed_batches == 2 and scorer.last_failure == "not_understood"
 
 
 def test_logged_numbers():
