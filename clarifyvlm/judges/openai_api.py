@@ -1,12 +1,10 @@
 """The LLM judge: a model at any endpoint that speaks OpenAI's chat completions (hosted, `vllm serve`, `llama-server`).
 
-None is asked where a rule decides (gate.py) or where the same was asked before (cache.py). What a call may come to is
-in clarifyvlm/endpoint/client.py; here a failed call becomes a Verdict with that failure's name.
+None is asked where a rule decides (gate.py) or where the same was asked before (cache.py). What a failed call comes to
+is in asking.py.
 """
 
 import asyncio
-import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from clarifyvlm.endpoint.cache import key_of
@@ -14,11 +12,12 @@ from clarifyvlm.endpoint.client import TEMPERATURE, Endpoint, Question, Reply
 from clarifyvlm.endpoint.pictures import encoded, picture_url
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges import rubric
+from clarifyvlm.judges.asking import EndpointJudge
 from clarifyvlm.judges.gate import gate
 from clarifyvlm.records import INFORMED, Example, Prediction, Verdict
 
 
-class OpenAIJudge:
+class OpenAIJudge(EndpointJudge):
     """Judges by `rubric` at `endpoint`.
 
     `image_root` is the folder that Example.image is relative to; without it no picture is sent. `sees_image` True,
@@ -35,7 +34,8 @@ class OpenAIJudge:
         per_criterion: bool = False,
         reverse_criteria: bool = False,
     ):
-        self.endpoint, self.usage, self.image_root = endpoint, endpoint.usage, image_root
+        super().__init__(endpoint)
+        self.image_root = image_root
         self.sees_image, self._find_out = bool(sees_image), sees_image is None and image_root is not None
         if sees_image and image_root is None:
             raise UserError("--judge_sees_image yes: there is no folder of pictures here.")
@@ -44,12 +44,10 @@ class OpenAIJudge:
 
     @property
     def name(self) -> str:
-        """Who judges by what; what changes verdicts is in it."""
         picture = ":with_picture" if self.sees_image else ""
         return f"openai:{self.endpoint.model}:rubric-{rubric.VERSION}{picture}{self._style}"
 
-    def check(self) -> None:
-        """One or two small calls, without retries. UserError that names the URL and the model when they fail."""
+    def _reach(self) -> None:
         probe = _probe() if self.sees_image or self._find_out else None
         if self._find_out:
             try:
@@ -60,47 +58,6 @@ class OpenAIJudge:
             self._find_out = False
         else:
             self.endpoint.check(probe)
-        cache = f"; {self.endpoint.cache}" if self.endpoint.cache else ""
-        print(f"judge: {self.name} at {self.endpoint.base_url}{cache}", file=sys.stderr)
-
-    def judge(
-        self,
-        examples: Sequence[Example],
-        predictions: Sequence[Prediction],
-        on_verdict: Callable[[int, Verdict], None] | None = None,
-        deadline_s: float | None = None,
-    ) -> list[Verdict]:
-        return self.endpoint.run(self._judge(examples, predictions, on_verdict, deadline_s))
-
-    async def _judge(self, examples, predictions, on_verdict, deadline_s) -> list[Verdict]:
-        asked: dict[str, asyncio.Task] = {}  # calls by key: a group of responses often says the same thing
-
-        ahead = asyncio.Semaphore(2 * self.endpoint.concurrency)  # the first calls leave before all are written
-
-        async def verdict(i: int) -> Verdict:
-            async with ahead:
-                found = await self._verdict(asked, examples[i], predictions[i])
-            if on_verdict:
-                on_verdict(i, found)
-            return found
-
-        tasks = [asyncio.create_task(verdict(i)) for i, _ in enumerate(zip(examples, predictions, strict=True))]
-        try:
-            if tasks:
-                await asyncio.wait(tasks, timeout=deadline_s, return_when=asyncio.FIRST_EXCEPTION)
-            late = [i for i, task in enumerate(tasks) if not task.done()]
-            failed = next((task for task in tasks if task.done() and task.exception()), None)
-            if failed:
-                raise failed.exception()
-        finally:  # past the deadline, Ctrl-C, a wrong key: the other calls would only say so again
-            left = [task for task in (*tasks, *asked.values()) if not task.done()]
-            for task in left:
-                task.cancel()
-            await asyncio.gather(*tasks, *left, return_exceptions=True)
-        verdicts = {i: self._failed(predictions[i], Reply(failure="timeout")) for i in late}
-        for i, found in verdicts.items() if on_verdict else ():
-            on_verdict(i, found)
-        return [verdicts[i] if i in verdicts else task.result() for i, task in enumerate(tasks)]
 
     async def _verdict(self, asked: dict, example: Example, prediction: Prediction) -> Verdict:
         if rule := gate(example, prediction.text):
@@ -114,15 +71,6 @@ class OpenAIJudge:
         if reply.failure is not None:
             return self._failed(prediction, reply)
         return self._scored(example, prediction, reply, then)
-
-    def _failed(self, prediction: Prediction, reply: Reply) -> Verdict:
-        return Verdict(
-            example_id=prediction.example_id,
-            model=prediction.model,
-            judge=self.name,
-            failure=reply.failure,
-            raw=reply.raw,
-        )
 
     def _scored(self, example, prediction, reply: Reply, then: dict | None = None) -> Verdict:
         criteria, evidence = rubric.criteria(example, reply.found, self.sees_image)
@@ -179,11 +127,7 @@ class OpenAIJudge:
             schema=rubric.schema(readings, fields),
             parse=lambda said: rubric.parse(said, readings, fields),
         )
-        if question.key in asked:
-            self.usage.from_cache += 1
-        else:
-            asked[question.key] = asyncio.create_task(self.endpoint.ask(question))
-        return await asked[question.key]
+        return await self._once(asked, question)
 
 
 def _probe() -> str:

@@ -9,7 +9,7 @@ import json
 import secrets
 from collections.abc import Sequence
 
-from clarifyvlm.endpoint.client import SchemaError
+from clarifyvlm.judges.replies import json_in
 from clarifyvlm.records import Example
 from clarifyvlm.strategies import STRATEGIES
 
@@ -164,39 +164,8 @@ def _object(o) -> str:
 
 def parse(text: str, readings: int, fields: Sequence[str] = ALL) -> dict:
     """The findings in a judge's reply. ValueError: no JSON object; SchemaError: one of another form or out of range."""
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError:
-        start, end = text.find("{"), text.rfind("}")  # a code fence or a sentence around it
-        if start < 0 or end < start:
-            raise ValueError("no JSON object in the reply") from None
-        try:
-            content = json.loads(text[start : end + 1])
-        except json.JSONDecodeError as error:
-            raise ValueError(f"not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise SchemaError(f"expected an object, not {type(content).__name__}")
-    _check(content, schema(readings, fields), "verdict")
+    content = json_in(text, schema(readings, fields))
     return {name: content[name] for name in fields}
-
-
-def _check(value, schema: dict, where: str) -> None:
-    """The part of JSON Schema that SCHEMA uses."""
-    kinds = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int}
-    kind = kinds[schema["type"]]
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise SchemaError(f"{where}: expected {schema['type']}, not {json.dumps(value)[:60]}")
-    if "enum" in schema and value not in schema["enum"]:
-        raise SchemaError(f"{where}: {value!r} is none of {', '.join(map(str, schema['enum']))}")
-    if kind is list:
-        for i, item in enumerate(value):
-            _check(item, schema["items"], f"{where}.{i}")
-    if kind is dict:
-        missing = [k for k in schema["required"] if k not in value]
-        if missing:
-            raise SchemaError(f"{where}: missing {', '.join(missing)}")
-        for key, inner in schema["properties"].items():
-            _check(value[key], inner, f"{where}.{key}")
 
 
 def criteria(example: Example, found: dict, sees_image: bool = False) -> tuple[dict[str, float | None], dict[str, str]]:
