@@ -38,12 +38,11 @@ Criteria (None: does not apply):
 
 from collections.abc import Callable, Sequence
 
+from clarifyvlm.judges.checked import Cases, text_after_reply, verdict_of
 from clarifyvlm.judges.finding import Finding
-from clarifyvlm.language.facts import Case
 from clarifyvlm.records import Example, Prediction, Verdict
 
 NAME = "scene"
-MAX_CASES = 4096  # examples kept prepared: a training step judges many responses to the same few
 
 
 class SceneJudge:
@@ -54,7 +53,7 @@ class SceneJudge:
     sees_image = False
 
     def __init__(self):
-        self._cases: dict[str, Case] = {}
+        self._cases = Cases()
 
     def judge(
         self,
@@ -74,33 +73,7 @@ class SceneJudge:
     def check(self) -> None:
         """Nothing can be down."""
 
-    def _case(self, example: Example) -> Case:
-        case = self._cases.get(example.id)
-        if case is None or (case.example is not example and case.example != example):
-            if len(self._cases) >= MAX_CASES:
-                self._cases.clear()
-            case = self._cases[example.id] = Case(example)
-        return case
-
     def _verdict(self, example: Example, prediction: Prediction) -> Verdict:
-        case = self._case(example)
-        finding = Finding(case, prediction.text)
-        criteria, evidence = finding.criteria()
-        replied = did = holds = None
-        last = prediction.turns[-1]
-        if len(prediction.turns) >= 3 and last.role == "assistant" and prediction.reading is not None:
-            final = Finding(case, last.text)
-            replied, did = final.answers_reading(prediction.reading), final.used
-            holds = final.criteria()[0]["grounded"]
-        return Verdict(
-            example_id=prediction.example_id,
-            model=prediction.model,
-            judge=NAME,
-            used_strategy=finding.used,
-            criteria=criteria,
-            listed=finding.listed() if finding.used == "enumerate" and example.strategy == "clarify" else None,
-            answer_right_after_reply=replied,
-            used_after_reply=did,
-            grounded_after_reply=holds,
-            evidence=evidence,
-        )
+        case, final = self._cases.of(example), text_after_reply(prediction)
+        last = None if final is None else Finding(case, final)
+        return verdict_of(NAME, example, prediction, Finding(case, prediction.text), last)

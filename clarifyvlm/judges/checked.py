@@ -1,0 +1,54 @@
+"""What the judges share that check claims against the facts: prepared examples, and a verdict from what was found."""
+
+from clarifyvlm.judges.finding import Finding
+from clarifyvlm.language.facts import Case
+from clarifyvlm.records import Example, Prediction, Verdict
+
+MAX_CASES = 4096  # examples kept prepared: a training step judges many responses to the same few
+
+
+class Cases:
+    """Prepared examples."""
+
+    def __init__(self):
+        self._cases: dict[str, Case] = {}
+
+    def of(self, example: Example) -> Case:
+        case = self._cases.get(example.id)
+        if case is None or (case.example is not example and case.example != example):
+            if len(self._cases) >= MAX_CASES:
+                self._cases.clear()
+            case = self._cases[example.id] = Case(example)
+        return case
+
+
+def text_after_reply(prediction: Prediction) -> str | None:
+    """The response after the user's reply, where it is known which reading they had in mind."""
+    last = prediction.turns[-1]
+    replied = len(prediction.turns) >= 3 and last.role == "assistant" and prediction.reading is not None
+    return last.text if replied else None
+
+
+def verdict_of(
+    judge: str, example: Example, prediction: Prediction, first: Finding, last: Finding | None, raw: str | None = None
+) -> Verdict:
+    """The verdict on a prediction from what its `first` response says, and the `last` one after the user's reply."""
+    criteria, evidence = first.criteria()
+    after = {}
+    if last is not None:
+        after = {
+            "answer_right_after_reply": last.answers_reading(prediction.reading),
+            "used_after_reply": last.used,
+            "grounded_after_reply": last.criteria()[0]["grounded"],
+        }
+    return Verdict(
+        example_id=prediction.example_id,
+        model=prediction.model,
+        judge=judge,
+        used_strategy=first.used,
+        criteria=criteria,
+        listed=first.listed() if first.used == "enumerate" and example.strategy == "clarify" else None,
+        **after,
+        evidence=evidence,
+        raw=raw,
+    )
