@@ -7,11 +7,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from clarifyvlm import tracking
 from clarifyvlm.app import provenance
 from clarifyvlm.strategies import STRATEGIES
 
 SIGNATURE = "Made by ClarifyVLM's `python main.py publish`"
 NOT_SETTINGS = ("data_dir", "output_dir", "model_name_or_path", "overwrite", "resume_from_checkpoint", "logging_dir")
+NOT_SETTINGS += tracking.SPEED_ONLY
 METRICS = {
     "strategy_accuracy_macro": "Strategy accuracy (macro over the strategies)",
     "overconfident": "Overconfident on ambiguous questions (lower is better)",

@@ -64,7 +64,8 @@ def run_dir(tmp_path, tiny_model_dir) -> Path:
         "stage": "tuning_sft", "status": "complete", "inputs": read, "commit": "c0ffee", "seconds": 12.5,
         "versions": {"trl": "9.8.7"}, "counts": {"steps": 321},
         "args": {"data_dir": str(run / "data"), "model_name_or_path": str(run / "base"), "output_dir": str(run / "sft"),
-                 "learning_rate": 0.0123, "deepspeed": str(run / "zero.json"), "judge_base_url": "http://inner.host/v1"},
+                 "learning_rate": 0.0123, "deepspeed": str(run / "zero.json"), "judge_base_url": "http://inner.host/v1",
+                 "report_to": ["trackio"], "run_name": "secret plans"},
     })  # fmt: skip
     report(run, run / "sft")
     return run
@@ -133,13 +134,18 @@ def test_the_card_says_what_the_records_and_the_report_say(run_dir, tmp_path):
 
 
 def test_nothing_of_this_machine_is_in_the_folder(run_dir, tmp_path):
-    """A path or user name in a config, the card, or a pickled file of the trainer that was copied along."""
+    """A path or user name in a config, the card, or a pickled file of the trainer that was copied along; what the run
+    is called in a tracker, or what the tracker wrote."""
+    (run_dir / "sft/trackio").mkdir()
+    (run_dir / "sft/trackio/clarifyvlm.db").write_text("alice")
     publish(run_dir / "sft", tmp_path / "out", report_dir=run_dir / "report")
-    for path in (tmp_path / "out").rglob("*"):
+    for path in (p for p in (tmp_path / "out").rglob("*") if p.is_file()):
         content = path.read_bytes()
-        for private in (str(run_dir), "alice", "inner.host"):
+        for private in (str(run_dir), "alice", "inner.host", "secret plans"):
             assert private.encode() not in content, f"{private} in {path.name}"
-    assert not {"training_args.bin", "log.jsonl", "run.json"} & {p.name for p in (tmp_path / "out").iterdir()}
+    assert not {"training_args.bin", "log.jsonl", "run.json", "trackio"} & {
+        p.name for p in (tmp_path / "out").iterdir()
+    }
 
 
 def test_the_row_is_that_of_this_very_checkpoint(run_dir, tmp_path):
