@@ -263,11 +263,16 @@ class LogFile(TrainerCallback):
 
 
 class QuietProgress(ProgressCallback):
-    """The progress bar, with the few `shown` numbers of the last log beside it; all of them are in log.jsonl."""
+    """The progress bar, with its `name` and the few `shown` numbers of the last log; all of them are in log.jsonl."""
 
-    def __init__(self, shown: Sequence[str]):
+    def __init__(self, name: str, shown: Sequence[str]):
         super().__init__()
-        self.shown = shown
+        self.name, self.shown = name, shown
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        super().on_train_begin(args, state, control, **kwargs)
+        if self.training_bar is not None:
+            self.training_bar.set_description(self.name)
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if state.is_world_process_zero and self.training_bar is not None:
@@ -275,8 +280,10 @@ class QuietProgress(ProgressCallback):
             self.training_bar.set_postfix({name: f"{float(value):.3g}" for name, value in numbers.items()})
 
 
-def prepare_trainer(trainer, shown: Sequence[str], resumable: Callable[[int], bool] = lambda step: True) -> None:
-    """Our callbacks in place of the Trainer's chatty ones; `resumable` as in StopOnSignal."""
+def prepare_trainer(
+    trainer, name: str, shown: Sequence[str], resumable: Callable[[int], bool] = lambda step: True
+) -> None:
+    """Our callbacks in place of the Trainer's chatty ones; `name` is the bar's, `resumable` as in StopOnSignal."""
     if trainer.args.use_cpu and trainer.args.bf16:
         # The fused attention's backward is five times slower in bf16 than the plain one (torch 2.13, CPU).
         torch.backends.cuda.enable_flash_sdp(False)
@@ -287,7 +294,7 @@ def prepare_trainer(trainer, shown: Sequence[str], resumable: Callable[[int], bo
     trainer.pop_callback(ProgressCallback)
     trainer.pop_callback(transformers.PrinterCallback)
     if not trainer.args.disable_tqdm:
-        trainer.add_callback(QuietProgress(shown))
+        trainer.add_callback(QuietProgress(name, shown))
     trainer.add_callback(LogFile())
     trainer.add_callback(SealCheckpoints())
     trainer.add_callback(StopOnSignal(resumable))

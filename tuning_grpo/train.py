@@ -314,7 +314,9 @@ def train(
     trainer, scorer = build_trainer(options, weights, training, prompts, judge, reference, user)
     trainer.add_callback(stop_when_judge_fails(scorer, options.max_failed_batches))
     shown = ("reward", "rewards/strategy/mean", "rewards/total/no_signal")
-    shared.prepare_trainer(trainer, shown, resumable=lambda step: step * accumulation % generation_steps(training) == 0)
+    shared.prepare_trainer(
+        trainer, "GRPO", shown, resumable=lambda step: step * accumulation % generation_steps(training) == 0
+    )
     print(
         f"training {shared.count_trainable(trainer.model)} on {len(prompts)} prompts, "
         f"{training.generation_batch_size // training.num_generations} x {training.num_generations} responses a batch",

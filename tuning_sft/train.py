@@ -147,7 +147,7 @@ def train(options: Options, training, model_args, train_examples, validation) ->
     if options.freeze_vision_tower:
         shared.freeze_vision_tower(trainer.model)
     shared.record_base(trainer.model, model_args.model_name_or_path)
-    shared.prepare_trainer(trainer, shown=("loss", "mean_token_accuracy"))
+    shared.prepare_trainer(trainer, "SFT", shown=("loss", "mean_token_accuracy"))
     print(
         f"training {shared.count_trainable(trainer.model)} on {len(trainer.train_dataset)} responses "
         f"to {len(train_examples)} examples",
