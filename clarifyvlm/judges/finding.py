@@ -2,6 +2,7 @@
 
 from clarifyvlm.language.asks import question_value
 from clarifyvlm.language.facts import Case
+from clarifyvlm.language.layout import plain
 from clarifyvlm.language.lexicon import TOKEN, normalise
 from clarifyvlm.language.parse import read
 from clarifyvlm.language.phrases import Ask, Claim, Description, Response
@@ -17,9 +18,11 @@ class Finding:
     def __init__(self, case: Case, text: str, response: Response | None = None):
         """`response`: what was read from `text` already; None: it is read here."""
         self.case = case
+        before, text = plain(text)
         if response is None:
             response = read(case.readable(text), case.words, case.asked) if not self._is_echo(text) else Response()
         self.response = response
+        self.before = read(case.readable(before), case.words, case.asked).claims if before else []
         self.pairs: list[tuple[frozenset[int] | None, object, bool]] = []
         self.several = False  # knows that there are several: "both are red", "one is red"
         self.whole = False  # "both are red"
@@ -74,7 +77,7 @@ class Finding:
                 self.several |= d is not None and d.one and not (d.definite or d.given() or d.number)
         elif claim.kind == "yesno":
             if "yesno" in case.asked:
-                self.pairs.append((None, claim.value, False))
+                self.pairs.append((self._readings_of(d, "yesno"), claim.value, False))
         elif claim.kind in ("exists", "fragment", "count"):
             self._read_mention(claim, d)
 
@@ -248,7 +251,7 @@ class Finding:
         if case.example.strategy == "abstain" and self.pairs and self.used != "abstain":
             evidence["grounded"] = "the picture hides what is claimed"
             return False
-        truths = [(claim, case.true(claim)) for claim in self.response.claims]
+        truths = [(claim, case.true(claim)) for claim in (*self.before, *self.response.claims)]
         if self.used == "none" and not any(
             true and (c.kind != "count" or (c.subject and c.subject.given())) for c, true in truths
         ):
@@ -262,16 +265,22 @@ class Finding:
                 return False
         if self.denied and not case.targets:
             return True  # "you ask about a star, but there is none"
-        for d in [*self.response.named, *(d for ask in self.response.asks for d in (*ask.restrict, *ask.alternatives))]:
-            if not self._may_exist(d):
+        asked = [d for ask in self.response.asks for d in (*ask.restrict, *ask.alternatives)]
+        for d in [*self.response.named, *asked]:
+            if not self._may_exist(d, offered=any(d is a for a in asked)):
                 evidence["grounded"] = f"there is no {_phrase(d)}"
                 return False
         return True
 
-    def _may_exist(self, d: Description) -> bool:
+    def _may_exist(self, d: Description, offered: bool = False) -> bool:
+        """Whether what a phrase presupposes is there. An offer of words does not: "green or red?", "a star?"."""
         case = self.case
-        if d.attribute or d.other or not (d.given() or d.unknown or d.number):
+        if d.attribute or d.other or d.abstract or d.unknown or not (d.given() or d.number):
             return True
+        if offered and not d.definite and d.number is None and not d.cells:
+            return True
+        if offered and not case.targets and d.given().items() <= case.question.given().items():
+            return True  # the question's own words
         if d.number is not None and case.true(Claim("count", d, value=d.number)) is False and not d.one:
             return False
         if d.one and not d.definite and set(d.given()) <= case.asked:

@@ -22,6 +22,8 @@ from clarifyvlm.records import Example, Object
 from clarifyvlm.world.queries import MISSPELLINGS
 
 YES, NO, NOT_ANNOTATED, HIDDEN = 1, 0, -1, -2
+CENTER = frozenset(("center",))
+CROSS = ("top middle", "middle left", "middle right", "bottom middle")
 SIZE_WORDS = ("small", "medium", "large")
 WORD_NUMBERS = {
     w: i for i, w in enumerate("no one two three four five six seven eight nine ten eleven twelve".split())
@@ -115,8 +117,8 @@ class Case:
     def fits(self, d: Description, o: Object) -> int:
         """Whether `o` is what `d` says, as far as the picture shows and the annotation tells."""
         worst = YES
-        if d.unknown and not (self.readings and self.is_question_word(d.unknown)):
-            return NO
+        if d.abstract or (d.unknown and not (self.readings and self.is_question_word(d.unknown))):
+            return NOT_ANNOTATED  # a word that facts do not know
         if d.name is not None and not is_one_of(o.name, d.name):
             if "name" not in o.hidden:
                 return NO
@@ -198,11 +200,19 @@ class Case:
 
     def find(self, d: Description | None, pool: list[Object] | None = None) -> tuple[list[Object], bool]:
         """(objects that `d` fits, whether others might that the annotation says too little about)."""
-        pool = self.pool(d) if pool is None else pool
+        searched, pool = pool is None, self.pool(d) if pool is None else pool
         if d is None:
             return pool, False
         codes = [(o, self.fits(d, o)) for o in pool]
         found = [o for o, code in codes if code == YES]
+        if not found and searched and d.given() and not any(code == NOT_ANNOTATED for _, code in codes):
+            if d.one and d.noun and not d.name:  # "there are two stars: a large one ..."
+                codes = [(o, self.fits(d, o)) for o in self.objects if o.name == d.noun]
+                found = [o for o, code in codes if code == YES]
+            if not found and d.cells == CENTER:  # "the middle one" of a row or of a column
+                codes = [(o, self.fits(d, o)) for o in pool if o.place in CROSS]
+                looser = d.without("cells")
+                found = [o for o in pool if o.place in CROSS and self.fits(looser, o) == YES]
         if d.size in ("max", "min") and found:
             order = [o.salience for o in found]
             extreme = max(order) if d.size == "max" else min(order)
@@ -229,7 +239,7 @@ class Case:
             case "count":
                 return self._count_true(d, claim.value)
             case "yesno":
-                return (claim.value in {v for _, _, v in self.readings}) if "yesno" in self.asked else None
+                return self._yesno_true(claim) if "yesno" in self.asked else None
             case "hidden":
                 return self._hidden_true(claim)
         return None
@@ -239,12 +249,15 @@ class Case:
             found = [self.fits(claim.value, o) for o in self.pool(None)]
             return None if not found or NOT_ANNOTATED in found else NO in found
         found, unknown = self.find(claim.subject)
+        if claim.subject is not None and claim.subject.whole and (claim.subject.beside or claim.subject.other):
+            beside = self.find(claim.subject.beside)[0] if claim.subject.beside else self.targets
+            found = [o for o in found if o not in beside]
         if not found:
             return None if unknown or (not self.complete and claim.subject is not None) else False
         if claim.attribute == "name" and any(is_one_of(o.name, claim.value) for o in self._held_by(found)):
             return not claim.negated  # "the man is holding a cup"
         if claim.attribute == "name" and str(claim.value).startswith("?"):
-            return claim.negated or (None if not self.complete else False)
+            return None
         d = Description(**{claim.attribute: claim.value})
         codes = [YES if o in self.find(d, found)[0] else self.fits(d, o) for o in found]
         if d.size in ("max", "min"):
@@ -257,6 +270,18 @@ class Case:
         if subject is not None and subject.plural and subject.definite | subject.whole and subject.number is None:
             return all(code == YES for code in codes)
         return YES in codes
+
+    def _yesno_true(self, claim: Claim) -> bool | None:
+        """Of the readings that the subject fits, where it names one."""
+        answers = {v for _, _, v in self.readings}
+        d = claim.subject
+        if d is None or not (d.given() or d.whole or d.number):
+            return claim.value in answers
+        found, unknown = self.find(d)
+        fitting = {v for objects, _, v in self.readings if any(o in found for o in objects)}
+        if not fitting:
+            return None
+        return claim.value in fitting if len(fitting) == 1 or not d.whole else False
 
     def _held_by(self, found: list[Object]) -> list[Object]:
         """What the question "what is the man holding?" is about: the further objects of the readings of `found`."""

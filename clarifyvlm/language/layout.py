@@ -22,6 +22,7 @@ _MARKER = re.compile(
 )
 _BULLET = re.compile(r"^\s*(?:[-*•‣▪·+–—]\s+|\(?\d{1,2}[.)]\s+|\(?[a-h][.)]\s+|#{1,6}\s*|>\s*)")
 _RULE = re.compile(r"^\s*\|?[\s:|=-]*-{2,}[\s:|=-]*$")
+_EMPHASIS = re.compile(r"[*`]{1,3}|(?<!\w)_{1,2}(?=\S)|(?<=\S)_{1,2}(?!\w)")
 _ARROW = re.compile(r"\s*(?:→|⇒|->|=>|⟶|➜)\s*")
 _LATEX = re.compile(r"\$|\\(?:times|quad|,|;|\(|\)|\[|\])")
 # Keys of a JSON answer: those that hold it, and those that are no part of it.
@@ -79,7 +80,7 @@ def _lines(text: str) -> str:
         header = None
         bullet = _BULLET.match(line)
         line = _ARROW.sub(": ", line[bullet.end() :] if bullet else line)
-        lines.append(re.sub(r"[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}", "", line))
+        lines.append(_EMPHASIS.sub("", line))
     return "\n".join(line for line in lines if line.strip())
 
 

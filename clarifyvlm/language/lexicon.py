@@ -97,7 +97,14 @@ _FUNCTION_WORDS = {
     "absent": "missing absent exist exists present",
     "hid": "hidden concealed invisible obscured obstructed occluded unseen undisclosed",
     "than": "than",
+    "except": "except excluding save apart besides aside",
+    "skip": "unlike versus vs compared instead",
     "least": "least",
+    "only": "only sole single lone unique",
+    "same": "same match matches matching alike identical equal equals agree agrees coincide",
+    "differ": "differ differs different distinct mismatch dissimilar",
+    "like": "like",
+    "do": "do does did",
     "know": "tell say know determine identify recognize recognise decide distinguish discern make judge told "
     "determined "
     "known identified recognized recognised judged",
@@ -123,25 +130,42 @@ HIDING = {
 }  # fmt: skip
 ATTRIBUTES = {
     "color": "color", "colour": "color", "colors": "color", "colours": "color", "hue": "color", "shape": "name",
-    "shapes": "name", "form": "name", "kind": "name", "type": "name", "size": "size", "sizes": "size",
+    "form": "name", "kind": "name", "type": "name", "size": "size", "sizes": "size",
     "position": "place", "place": "place", "location": "place", "spot": "place", "side": "place", "pattern":
     "pattern", "texture": "pattern",
-    "number": "count", "amount": "count",
+    "number": "count", "amount": "count", "fill": "color", "filling": "color", "shade": "color", "tint": "color",
+    "coloring": "color", "colouring": "color", "coloration": "color", "dimensions": "size", "placement": "place",
+    "whereabouts": "place", "silhouette": "name",
 }  # fmt: skip
-GENERIC = {"object": 0, "objects": 1, "thing": 0, "things": 1, "item": 0, "items": 1, "figure": 0, "figures": 1,
+GENERIC = {"object": 0, "objects": 1, "thing": 0, "things": 1, "item": 0, "items": 1, "figure": 0, "figures": 1, "shapes": 1,
+           "everything": 1, "element": 0, "elements": 1, "stuff": 1,
            "ones": 1, "something": 0, "anything": 0,
            "animal": 0, "animals": 1, "vehicle": 0, "vehicles": 1}  # fmt: skip
+# Heads of noun phrases that no fact is about ("a light blue background", "a typo for brown"); with "of", those in
+# GROUPS stand for what follows ("a set of red circles").
+GROUPS = frozenset("set group collection variety series arrangement range lot bunch mix array number lots".split())
+ABSTRACT = GROUPS | frozenset(
+    "background backdrop ground canvas sky sand grass edge edges outline border borders corners sides tips tip points point "
+    "vertices vertex angles angle lobes bumps legs eye eyes sight typo slip misspelling spelling mistake error version "
+    "description details detail information info context view reading interpretation name letter letters attention "
+    "content contents case cases hint clue way part parts bit lines line dozen surface wrapper package glance look sense "
+    "comparison contrast doubt fact facts reason help moment trouble luck time user viewer term english distance "
+    "height width level distinction difference feature features combination presence bounds frame composition layout "
+    "outlines curves curve contour contours proportions resolution quality focus chance request selection candidates "
+    "candidate option options choice choices possibility possibilities match matches instance instances example".split()
+) - {"number"}
 # Words that carry no claim and may stand anywhere.
 IGNORED = frozenset(
-    "i you we to just only very quite rather really definitely certainly surely probably likely too do does did "
+    "i you we to just very quite rather really definitely certainly surely probably likely too "
     "answer s more most will would well ok okay course think believe should bit maybe perhaps about am me us "
     "colored coloured shaped sized given paper wrap gift edge area region located placed positioned situated drawn "
-    "total altogether actually indeed exactly now like dark light bright pale far toward called named simple single "
+    "total altogether actually indeed exactly now dark light bright pale far toward called named simple single "
     "together respectively either question depending depends depend can could able like something word out much "
     "appearing him".split()
 )
 COLUMNS = {"left": 0, "leftmost": 0, "lefthand": 0, "right": 2, "rightmost": 2, "righthand": 2}
-ROWS = {"top": 0, "upper": 0, "uppermost": 0, "topmost": 0, "bottom": 2, "lower": 2, "bottommost": 2, "lowermost": 2}
+ROWS = {"top": 0, "upper": 0, "uppermost": 0, "topmost": 0, "bottom": 2, "lower": 2, "bottommost": 2, "lowermost": 2,
+        "highest": 0, "lowest": 2}  # fmt: skip
 MIDDLE = ("middle", "center", "centre", "central", "centered", "centred", "mid")
 PLACE_TAILS = ("corner", "side", "edge", "area", "part", "region", "half", "row", "column", "third", "end", "hand")
 RELATIONS = {"above": "above", "over": "above", "below": "below", "under": "below", "beneath": "below",
@@ -204,6 +228,7 @@ class Vocabulary:
     def __init__(self, names: frozenset[str], has_colors: bool):
         self.one: dict[str, tuple] = {w: ("ign", None) for w in IGNORED}
         self.one |= {w: ("g", bool(p)) for w, p in GENERIC.items()} | FUNCTION
+        self.one |= {w: ("abs", w) for w in ABSTRACT if w not in self.one}
         self.one |= {w: ("attr", a) for w, a in ATTRIBUTES.items()} | {w: ("hide", a) for w, a in HIDING.items()}
         self.one |= {w: ("#", n) for w, n in NUMBERS.items()} | {w: ("many", n) for w, n in MANY.items()}
         self.many: dict[str, list] = {}
@@ -353,7 +378,8 @@ def items_of(tokens: list[str], words: Vocabulary) -> list[tuple]:
         else:
             item = one.get(word)
             if item is None:
-                items.append(("unk", word))
+                if not (word.endswith("ly") and len(word) > 4):  # an adverb says nothing that facts could check
+                    items.append(("unk", word))
             elif item[0] != "ign":
                 items.append(item)
         i += 1

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from clarifyvlm.language.lexicon import Vocabulary, items_of
+from clarifyvlm.language.lexicon import GROUPS, Vocabulary, items_of
 
 ATTRIBUTES = ("name", "color", "size", "pattern", "cells", "hidden", "relation")
 
@@ -21,11 +21,16 @@ class Description:
         "definite",
         "unknown",
         "attribute",
+        "abstract",
+        "noun",
+        "part",
+        "only",
+        "beside",
     )
 
     def __init__(self, **given):
         self.name = self.color = self.size = self.pattern = self.cells = self.hidden = self.relation = None
-        self.number = None  # "three stars"
+        self.number = None  # "three stars", also of a part: "three of the stars"
         self.at_least = False  # "several stars": `number` or more
         self.plural = self.whole = False  # whole: "all", "both"
         self.other = False  # "the other one"
@@ -33,6 +38,11 @@ class Description:
         self.definite = False
         self.unknown = None  # a noun that is not in the vocabulary
         self.attribute = None  # "its color": the phrase names a property, not an object
+        self.abstract = False  # "a light blue background": nothing that facts know
+        self.only = False  # "the only star"
+        self.beside = None  # "all except the star", "every other": a Description of what is left out
+        self.part = False  # "two of the stars"
+        self.noun = None  # of "the large one": the noun said last, where there was one
         for key, value in given.items():
             setattr(self, key, value)
 
@@ -42,7 +52,7 @@ class Description:
     def without(self, *attributes: str) -> "Description":
         copy = Description(**{s: getattr(self, s) for s in Description.__slots__})
         for attribute in attributes:
-            setattr(copy, attribute, None)
+            setattr(copy, attribute, None if attribute in (*ATTRIBUTES, "number", "beside") else False)
         return copy
 
     def __repr__(self) -> str:
@@ -88,9 +98,30 @@ class Response:
     depends: bool = False  # "it depends on which star": what is joined by "or" is a list, not a doubt
 
 
+PARTS = frozenset(("det", "n", "c", "s", "t", "#", "g"))
 SLOTS = {"c": "color", "s": "size", "t": "pattern", "L": "cells", "hide": "hidden"}
 STARTS = frozenset(
-    ("det", "all", "other", "many", "least", "prep", "#", "n", "g", "c", "s", "t", "L", "hide", "than", "pron", "unk")
+    (
+        "det",
+        "all",
+        "other",
+        "many",
+        "least",
+        "prep",
+        "#",
+        "n",
+        "g",
+        "c",
+        "s",
+        "t",
+        "L",
+        "hide",
+        "than",
+        "pron",
+        "unk",
+        "abs",
+        "only",
+    )
 )
 
 
@@ -102,6 +133,7 @@ class Phrases:
         self.items: list[tuple] = []
         self.n = 0
         self.negated = self.possible = False  # of the clause being read
+        self.noun: str | None = None  # the last one that was said
 
     def kind(self, i: int) -> str | None:
         return self.items[i][0] if 0 <= i < self.n else None
@@ -129,6 +161,16 @@ class Phrases:
                 d.whole = d.plural = True
             elif k == "other":
                 d.other = True
+            elif k == "only" and self.kind(i + 1) in ("#", *SLOTS, "n", "g", "unk", "attr", "other"):
+                d.only = True
+            elif (
+                k == "attr" and v == "name" and i > start and self.kind(i - 1) in (*SLOTS, "#", "all", "other", "only")
+            ):
+                headed = True  # "the wrapped shape", "every shape"
+                i += 1
+                break
+            elif k == "same" and self.kind(i + 1) in ("attr", *SLOTS, "n", "g"):
+                pass
             elif k == "many":
                 d.number, d.at_least, d.plural = v, True, True
             elif k == "least":
@@ -137,11 +179,15 @@ class Phrases:
                 pass
             elif k == "(" and i > start:
                 pass
-            elif k == "of" and d.whole | (d.number is not None) and self.kind(i + 1) in ("det", "n", "pron"):
+            elif k == "of" and (d.whole or d.number is not None or d.other) and self.kind(i + 1) in (*PARTS, "pron"):
                 if self.kind(i + 1) == "pron":
                     d.one = True
                     return d, i + 2
+                if part := self._part(d, i + 1):
+                    return part
             elif k == "#":
+                if self.items[i][1] == 1 and self.kind(i + 1) == "of" and (part := self._part(d, i + 2)):
+                    return part
                 if self._is_pronoun_one(i, start):
                     d.one = headed = True
                     i += 1
@@ -173,6 +219,12 @@ class Phrases:
                 headed = True
                 i += 1
                 break
+            elif k == "abs":
+                if v in GROUPS and self.kind(i + 1) == "of" and (found := self.noun_phrase(i + 2)):
+                    return found  # "a set of red circles"
+                d.abstract = headed = True
+                i += 1
+                break
             elif k == "unk" and (
                 self.kind(i + 1) in ("n", "g") or (self.kind(i + 1) == "#" and self.items[i + 1][1] == 1)
             ):
@@ -189,8 +241,22 @@ class Phrases:
             return None
         if not headed:
             d.one = True
+        if d.name:
+            self.noun = d.name if isinstance(d.name, str) else None
+        d.noun = self.noun
         i = self._post_modifiers(d, i)
         return d, i
+
+    def _part(self, d: Description, i: int) -> tuple[Description, int] | None:
+        """ "one of the red stars", "two of them": the phrase at i is what it is a part of."""
+        found = self.noun_phrase(i) if self.kind(i) in (*PARTS, "pron") else None
+        if not found or not (found[0].plural or found[0].one):
+            return None
+        whole, end = found
+        part = whole.without("number", "plural", "whole", "definite")
+        part.number, part.plural = d.number, d.number not in (None, 1)
+        part.whole, part.other, part.part = d.whole, d.other, True
+        return part, end
 
     def _either_of(self, i: int, kind: str) -> bool:
         """Whether the attribute at i is one of two that a noun may have: "green or red object"."""
@@ -225,7 +291,9 @@ class Phrases:
             ):
                 j += 1
             k = self.kind(j)
-            if k == "L" and d.cells is None:
+            if j > i and (away := self._abstract(i, j)):
+                j = away - 1
+            elif k == "L" and d.cells is None:
                 d.cells = self.items[j][1]
             elif k == "R" and d.relation is None and (found := self.related_phrase(j)):
                 d.relation, j = (self.items[j][1], found[0]), found[1] - 1
@@ -243,6 +311,15 @@ class Phrases:
             i = j + 1
             if self.kind(i) == "," and self.kind(j - 1) == "(" or (self.kind(i) == "," and self.kind(j - 2) == "("):
                 i += 1
+
+    def _abstract(self, i: int, j: int) -> int | None:
+        """Where "on a light blue background", "with straight edges" ends: prepositions at i, their phrase at j."""
+        while j > i and self.kind(j - 1) == "det":
+            j -= 1
+        saved = self.noun
+        found = self.noun_phrase(j) if self.kind(j) in STARTS and self.kind(j) != "pron" else None
+        self.noun = saved
+        return found[1] if found and found[0].abstract else None
 
     def related_phrase(self, i: int) -> tuple[Description, int] | None:
         """The noun phrase after the relation at i: "next to the square", "left of the square"."""

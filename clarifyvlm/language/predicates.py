@@ -17,7 +17,20 @@ class Predicates(Phrases):
     def add(self, kind: str, subject=None, **more) -> Claim:
         claim = Claim(kind, subject, possible=self.possible, **more)
         self.response.claims.append(claim)
+        if subject is not None and subject.only and kind != "deny":
+            self._only(subject)
         return claim
+
+    def _only(self, d: Description) -> None:
+        """ "The only star": there is one; "the only two stars"."""
+        d.only = False
+        if d.given() and not d.whole:
+            subject = d.without("number", "definite")
+            self.response.claims.append(Claim("count", subject, value=d.number or 1))
+
+    def _answers(self, value: str, subject: Description | None = None) -> None:
+        """ "Yes", of what a subject says."""
+        self.add("yesno", subject, value=value)
 
     def _skip(self, i: int) -> int:
         """Past copulas, modals and negations; sets self.negated and self.possible."""
@@ -83,6 +96,9 @@ class Predicates(Phrases):
         if self.kind(i) not in (":", ","):
             return i
         j = i + 1
+        if self.kind(j) in ("yes", "nay", "no") and self.kind(j + 1) not in (*STARTS, "attr") and "yesno" in self.asked:
+            self._answers("yes" if self.kind(j) == "yes" else "no", d)
+            return j + 1
         found = self.noun_phrase(j) if self.kind(j) in STARTS and self.kind(j) != "pron" else None
         if not found or self._opens_clause(j) or not set(found[0].given()) & self.asked:
             return i
@@ -131,6 +147,10 @@ class Predicates(Phrases):
         return self.subject
 
     def _after_noun_phrase(self, start: int, d: Description, i: int) -> int:
+        if d.abstract:
+            while i < self.n and self.kind(i) not in (":", ",", "but", "so") and not self._opens_clause(i):
+                i += 1
+            return i
         subjects = [d]
         while self.kind(i) in ("and", "or", ",") and self.kind(i + 1) in STARTS:  # "the star and the circle are red"
             found = self.noun_phrase(i + 1)
@@ -160,6 +180,8 @@ class Predicates(Phrases):
             k, v = self.items[i] if i < self.n else (None, None)
         if k == "see" and v in ("has", "have"):
             return self._has(d, i + 1)
+        if k in ("do", "same", "differ") and (end := self._does(d, i)):
+            return end
         if k == "cop" and not d.name and (owner := self._owned(i + 1)):  # "red is its color"
             self._attributes(owner[0], d)
             return owner[1]
@@ -197,6 +219,35 @@ class Predicates(Phrases):
                 self.subject = d
         return i
 
+    def _does(self, d: Description, i: int) -> int | None:
+        """ "The left one does", "... does have one", "... has the same color", "... differs", after a noun phrase."""
+        negated, j = False, i
+        while self.kind(j) in ("do", "not"):
+            negated, j = negated or self.kind(j) == "not", j + 1
+        if self.kind(j) == "see":
+            self.negated = negated
+            return self._has(d, j + 1) if self.items[j][1] in ("has", "have", "show", "contain") else None
+        if "yesno" not in self.asked:
+            return None
+        if self.kind(j) in ("same", "differ"):
+            negated ^= self.kind(j) == "differ"
+            j = self._compared(j + 1)
+        elif j == i or self.kind(j) in STARTS:
+            return None
+        self._answers("no" if negated else "yes", None if d.one and not d.given() and not d.number else d)
+        return j
+
+    def _compared(self, i: int) -> int:
+        """Past "... color as the square", which the question says already."""
+        while self.kind(i) in ("attr", "as", "prep", "of", "det", "with", "do", "cop") and i < self.n:
+            i += 1
+        found = (
+            self.noun_phrase(i)
+            if self.kind(i) in STARTS and self.kind(i - 1) in ("as", "det", "prep", "with")
+            else None
+        )
+        return found[1] if found else i
+
     def _owned(self, i: int) -> tuple[Description | None, int] | None:
         """ "its color", "the color of the star" at i: (whose, where it ends)."""
         if self.kind(i) != "det" or self.kind(i + 1) != "attr":
@@ -208,6 +259,19 @@ class Predicates(Phrases):
     def _has(self, d: Description, i: int) -> int:
         """ "the star has a red color", "... has no visible color"."""
         d = self._refer(d)
+        if "yesno" in self.asked:
+            j = i
+            while self.kind(j) in ("det", "not", "all", "prep"):
+                j += 1
+            if self.kind(j) in ("same", "differ"):
+                self._answers("no" if self.negated != (self.kind(j) == "differ") else "yes", d)
+                return self._compared(j + 1)
+            j = i + 1 if self.kind(i) == "no" else i
+            found = self.noun_phrase(j) if self.kind(j) in (*STARTS, "no") else None
+            if found and (found[0].name or found[0].color or found[0].unknown):
+                self._answers("no" if self.negated or j > i else "yes", d)
+                self.negated = False
+                return found[1]
         if self.kind(i) == "no":
             j = i + 2 if self.kind(i + 1) == "see" else i + 1
             if self.kind(j) == "attr":
@@ -270,6 +334,18 @@ class Predicates(Phrases):
                 for s in subjects:
                     self.add("hidden", s)
                 i += 1
+            elif k in ("same", "differ") and "yesno" in self.asked:
+                about = subjects[0]
+                if about is not None and about.one and not about.given():
+                    about = None
+                self._answers("no" if negated != (k == "differ") else "yes", about)
+                i = self._compared(i + 1)
+            elif k in ("same", "differ"):
+                i += 1
+            elif k == "except" and (found := self._excepted(i)):
+                i = found
+            elif k == "skip":
+                i = self._skipped(i)
             elif k in ("pic", "there", "absent") or (
                 k == "see" and v in ("seen", "visible", "shown", "contained", "found")
             ):
@@ -308,6 +384,9 @@ class Predicates(Phrases):
                 i = found[1]
             elif k in (*STARTS, "unk") and (found := self.noun_phrase(i)):
                 value, end = found
+                if value.abstract:
+                    i = end
+                    break
                 either = either or self.kind(end) == "or"
                 if value.number is not None and not value.given() and value.one:
                     self.add("count", subjects[0], value=value.number)
@@ -324,6 +403,30 @@ class Predicates(Phrases):
             first = False
         self._distribute(began)
         self.negated = self.possible = False
+        return i
+
+    def _excepted(self, i: int) -> int | None:
+        """ "... are green, except for the one at the top": the claims before it say nothing of that one."""
+        while self.kind(i) in ("except", "for", "from", "prep", "but"):
+            i += 1
+        found = self.noun_phrase(i) if self.kind(i) in STARTS else None
+        if not found:
+            return None
+        for claim in self.response.claims:
+            if claim.subject is not None and claim.subject.whole:
+                claim.subject.beside = found[0]
+        self.add("exists", found[0])
+        return found[1]
+
+    def _skipped(self, i: int) -> int:
+        """Past "unlike the square", "rather than a star", which claims nothing."""
+        while self.kind(i) in ("skip", "of", "than", "prep", "not", "as"):
+            i += 1
+        while found := (self.noun_phrase(i) if self.kind(i) in STARTS else None):
+            i = found[1]
+            if self.kind(i) not in ("and", "or", ",") or self._opens_clause(i + 1) or self.kind(i + 1) not in STARTS:
+                break
+            i += 1
         return i
 
     def _thing(self, i: int) -> tuple[Description, int] | None:

@@ -23,6 +23,11 @@ class Statements(Predicates):
         """Parse what starts at i; returns where to go on."""
         k, v = self.items[i]
         following = self.kind(i + 1)
+        if (
+            k in ("yes", "nay", "no") and following == "for" and (found := self.noun_phrase(i + 2))
+        ):  # "yes for the left one"
+            self._answers("yes" if k == "yes" else "no", found[0])
+            return found[1]
         if k in ("yes", "nay") or (k == "no" and following in (None, ",", ":", "there", "see", "pron", "so", "but")):
             if self.kind(i - 1) not in ("cop", "see", "count") or i == 0:
                 self.add("yesno", value="no" if k in ("no", "nay") else "yes")
@@ -63,6 +68,13 @@ class Statements(Predicates):
                 return j + 1
         if k == "with" and v == "without":
             return self._denied(i + 1)
+        if k == "skip":
+            return self._skipped(i)
+        if k == "except" and (end := self._excepted(i)):
+            return end
+        if k in ("same", "differ") and "yesno" in self.asked:
+            self._answers("no" if self.negated != (k == "differ") else "yes")
+            return self._compared(i + 1)
         if k == "so" and following == "cop" and (found := self.noun_phrase(i + 2)):  # "and so is the star"
             for claim in [c for c in self.response.claims[-1:] if c.kind == "attribute"]:
                 self.add("attribute", found[0], attribute=claim.attribute, value=claim.value, negated=claim.negated)
