@@ -26,9 +26,14 @@ class Finding:
         self.pairs: list[tuple[frozenset[int] | None, object, bool]] = []
         self.several = False  # knows that there are several: "both are red", "one is red"
         self.whole = False  # "both are red"
+        self.told_apart = False  # describes one of several, wrongly
         self.denied = False
+        self.implied: list[tuple] = []  # yes or no, from what is said to be there: counts where neither word is said
+        self.total = False  # of a count: "three in all"
         for claim in self.response.claims:
             self._read(claim)
+        if not self.pairs:
+            self.pairs = self.implied
         self.lists = self.response.depends and len(self.pairs) > 1  # "it depends on which: ...", whatever is said then
         self.pairs = _merged(self.pairs)
         if self.response.depends:
@@ -56,9 +61,16 @@ class Finding:
         if claim.possible and self.response.unsure:
             return
         if claim.kind == "deny":
-            if "yesno" in case.asked or "count" in case.asked:
+            if case.other is not None and "yesno" in case.asked:
+                if d is not None and not (d.one and not d.given()) and case.is_absent_part(d):
+                    self.denied = True
+                elif case.example.kind == "relation" and (d is None or d.one or case.consistent(d, to=case.other)):
+                    self.implied.append((None, "no", False))
+            elif "yesno" in case.asked or "count" in case.asked:
                 if case.denies_question(d) or (d is not None and self._on_target(d)):
-                    self.pairs.append((None, "no" if "yesno" in case.asked else 0, False))
+                    (self.implied if "yesno" in case.asked else self.pairs).append(
+                        (None, "no" if "yesno" in case.asked else 0, False)
+                    )
             elif case.denies_question(d):
                 self.denied = True
         elif claim.kind == "attribute":
@@ -94,10 +106,14 @@ class Finding:
     def _read_mention(self, claim: Claim, d: Description | None) -> None:
         case = self.case
         if "yesno" in case.asked:
-            if d is not None and (d.given() or d.unknown) and self._on_target(d) and case.true(claim) is not None:
-                self.pairs.append((None, "yes" if claim.value != 0 else "no", False))
+            if case.other is not None:
+                alike = case.example.kind == "relation" and d is not None and set(d.given()) - {"cells", "size"}
+                if alike and case.consistent(d, to=case.other) and not case.consistent_name(d):
+                    self.implied.append((None, "yes" if claim.value != 0 else "no", False))
+            elif d is not None and (d.given() or d.unknown) and self._on_target(d) and case.true(claim) is not None:
+                self.implied.append((None, "yes" if claim.value != 0 else "no", False))
             elif claim.kind == "count":
-                self.pairs.append((None, "yes" if claim.value else "no", False))
+                self.implied.append((None, "yes" if claim.value else "no", False))
             return
         if "count" in case.asked:
             number = claim.value if claim.kind == "count" else 1
@@ -105,7 +121,13 @@ class Finding:
             part = (
                 d is not None and set(d.given()) - set(case.question.given()) and self._readings_of(d, "count") is None
             )
+            whole = d is None or set(d.given()) <= set(case.question.given())
             if not at_least and not part and (d is None or self._on_target(d)):
+                if claim.kind == "count" and whole:
+                    self.pairs = [] if not self.total else self.pairs
+                    self.total = True
+                elif self.total:
+                    return  # "three: one at the top ..."
                 self._answer(d, "count", number, claim.either)
             elif at_least and d.one and claim.kind == "count" and not d.given():
                 self.pairs.append((None, f"at least {number}", False))
@@ -144,7 +166,10 @@ class Finding:
         if d is not None:
             self.whole |= bool(d.whole)
             self.several |= bool(d.whole)
-        self.pairs.append((self._readings_of(d, attribute), value, either))
+        readings = self._readings_of(d, attribute)
+        if readings == frozenset() and d is not None:  # "the star at the top left", where there is none
+            self.told_apart |= bool(set(d.given()) - set(self.case.question.given()) - self.case.asked)
+        self.pairs.append((readings, value, either))
 
     def _readings_of(self, d: Description | None, attribute: str) -> frozenset[int] | None:
         """The readings that a subject fits; None when it tells none apart."""
@@ -160,10 +185,12 @@ class Finding:
     # --- strategy
 
     def _strategy(self) -> str:
-        response = self.response
+        case, response = self.case, self.response
         if self.pairs:
-            if self.denied and all(readings is not None and not readings for readings, _, _ in self.pairs):
-                return "correct"
+            if self.denied and (
+                not case.targets or all(readings is not None and not readings for readings, _, _ in self.pairs)
+            ):
+                return "infer" if response.named and not case.targets else "correct"
             if response.unsure and all(either for _, _, either in self.pairs):
                 return "abstain"
             if response.unsure:  # "I cannot tell, but probably red" answers; "I cannot tell: it is red" says nothing
@@ -191,6 +218,8 @@ class Finding:
     def _names_reading(self, subjects: set[frozenset[int]]) -> bool:
         case, response = self.case, self.response
         if subjects and next(iter(subjects)) and len(case.readings) > 1 and not case.by_attribute:
+            return True
+        if self.told_apart and len(case.readings) > 1 and not case.by_attribute:
             return True
         asked = case.question.given()
         for d in response.named:
@@ -246,10 +275,23 @@ class Finding:
             else None,
         }, evidence
 
-    def _grounded(self, evidence: dict[str, str]) -> bool:
+    def _could_tell(self) -> bool:
+        """Whether a response says of what the picture shows, or of what is not there, that it cannot be told; "I cannot
+        tell" alone says nothing of the picture."""
         case = self.case
+        hidden = any(answer is None for _, _, answer in case.readings)
+        return not hidden and bool(self.response.claims)
+
+    def _grounded(self, evidence: dict[str, str]) -> bool:
+        case, right = self.case, self.case.example.strategy
         if case.example.strategy == "abstain" and self.pairs and self.used != "abstain":
             evidence["grounded"] = "the picture hides what is claimed"
+            return False
+        if self.used == "abstain" and right != "abstain" and self._could_tell():
+            evidence["grounded"] = "the picture can tell"
+            return False
+        if right == "correct" and self.used in ("answer", "enumerate") and self.pairs and not self.denied:
+            evidence["grounded"] = "what is asked about is not there"
             return False
         truths = [(claim, case.true(claim)) for claim in (*self.before, *self.response.claims)]
         if self.used == "none" and not any(
@@ -279,8 +321,6 @@ class Finding:
             return True
         if offered and not d.definite and d.number is None and not d.cells:
             return True
-        if offered and not case.targets and d.given().items() <= case.question.given().items():
-            return True  # the question's own words
         if d.number is not None and case.true(Claim("count", d, value=d.number)) is False and not d.one:
             return False
         if d.one and not d.definite and set(d.given()) <= case.asked:

@@ -19,6 +19,7 @@ from clarifyvlm.language.lexicon import (
 )
 from clarifyvlm.language.phrases import STARTS, Claim, Description, Phrases
 from clarifyvlm.records import Example, Object
+from clarifyvlm.world.places import PLACES
 from clarifyvlm.world.queries import MISSPELLINGS
 
 YES, NO, NOT_ANNOTATED, HIDDEN = 1, 0, -1, -2
@@ -32,6 +33,7 @@ KIND_ATTRIBUTES = {
     "color": "color", "shape": "name", "name": "name", "size": "size", "pattern": "pattern", "position": "cells",
     "place": "cells", "count": "count", "existence": "yesno",
 }  # fmt: skip
+_YESNO = re.compile(r"^(?:is|are|does|do|has|have|can|tell me (?:if|whether))\b|\b(?:(?:is|are) there|(?:do|can) you see)\b")
 _GUESSABLE = (*COLORS, *SHAPES, *COCO_NAMES)
 ON = re.compile(
     r"\b((?:sitt|stand|ly|lay)ing|seated|(?:sit|stand|lie|lay)s?) on (?=an? |(?:his|her|its|their) |"
@@ -81,13 +83,14 @@ class Case:
         for reading in example.ambiguity.readings:
             attribute, value = answer_of(reading.answer, kind) if reading.answer else (KIND_ATTRIBUTES.get(kind), None)
             self.readings.append(([by_id[i] for i in reading.objects if i in by_id], attribute, value))
+        yesno = kind in ("comparison", "relation") and _YESNO.search(example.question.lower())
         self.asked = frozenset(a for _, a, _ in self.readings if a) or frozenset(
-            [KIND_ATTRIBUTES.get(example.kind, "name")]
+            ["yesno" if yesno else KIND_ATTRIBUTES.get(example.kind, "name")]
         )
         self.by_attribute = len(self.asked) > 1
         self.targets = list({o.id: o for objects, _, _ in self.readings for o in objects}.values())
         self.question_tokens = TOKEN.findall(normalise(example.question))
-        self.question = self._describe(self.question_tokens)
+        self.question, self.other = self._described(self.question_tokens)
         self.guesses = guesses_of(self.question_tokens, self.words.one.get)
         self.salient = max(
             range(len(self.readings)),
@@ -95,22 +98,27 @@ class Case:
             default=None,
         )
 
-    def _describe(self, tokens: list[str]) -> Description:
-        """The referring expression of the question."""
+    def _described(self, tokens: list[str]) -> tuple[Description, Description | None]:
+        """The referring expression of the question, and the second thing that it names ("... than the square?")."""
         phrases = Phrases(self.words)
         phrases.load(tokens)
-        i, best = 0, Description()
+        i, first, unknown, second = 0, None, Description(), None
         while i < phrases.n:
             if phrases.items[i] == ("rel", "how"):  # "how big"
                 i += 2
                 continue
             found = phrases.noun_phrase(i) if phrases.kind(i) in STARTS else None
-            if found and (found[0].given() or found[0].unknown):
-                if found[0].given():
-                    return found[0]
-                best = best if best.unknown else found[0]
+            if found and found[0].given() and not set(found[0].given()) <= {"cells"} | ({"cells"} if first else set()):
+                if first is None:
+                    first = found[0]
+                else:
+                    second = second or found[0]
+            elif found and found[0].given() and first is None:
+                first = found[0]
+            elif found and found[0].unknown and not unknown.unknown:
+                unknown = found[0]
             i = found[1] if found else i + 1
-        return best
+        return first or unknown, second
 
     # --- objects
 
@@ -209,6 +217,10 @@ class Case:
             if d.one and d.noun and not d.name:  # "there are two stars: a large one ..."
                 codes = [(o, self.fits(d, o)) for o in self.objects if o.name == d.noun]
                 found = [o for o, code in codes if code == YES]
+            if not found and d.cells in EXTREMES and (d.definite or d.one) and len(self.targets) > 1:
+                looser, far = d.without("cells"), EXTREMES[d.cells]
+                fitting = [o for o in self.targets if self.fits(looser, o) == YES]
+                found = [o for o in fitting if far(o) == max(map(far, fitting))] if len(fitting) > 1 else []
             if not found and d.cells == CENTER:  # "the middle one" of a row or of a column
                 codes = [(o, self.fits(d, o)) for o in pool if o.place in CROSS]
                 looser = d.without("cells")
@@ -341,9 +353,22 @@ class Case:
 
     # --- the question
 
-    def consistent(self, d: Description, ignore: frozenset[str] = frozenset()) -> bool:
-        """Whether `d` could be about what the question names: no attribute of both differs."""
+    def is_absent_part(self, d: Description) -> bool:
+        """Whether `d` is one of the two things that a question compares, and is not in the picture."""
+        return any(self.consistent(d, to=q) and d.name == q.name for q in (self.question, self.other)) and (
+            d.name is not None and self.example.kind == "comparison" or self.consistent_name(d)
+        )
+
+    def consistent_name(self, d: Description) -> bool:
+        """Whether `d` repeats what the question names first."""
         q = self.question
+        return d.name == q.name and d.color == q.color and bool(q.name or q.color)
+
+    def consistent(
+        self, d: Description, ignore: frozenset[str] = frozenset(), to: Description | None = None
+    ) -> bool:
+        """Whether `d` could be about what the question names (or about `to`): no attribute of both differs."""
+        q = to or self.question
         for attribute in ("name", "color", "size", "pattern"):
             mine, asked = getattr(d, attribute), getattr(q, attribute)
             if attribute not in ignore and mine is not None and asked is not None and not is_one_of(asked, mine):
@@ -391,6 +416,15 @@ def guesses_of(tokens: list[str], known) -> frozenset[str]:
         elif known(token) is None and len(token) > 3:
             found |= set(get_close_matches(token, _GUESSABLE, n=3, cutoff=0.6))
     return frozenset(found)
+
+
+# The cells of a side -> how far an object lies to that side: "the left one" of two that are both on the right.
+EXTREMES = {
+    frozenset(PLACES[:3]): lambda o: -_center(o)[1],
+    frozenset(PLACES[6:]): lambda o: _center(o)[1],
+    frozenset(PLACES[::3]): lambda o: -_center(o)[0],
+    frozenset(PLACES[2::3]): lambda o: _center(o)[0],
+}
 
 
 def _area(o: Object) -> float:

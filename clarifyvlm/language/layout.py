@@ -31,7 +31,9 @@ _HOLDS = ("final_answer", "answer", "answers", "response", "result", "output", "
 _SAYS = ("interpretation", "reading", "assumption", "object", "subject", "note", "reason", "because", "explanation",
          "comment", "evidence", "details")  # fmt: skip
 _LEAVES = ("confidence", "score", "probability", "status", "type", "id", "reasoning", "thought", "thoughts", "thinking",
-           "question", "query", "certainty", "image")  # fmt: skip
+           "question", "query", "certainty", "image",
+           "strategy", "used_strategy", "strategy_right", "grounded", "answer_right", "overconfident", "over_asked", "complete",
+           "question_value", "verdict", "grade", "criteria", "rating", "label")  # fmt: skip
 
 
 def after_reasoning(text: str) -> str:

@@ -15,15 +15,25 @@ import re
 from functools import lru_cache
 
 from clarifyvlm.world.places import PLACES, SIDES
+from clarifyvlm.world.queries import MISSPELLINGS
 
 COLORS = {w: w for w in "red orange yellow green blue purple pink brown black white cyan grey".split()} | {
     "gray": "grey", "violet": "purple", "scarlet": "red", "crimson": "red", "navy": "blue", "turquoise": "cyan",
     "teal": "cyan", "reddish": "red", "greenish": "green", "bluish": "blue", "yellowish": "yellow",
+    "tan": "beige", "khaki": "beige", "cream": "beige", "ivory": "white", "lime": "green", "olive": "green",
+    "emerald": "green", "azure": "blue", "indigo": "purple", "lilac": "purple", "lavender": "purple", "mauve": "purple",
+    "rose": "pink", "rosy": "pink", "fuchsia": "pink", "salmon": "pink", "burgundy": "red", "ruby": "red",
+    "amber": "orange", "aqua": "cyan", "cyanish": "cyan", "chocolate": "brown", "brownish": "brown", "pinkish": "pink",
+    "purplish": "purple", "orangey": "orange", "orangish": "orange", "mustard": "yellow", "lemon": "yellow",
+    "charcoal": "grey", "greyish": "grey", "grayish": "grey", "whitish": "white", "blackish": "black",
     "beige": "beige", "magenta": "magenta", "silver": "silver", "gold": "gold", "golden": "gold", "maroon": "maroon",
 }  # fmt: skip
 SIZES = {
     "large": "large", "big": "large", "huge": "large", "larger": "max", "bigger": "max", "largest": "max",
     "biggest": "max", "small": "small", "little": "small", "tiny": "small", "smaller": "min", "smallest": "min",
+    "sizable": "large", "sizeable": "large", "massive": "large", "enormous": "large", "giant": "large",
+    "gigantic": "large", "oversized": "large", "miniature": "small", "wee": "small", "teeny": "small", "smallish": "small",
+    "biggish": "large", "largish": "large", "greatest": "max", "tiniest": "min", "littlest": "min", "main": "max",
     "medium": "medium", "mid": "medium", "prominent": "max", "salient": "max", "dominant": "max",
 }  # fmt: skip
 PATTERNS = {
@@ -33,11 +43,11 @@ PATTERNS = {
 }  # fmt: skip
 SHAPES = {
     "circle": "circle", "disc": "circle", "disk": "circle", "square": "square", "triangle": "triangle",
-    "star": "star", "diamond": "diamond", "rhombus": "diamond", "heart": "heart", "cross": "cross", "plus": "cross",
+    "star": "star", "box": "square", "block": "square", "blob": "blur", "smudge": "blur", "smear": "blur", "pentagram": "star", "diamond": "diamond", "rhombus": "diamond", "heart": "heart", "cross": "cross", "plus": "cross",
     "hexagon": "hexagon", "pentagon": "pentagon", "octagon": "octagon", "rectangle": "rectangle", "oval": "oval",
     "ellipse": "ellipse", "cube": "cube", "sphere": "sphere", "cylinder": "cylinder", "blur": "blur",
 }  # fmt: skip
-SHAPE_ADJECTIVES = {"round": "circle", "circular": "circle", "triangular": "triangle", "hexagonal": "hexagon"}
+SHAPE_ADJECTIVES = {"squarish": "square", "starry": "star", "round": "circle", "circular": "circle", "triangular": "triangle", "hexagonal": "hexagon"}
 COCO_NAMES = tuple(
     (
         "person|bicycle|car|motorcycle|airplane|bus|train|truck|boat|traffic light|fire hydrant|stop "
@@ -73,8 +83,9 @@ _FUNCTION_WORDS = {
     "all": "all each every both",
     "pron": "it they them he she",
     "other": "other others another remaining otherwise else rest second latter",
-    "cop": "is are was were be being been looks look seems seem appears appear stays lies sits stands stand lie sit",
-    "not": "not never neither hardly",
+    "cop": "is are was were be being been looks look seems seem appears appear stays lies sits stands stand lie sit "
+    "looked remains comes come turns rests rest hangs floats sitting standing lying resting hanging am",
+    "not": "not never hardly nowhere neither",
     "no": "no",
     "none": "none nobody",
     "nothing": "nothing",
@@ -82,16 +93,16 @@ _FUNCTION_WORDS = {
     "or": "or nor",
     "but": "but however while whereas though although yet whilst",
     "there": "there",
-    "see": "see find spot notice show shows contain contains depict depicts display displays include includes "
+    "see": "see find finds spot notice locate detect observe show shows contain contains depict depicts display displays include includes "
     "has have "
     "got shown holds hold seen visible contained",
     "count": "count counted counting",
-    "prep": "at in on by inside within towards into around from",
+    "prep": "at in on by inside within towards into around from along across down up toward",
     "with": "with without",
     "of": "of",
     "for": "for",
     "rel": "which who whose what where how whether if",
-    "pic": "picture image photo photograph scene here drawing",
+    "pic": "picture image photo photograph scene here drawing pic photos illustration graphic shot",
     "modal": "may might could possible possibly",
     "empty": "empty vacant blank bare",
     "absent": "missing absent exist exists present",
@@ -122,11 +133,14 @@ _FUNCTION_WORDS = {
     "so": "so because since therefore thus hence then",
 }
 FUNCTION = {w: (kind, w) for kind, words in _FUNCTION_WORDS.items() for w in words.split()}
-FUNCTION |= {"yes": ("yes", "yes"), "yeah": ("yes", "yes"), "yep": ("yes", "yes"), "nope": ("nay", "no")}
+FUNCTION |= {w: ("yes", "yes") for w in "yes yeah yep yup ya yea aye affirmative indeed".split()} | {
+    w: ("nay", "no") for w in "nope nah nay negative".split()
+}
 HIDING = {
     "wrapped": "color", "wrapping": "color", "packed": "color", "covered": "color", "blurred": "name",
     "blurry": "name",
-    "smudged": "name", "fuzzy": "name", "unfocused": "name",
+    "smudged": "name", "fuzzy": "name", "unfocused": "name", "hazy": "name", "wrap": "color", "unsharp": "name",
+    "pixelated": "name", "indistinct": "name",
 }  # fmt: skip
 ATTRIBUTES = {
     "color": "color", "colour": "color", "colors": "color", "colours": "color", "hue": "color", "shape": "name",
@@ -159,15 +173,19 @@ IGNORED = frozenset(
     "i you we to just very quite rather really definitely certainly surely probably likely too "
     "answer s more most will would well ok okay course think believe should bit maybe perhaps about am me us "
     "colored coloured shaped sized given paper wrap gift edge area region located placed positioned situated drawn "
-    "total altogether actually indeed exactly now dark light bright pale far toward called named simple single "
+    "total altogether actually exactly now dark light bright pale far called named simple single "
     "together respectively either question depending depends depend can could able like something word out much "
-    "appearing him".split()
+    "appearing him sorry hmm hm oh ooh hey hi hello uh um er erm haha lol imo tho innit btw fyi obvs obviously prob "
+    "probs smack based looking overall specifically namely particular alone itself filled painted coloured "
+    "rendered made up simply merely specific own geometric basic "
+    "found easily directly slightly somewhat fairly pretty quite really noticeably clearly please kindly "
+    "thank thanks let lets still already again once".split()
 )
 COLUMNS = {"left": 0, "leftmost": 0, "lefthand": 0, "right": 2, "rightmost": 2, "righthand": 2}
 ROWS = {"top": 0, "upper": 0, "uppermost": 0, "topmost": 0, "bottom": 2, "lower": 2, "bottommost": 2, "lowermost": 2,
         "highest": 0, "lowest": 2}  # fmt: skip
 MIDDLE = ("middle", "center", "centre", "central", "centered", "centred", "mid")
-PLACE_TAILS = ("corner", "side", "edge", "area", "part", "region", "half", "row", "column", "third", "end", "hand")
+PLACE_TAILS = ("corners", "sides", "edges", "corner", "side", "edge", "area", "part", "region", "half", "row", "column", "third", "end", "hand")
 RELATIONS = {"above": "above", "over": "above", "below": "below", "under": "below", "beneath": "below",
              "underneath": "below", "near": "near", "beside": "near", "next": "near", "behind": "near",
              "front": "near", "between": "near",
@@ -188,11 +206,46 @@ _QUOTES = str.maketrans({"’": "'", "‘": "'", "“": None, "”": None, '"': 
 _PAPER = re.compile(r"\b(?:in|by|with) (?:(?:an?|the|some|gr[ae]y|silver|brown|wrapping|gift) )*paper\b")
 _LET = re.compile(r"\bnot (?:let|allow|permit|enable) (?:me|us|one|you) (?:to )?(?:see|tell|say|know|make out)\b")
 _DASH = re.compile(r"\s-+\s|--+")
+_QUOTED = re.compile(r'["“”«»]([^"“”«»\n]{1,40})["“”«»]')
+# People's spellings and turns, before anything is read.
+_TURNS = tuple(
+    (re.compile(rf"\b(?:{turn})\b"), plain)
+    for turn, plain in (
+        ("u", "you"), ("ur", "your"), ("teh", "the"), ("rn|tbh|m8|mate|innit|lol|haha|imo|imho", ""), ("pls|plz", "please"),
+        ("dunno|do not know", "can not tell"), ("wdym", "what do you mean"), ("theres", "there is"), ("its(?= (?:an?|the|not|in|on|at|up|down|just|prob|all|both|only|too|hard|wrapped|blurred|red|orange|yellow|green|blue|"
+         "purple|pink|brown|black|white|gr[ae]y|yelow|big|small|large|tiny|round)\\b)", "it is"),
+        ("thats", "that is"), ("thatd be|that would be", "that is"), ("theyre", "they are"), ("dont", "do not"),
+        ("doesnt", "does not"), ("isnt", "is not"), ("arent", "are not"), ("couldnt", "can not"), ("wont", "will not"),
+        ("id say", ""), ("em|'em", "them"), ("gonna", "going to"), ("kinda|sorta|kind of|sort of", ""),
+        ("no way to (?:know|tell|say|see)", "can not tell"), ("no (?:clue|idea)", "can not tell"),
+        ("(?:is|are|was) unable to|am not able to|(?:is|are) not able to|fail(?:s|ed)? to|could not", "can not"),
+        ("can not be (?:made out|worked out|figured out|settled|compared|answered|recovered|inferred|discerned|verified)",
+         "can not be determined"),
+        ("(?:make|figure|work) (?:it )?out", "tell"), ("to (?:the )?(?:upper|top) (?:of )?(?=left|right)", "top"),
+        ("rather than|instead of|as opposed to|in contrast to|compared (?:to|with)|in comparison (?:to|with)|as against",
+         "unlike"),
+        ("apart from|aside from|other than|with the exception of|except for|save for|not counting|leaving out", "except"),
+        ("as well as|along ?side|together with|plus", "and"), ("out of", "of"), ("among|amongst", "of"),
+        ("either (?:of|one)", "either"), ("made up of|composed of|consist(?:s|ing) of|comprises?", "contains"),
+        ("in front of|on top of|close to|closest to|nearest to|adjacent to|next to|right beside|right by|touching|bordering|"
+         "overlapping|overlaps|covering|surrounded by|stacked on", "near"),
+        ("further|farther", ""), ("half ?way (?:up|down|between top and bottom|between the top and the bottom)", "middle"),
+        ("mid height|at half height|vertically centered|midway(?: down| up)?", "middle"),
+        ("way|all the way", ""), ("at the very", "at the"), ("neither of", "none of"),
+        ("is not (?:a )?part of (?:it|this|the)|is not (?:of|in|on|found in|present in)|does not (?:exist|appear|show up|occur)",
+         "is missing"),
+        ("nowhere to be (?:seen|found)", "missing"), ("no such thing as an?", "no"),
+        ("anywhere|at all|whatsoever|to be (?:found|seen)", ""), ("can spot|can see|can find|can count|can make out", "see"),
+    )
+)
 
 
 def normalise(text: str) -> str:
     """Lower case, plain quotes, contractions written out, dashes between words as commas."""
     text = text.lower().translate(_QUOTES)
+    for mark in ("=", "+"):
+        if mark in text:
+            text = re.sub(rf"(?<=\w) \{mark} (?=\w)", " : " if mark == "=" else " and ", text)
     if "'" in text or "cannot" in text or "cant" in text:
         for pattern, replacement in _SHORT:
             text = pattern.sub(replacement, text)
@@ -201,6 +254,8 @@ def normalise(text: str) -> str:
         text = _PAPER.sub(" ", text)  # its color is the wrapping's
     if " not " in text:
         text = _LET.sub("not tell", text)
+    for turn, plain in _TURNS:
+        text = turn.sub(plain, text)
     if "no way" in text:
         text = text.replace("no way", "impossible")
     if "-" in text:
@@ -253,6 +308,36 @@ class Vocabulary:
             self.many.setdefault(words[0], []).append((words, item))
 
 
+# Words of English that are one letter away from a color, a shape, a size or a place, and are none.
+_NO_TYPOS = frozenset(
+    "start starts stair stairs stare stares store state stark squared circled range mellow fellow bellow greek greet preen brows "
+    "crown drown frown grown slack blank flack write while whine smell stall shall mall barge lager hear heard hearth gross bound "
+    "found sound wound light night might sight fight eight tight bright enter muddle potted rotted noted stripped supper flower "
+    "tower power slower point paint plant place plain print pints parts party apart tall call ball back pine pins shade shaped "
+    "grade great treat drive board bird".split()
+) | frozenset(MISSPELLINGS)
+
+
+@lru_cache(maxsize=16384)
+def mended(word: str) -> str | None:
+    """The color, shape, size, pattern or place that a word misspells by one letter or by two that changed places."""
+    if len(word) < 4 or word in _NO_TYPOS:
+        return None
+    for other in _SPELLINGS:
+        if abs(len(other) - len(word)) <= 1 and other[0] == word[0] and _one_edit(word, other):
+            if len(word) > 4 or sorted(word) == sorted(other):
+                return other
+    return None
+
+
+def _one_edit(a: str, b: str) -> bool:
+    start = 0
+    while start < min(len(a), len(b)) and a[start] == b[start]:
+        start += 1
+    a, b = a[start:], b[start:]
+    return a[1:] == b[1:] or a[1:] == b or a == b[1:] or (a[:2] == b[1::-1] and a[2:] == b[2:])
+
+
 @lru_cache(maxsize=4096)
 def vocabulary(names: frozenset[str] = frozenset(), has_colors: bool = True) -> Vocabulary:
     """The vocabulary with the facts' own `names` added; `has_colors`: whether the facts know colors.
@@ -262,6 +347,11 @@ def vocabulary(names: frozenset[str] = frozenset(), has_colors: bool = True) -> 
     return Vocabulary(names, has_colors)
 
 
+_SPELLINGS = tuple(
+    dict.fromkeys(
+        [*COLORS, *SHAPES, *(form for shape in SHAPES for form in plural_of(shape)), *SIZES, *PATTERNS, *ROWS, *COLUMNS, *MIDDLE]
+    )
+)
 KNOWN_NAMES = frozenset((*COCO_NAMES, *SHAPES.values()))
 
 _NOT_AFTER_OF = ("picture", "image", "photo", "photograph", "scene", "side", "frame", "drawing")
@@ -377,10 +467,46 @@ def items_of(tokens: list[str], words: Vocabulary) -> list[tuple]:
             items.append(("#", int(word) if len(word) < 4 else 9999))
         else:
             item = one.get(word)
+            if item is None and (other := mended(word)):
+                if other in ROWS or other in COLUMNS or other in MIDDLE:
+                    tokens = [*tokens[:i], other, *tokens[i + 1 :]]
+                    continue
+                item = one.get(other)
             if item is None:
                 if not (word.endswith("ly") and len(word) > 4):  # an adverb says nothing that facts could check
                     items.append(("unk", word))
             elif item[0] != "ign":
                 items.append(item)
         i += 1
+    return _joined_places(items)
+
+
+def _joined_places(items: list[tuple]) -> list[tuple]:
+    """ "On the right, in the middle" as one place; "top, middle or bottom" as three."""
+    i = 0
+    while i < len(items):
+        if items[i][0] == "L":
+            j = i + 1
+            while j < len(items) and (items[j][0] in (",", "prep") or (items[j][0] == "det" and items[j - 1][0] == "prep")):
+                j += 1
+            before = i - 1
+            while before >= 0 and items[before][0] in ("prep", "det"):
+                before -= 1
+            listed = (j + 1 < len(items) and items[j + 1][0] in ("or", "and")) or (before >= 0 and items[before][0] in ("not", "or"))
+            if j > i + 1 and j < len(items) and items[j][0] == "L" and not listed:
+                if both := _both_places(items[i][1], items[j][1]):
+                    items = [*items[:i], ("L", both), *items[j + 1 :]]
+                    continue
+        i += 1
     return items
+
+
+def _both_places(a: frozenset[str], b: frozenset[str]) -> frozenset[str]:
+    """The cells of two places at once; "middle" is that of a side."""
+    if both := a & b:
+        return both
+    for side, middle in ((a, b), (b, a)):
+        if middle == frozenset(("center",)) and len(side) == 3:
+            cells = [p for p in PLACES if p in side]
+            return frozenset(cells[1:2])
+    return frozenset()

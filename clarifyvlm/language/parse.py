@@ -15,8 +15,16 @@ from clarifyvlm.language.statements import Statements
 MAX_CHARACTERS = 1500  # a longer response is rambling or an attack, not one of the six strategies
 
 _TAG = re.compile(
-    r" ,(?: (?:right|correct|yes|no|ok|okay))$|(?: ,)? (?:is not it|is it not|are not they|are they not|does it not|"
+    r"(?: ,|(?<!the)(?<!far)(?<!upper)(?<!lower)(?<!top)(?<!bottom)(?<!middle)(?<!or)(?<!to)(?<!on)(?<!is)(?<!and))"
+    r" (?:right|correct|yes|no|ok|okay)$|(?: ,)? (?:is not it|is it not|are not they|are they not|does it not|"
     r"do not you think|would not you say|is not there|is there not|are not there)$"
+)
+# A question without its mark.
+_UNMARKED = re.compile(
+    r"^(?:(?:so|and|but|well|ok|okay|sorry|,|then|first|question|quick|just|loads|of|big|ones|hmm+|h+m|ooh?|uh|um|hi|hello|hey|"
+    r"to be sure|to confirm) )*(?:which (?!is|are|was|were|means|makes)|what do you mean|what about|who[s]? |whose |do you |did you |"
+    r"are you |were you |could you |can you |would you (?!be)|is it |is that |should i |shall i |may i |you mean |you on about|"
+    r"you talking)"
 )
 _RHETORICAL = re.compile(r"^(?:is|are|was|were|does|do) not\b|^(?:is|are) (?:it|they|that|there) not\b")
 _ONSET = re.compile(
@@ -102,6 +110,8 @@ def _sentences(text: str):
 
 def _sentence(reader: "_Reader", tokens: list[str], end: str) -> None:
     text = " ".join(tokens)
+    if end != "?" and _UNMARKED.search(text):
+        end = "?"
     if _AGREEMENT.search(text) or (end != "?" and _is_courtesy(tokens, reader.words)):
         return None
     reader.response.depends |= "depend" in text
@@ -188,6 +198,7 @@ class _Reader(Statements):
                 plain = not d.given() and not d.unknown
                 if after_which or not (has_or or (means and not ask.open)):
                     if not plain or d.number is not None:
+                        d.definite = d.definite or after_which
                         ask.restrict.append(d)
                 elif not plain or d.other:
                     ask.alternatives += _apart(d)

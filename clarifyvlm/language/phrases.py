@@ -243,7 +243,9 @@ class Phrases:
             d.one = True
         if d.name:
             self.noun = d.name if isinstance(d.name, str) else None
-        d.noun = self.noun
+        elif headed and not d.one:
+            self.noun = None
+        d.noun = self.noun if d.one else None
         i = self._post_modifiers(d, i)
         return d, i
 

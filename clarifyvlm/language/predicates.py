@@ -24,7 +24,7 @@ class Predicates(Phrases):
     def _only(self, d: Description) -> None:
         """ "The only star": there is one; "the only two stars"."""
         d.only = False
-        if d.given() and not d.whole:
+        if d.given() and not d.whole and (d.number or not d.plural):
             subject = d.without("number", "definite")
             self.response.claims.append(Claim("count", subject, value=d.number or 1))
 
@@ -168,6 +168,8 @@ class Predicates(Phrases):
             i = found[1]
         if len(subjects) > 1 and self.kind(i) != "cop":
             subjects, i = [d], self.noun_phrase(start)[1]
+        if len(subjects) == 1 and (end := self._apposed(d, i)):
+            i = end
         k, v = self.items[i] if i < self.n else (None, None)
         if k == "poss":
             if self.kind(i + 1) == "attr":
@@ -218,6 +220,25 @@ class Predicates(Phrases):
             if d.name or d.definite:
                 self.subject = d
         return i
+
+    def _apposed(self, d: Description, i: int) -> int | None:
+        """ "The star, the one at the top left, is": what stands between the commas goes to `d`. Where it ends."""
+        if self.kind(i) != "," or not d.definite:
+            return None
+        j = i + 1
+        if self.kind(j) == "rel" and self.kind(j + 1) == "cop":  # "the star, which is at the top, is"
+            j += 2
+        found = self.noun_phrase(j) if self.kind(j) in STARTS and self.kind(j) != "pron" else None
+        if not found or not (found[0].definite or set(found[0].given()) <= {"cells", "relation"}):
+            return None
+        more, end = found
+        end += self.kind(end) == ","
+        if self.kind(end) not in ("cop", "do") and not (self.kind(end) == "see" and self.items[end][1] == "has"):
+            return None
+        for attribute, value in more.given().items():
+            if getattr(d, attribute) is None:
+                setattr(d, attribute, value)
+        return end
 
     def _does(self, d: Description, i: int) -> int | None:
         """ "The left one does", "... does have one", "... has the same color", "... differs", after a noun phrase."""
