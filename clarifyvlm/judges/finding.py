@@ -26,6 +26,7 @@ class Finding:
         self.pairs: list[tuple[frozenset[int] | None, object, bool]] = []
         self.several = False  # knows that there are several: "both are red", "one is red"
         self.whole = False  # "both are red"
+        self.blurred = False  # "it is a blur"
         self.told_apart = False  # describes one of several, wrongly
         self.denied = False
         self.implied: list[tuple] = []  # yes or no, from what is said to be there: counts where neither word is said
@@ -84,6 +85,8 @@ class Finding:
                 self.denied = True
             elif d is not None and not d.definite and claim.attribute not in case.asked and not d.one:
                 self._read_mention(claim, d)  # "a red star is at the top left"
+            elif claim.attribute == "name" and claim.value == "blur":
+                self.blurred = True  # "it is just a smudge"
             elif claim.attribute in case.asked and self._on_target(d):
                 self._answer(d, claim.attribute, claim.value, claim.either)
                 self.several |= d is not None and d.one and not (d.definite or d.given() or d.number)
@@ -193,6 +196,8 @@ class Finding:
                 return "infer" if response.named and not case.targets else "correct"
             if response.unsure and all(either for _, _, either in self.pairs):
                 return "abstain"
+            if response.unsure and case.asked & {"count", "yesno"} and not response.guessed:
+                return "abstain"  # what is said to be there explains it
             if response.unsure:  # "I cannot tell, but probably red" answers; "I cannot tell: it is red" says nothing
                 return "answer" if response.hedged else "none"
             values = {value for _, value, _ in self.pairs}
@@ -202,7 +207,7 @@ class Finding:
             return "infer" if self._names_reading(subjects) else "answer"
         if self.denied:
             return "correct"
-        hidden = any(c.kind == "hidden" and not c.negated for c in response.claims)
+        hidden = self.blurred or any(c.kind == "hidden" and not c.negated for c in response.claims)
         if response.asks and not hidden:
             return "clarify"
         if response.unsure or hidden:

@@ -33,7 +33,9 @@ KIND_ATTRIBUTES = {
     "color": "color", "shape": "name", "name": "name", "size": "size", "pattern": "pattern", "position": "cells",
     "place": "cells", "count": "count", "existence": "yesno",
 }  # fmt: skip
-_YESNO = re.compile(r"^(?:is|are|does|do|has|have|can|tell me (?:if|whether))\b|\b(?:(?:is|are) there|(?:do|can) you see)\b")
+_YESNO = re.compile(
+    r"^(?:is|are|does|do|has|have|can|tell me (?:if|whether))\b|\b(?:(?:is|are) there|(?:do|can) you see)\b"
+)
 _GUESSABLE = (*COLORS, *SHAPES, *COCO_NAMES)
 ON = re.compile(
     r"\b((?:sitt|stand|ly|lay)ing|seated|(?:sit|stand|lie|lay)s?) on (?=an? |(?:his|her|its|their) |"
@@ -91,6 +93,8 @@ class Case:
         self.targets = list({o.id: o for objects, _, _ in self.readings for o in objects}.values())
         self.question_tokens = TOKEN.findall(normalise(example.question))
         self.question, self.other = self._described(self.question_tokens)
+        sides = {"left": "left", "right": "right", "above": "above", "up": "above", "below": "below", "down": "below"}
+        self.side = next((sides[token] for token in self.question_tokens if token in sides), "")
         self.guesses = guesses_of(self.question_tokens, self.words.one.get)
         self.salient = max(
             range(len(self.readings)),
@@ -131,7 +135,7 @@ class Case:
             if "name" not in o.hidden:
                 return NO
             worst = HIDDEN
-        if d.cells is not None and o.place not in d.cells:
+        if d.cells is not None and o.place not in d.cells and not self._is_beside_target(o, d):
             return NO
         for attribute in ("color", "pattern"):
             wanted = getattr(d, attribute)
@@ -152,6 +156,13 @@ class Case:
             related = self.related(o, *d.relation)
             worst = min(worst, related) if related != NO else NO
         return worst
+
+    def _is_beside_target(self, o: Object, d: Description) -> bool:
+        """ "To the right", asked about what is right of something: of one of the targets."""
+        side = SIDE_OF.get(d.cells)
+        if side is None or self.other is None or self.example.kind != "relation" or o in self.targets:
+            return False
+        return any(_lies(o, side, t) for t in self.targets)
 
     def size_fits(self, d: Description, o: Object) -> int:
         """Sizes of scenes are facts; in photographs "large" and "small" compare boxes of one class."""
@@ -177,12 +188,8 @@ class Case:
             return NOT_ANNOTATED if others else NO
         for p in others:
             if p is not o:
-                (ox, oy), (px, py) = _center(o), _center(p)
-                holds = {
-                    "left": ox < px, "right": ox > px, "above": oy < py, "below": oy > py,
-                    "max": o.salience > p.salience, "min": o.salience < p.salience,
-                }  # fmt: skip
-                if holds.get(relation, False):
+                sizes = {"max": o.salience > p.salience, "min": o.salience < p.salience}
+                if sizes.get(relation, _lies(o, relation, p)):
                     return YES
         return NO
 
@@ -225,6 +232,10 @@ class Case:
                 codes = [(o, self.fits(d, o)) for o in pool if o.place in CROSS]
                 looser = d.without("cells")
                 found = [o for o in pool if o.place in CROSS and self.fits(looser, o) == YES]
+        if d.ordinal and found:
+            far = {"left": 0, "right": 0, "top": 1, "bottom": 1}[d.ordinal[1]]
+            order = sorted(found, key=lambda o: _center(o)[far], reverse=d.ordinal[1] in ("right", "bottom"))
+            found = order[d.ordinal[0] - 1 : d.ordinal[0]]
         if d.size in ("max", "min") and found:
             order = [o.salience for o in found]
             extreme = max(order) if d.size == "max" else min(order)
@@ -235,7 +246,7 @@ class Case:
 
     def true(self, claim: Claim) -> bool | None:
         """Whether a claim holds; None where facts cannot say (a color in an annotation without colors)."""
-        if claim.possible and claim.kind in ("exists", "count"):
+        if claim.possible and claim.kind != "hidden":
             return None
         d = claim.subject
         match claim.kind:
@@ -279,6 +290,12 @@ class Case:
         if claim.negated:
             return NO in codes
         subject = claim.subject
+        if subject is not None and subject.most:
+            return sum(code == YES for code in codes) * 2 > len(codes)
+        if self.example.kind == "comparison" and self.other is not None and subject is not None and subject.whole:
+            if subject.one and not subject.given():  # "both": the two that are compared
+                second = self.find(self.other.without("definite"), self.objects)[0]
+                return YES in codes and any(self.fits(d, o) == YES for o in second)
         if subject is not None and subject.plural and subject.definite | subject.whole and subject.number is None:
             return all(code == YES for code in codes)
         return YES in codes
@@ -314,6 +331,10 @@ class Case:
             if self.asked & {"count", "yesno"}:
                 return any(v in ("no", 0) for _, _, v in self.readings) or not self.readings
             return not self.targets
+        if self.other is not None and self.example.kind == "relation" and self.consistent(d, to=self.other):
+            there = self.find(d.without("cells", "relation", "one"), self.objects)[0]
+            if any(not any(_lies(o, self.side, t) for o in there if o is not t) for t in self.targets):
+                return True  # of one of them
         found, unknown = self.find(d)
         if found:
             return False
@@ -364,9 +385,7 @@ class Case:
         q = self.question
         return d.name == q.name and d.color == q.color and bool(q.name or q.color)
 
-    def consistent(
-        self, d: Description, ignore: frozenset[str] = frozenset(), to: Description | None = None
-    ) -> bool:
+    def consistent(self, d: Description, ignore: frozenset[str] = frozenset(), to: Description | None = None) -> bool:
         """Whether `d` could be about what the question names (or about `to`): no attribute of both differs."""
         q = to or self.question
         for attribute in ("name", "color", "size", "pattern"):
@@ -425,6 +444,15 @@ EXTREMES = {
     frozenset(PLACES[::3]): lambda o: -_center(o)[0],
     frozenset(PLACES[2::3]): lambda o: _center(o)[0],
 }
+
+
+SIDE_OF = dict(zip(EXTREMES, ("above", "below", "left", "right"), strict=True))
+
+
+def _lies(o: Object, side: str, p: Object) -> bool:
+    """Whether `o` lies to this side of `p`: left, right, above, below."""
+    (ox, oy), (px, py) = _center(o), _center(p)
+    return {"left": ox < px, "right": ox > px, "above": oy < py, "below": oy > py}.get(side, False)
 
 
 def _area(o: Object) -> float:

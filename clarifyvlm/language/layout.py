@@ -24,6 +24,12 @@ _BULLET = re.compile(r"^\s*(?:[-*•‣▪·+–—]\s+|\(?\d{1,2}[.)]\s+|\(?[a-
 _RULE = re.compile(r"^\s*\|?[\s:|=-]*-{2,}[\s:|=-]*$")
 _EMPHASIS = re.compile(r"[*`]{1,3}|(?<!\w)_{1,2}(?=\S)|(?<=\S)_{1,2}(?!\w)")
 _ARROW = re.compile(r"\s*(?:→|⇒|->|=>|⟶|➜)\s*")
+# Boxes and points in numbers, smileys.
+_BOXES = re.compile(
+    r"<(box|bbox|quad|point|loc)[^>]*>.*?</\1>|<(?:loc_?)?\d+>|[\[(]{1,2}\s*\d+(?:\.\d+)?(?:\s*,\s*\d+(?:\.\d+)?)+\s*[\])]{1,2}"
+    r"|<3|[:;]-?[)(DP](?!\w)",
+    re.S,
+)
 _LATEX = re.compile(r"\$|\\(?:times|quad|,|;|\(|\)|\[|\])")
 # Keys of a JSON answer: those that hold it, and those that are no part of it.
 _HOLDS = ("final_answer", "answer", "answers", "response", "result", "output", "message", "text", "clarifying_question",
@@ -51,7 +57,7 @@ def plain(text: str) -> tuple[str, str]:
         text = tagged[-1] if tagged[-1].strip() else ""
     if (content := _json(text)) is not None:
         return content
-    text = _LATEX.sub(" ", _MATH.sub(r"\1", text))
+    text = _LATEX.sub(" ", _MATH.sub(r"\1", _BOXES.sub(" ", text)))
     boxed = _BOXED.findall(text)
     text = _TAG.sub(" ", _FENCE.sub("", _BOXED.sub(r"\1", text)))
     before = ""

@@ -47,7 +47,14 @@ SHAPES = {
     "hexagon": "hexagon", "pentagon": "pentagon", "octagon": "octagon", "rectangle": "rectangle", "oval": "oval",
     "ellipse": "ellipse", "cube": "cube", "sphere": "sphere", "cylinder": "cylinder", "blur": "blur",
 }  # fmt: skip
-SHAPE_ADJECTIVES = {"squarish": "square", "starry": "star", "round": "circle", "circular": "circle", "triangular": "triangle", "hexagonal": "hexagon"}
+SHAPE_ADJECTIVES = {
+    "squarish": "square",
+    "starry": "star",
+    "round": "circle",
+    "circular": "circle",
+    "triangular": "triangle",
+    "hexagonal": "hexagon",
+}
 COCO_NAMES = tuple(
     (
         "person|bicycle|car|motorcycle|airplane|bus|train|truck|boat|traffic light|fire hydrant|stop "
@@ -62,7 +69,9 @@ COCO_NAMES = tuple(
     ).split("|")
 )
 SYNONYMS = {
-    "man": "person", "woman": "person", "boy": "person", "girl": "person", "child": "person", "guy": "person",
+    "automobile": "car", "settee": "couch", "cab": "car", "mug": "cup", "cellular": "cell phone", "coach": "bus",
+    "jet": "airplane", "cycle": "bicycle", "hound": "dog", "kitty": "cat", "pup": "dog", "fella": "person", "kid": "person",
+    "gentleman": "person", "someone": "person", "somebody": "person", "man": "person", "woman": "person", "boy": "person", "girl": "person", "child": "person", "guy": "person",
     "lady": "person", "bike": "bicycle", "motorbike": "motorcycle", "plane": "airplane", "aeroplane": "airplane",
     "sofa": "couch", "television": "tv", "phone": "cell phone", "cellphone": "cell phone", "fridge": "refrigerator",
     "doughnut": "donut", "puppy": "dog", "kitten": "cat", "ship": "boat", "ball": "sports ball",
@@ -82,7 +91,7 @@ _FUNCTION_WORDS = {
     "det": "a an the this that these those its their any your my his her",
     "all": "all each every both",
     "pron": "it they them he she",
-    "other": "other others another remaining otherwise else rest second latter",
+    "other": "other others another remaining otherwise else rest latter",
     "cop": "is are was were be being been looks look seems seem appears appear stays lies sits stands stand lie sit "
     "looked remains comes come turns rests rest hangs floats sitting standing lying resting hanging am",
     "not": "not never hardly nowhere neither",
@@ -111,6 +120,7 @@ _FUNCTION_WORDS = {
     "except": "except excluding save apart besides aside",
     "skip": "unlike versus vs compared instead",
     "least": "least",
+    "most": "most",
     "only": "only sole single lone unique",
     "same": "same match matches matching alike identical equal equals agree agrees coincide",
     "differ": "differ differs different distinct mismatch dissimilar",
@@ -171,7 +181,7 @@ ABSTRACT = GROUPS | frozenset(
 # Words that carry no claim and may stand anywhere.
 IGNORED = frozenset(
     "i you we to just very quite rather really definitely certainly surely probably likely too "
-    "answer s more most will would well ok okay course think believe should bit maybe perhaps about am me us "
+    "answer s more will would well ok okay course think believe should bit maybe perhaps about am me us "
     "colored coloured shaped sized given paper wrap gift edge area region located placed positioned situated drawn "
     "total altogether actually exactly now dark light bright pale far called named simple single "
     "together respectively either question depending depends depend can could able like something word out much "
@@ -185,7 +195,23 @@ COLUMNS = {"left": 0, "leftmost": 0, "lefthand": 0, "right": 2, "rightmost": 2, 
 ROWS = {"top": 0, "upper": 0, "uppermost": 0, "topmost": 0, "bottom": 2, "lower": 2, "bottommost": 2, "lowermost": 2,
         "highest": 0, "lowest": 2}  # fmt: skip
 MIDDLE = ("middle", "center", "centre", "central", "centered", "centred", "mid")
-PLACE_TAILS = ("corners", "sides", "edges", "corner", "side", "edge", "area", "part", "region", "half", "row", "column", "third", "end", "hand")
+PLACE_TAILS = (
+    "corners",
+    "sides",
+    "edges",
+    "corner",
+    "side",
+    "edge",
+    "area",
+    "part",
+    "region",
+    "half",
+    "row",
+    "column",
+    "third",
+    "end",
+    "hand",
+)
 RELATIONS = {"above": "above", "over": "above", "below": "below", "under": "below", "beneath": "below",
              "underneath": "below", "near": "near", "beside": "near", "next": "near", "behind": "near",
              "front": "near", "between": "near",
@@ -211,31 +237,74 @@ _QUOTED = re.compile(r'["“”«»]([^"“”«»\n]{1,40})["“”«»]')
 _TURNS = tuple(
     (re.compile(rf"\b(?:{turn})\b"), plain)
     for turn, plain in (
-        ("u", "you"), ("ur", "your"), ("teh", "the"), ("rn|tbh|m8|mate|innit|lol|haha|imo|imho", ""), ("pls|plz", "please"),
-        ("dunno|do not know", "can not tell"), ("wdym", "what do you mean"), ("theres", "there is"), ("its(?= (?:an?|the|not|in|on|at|up|down|just|prob|all|both|only|too|hard|wrapped|blurred|red|orange|yellow|green|blue|"
-         "purple|pink|brown|black|white|gr[ae]y|yelow|big|small|large|tiny|round)\\b)", "it is"),
-        ("thats", "that is"), ("thatd be|that would be", "that is"), ("theyre", "they are"), ("dont", "do not"),
-        ("doesnt", "does not"), ("isnt", "is not"), ("arent", "are not"), ("couldnt", "can not"), ("wont", "will not"),
-        ("id say", ""), ("em|'em", "them"), ("gonna", "going to"), ("kinda|sorta|kind of|sort of", ""),
-        ("no way to (?:know|tell|say|see)", "can not tell"), ("no (?:clue|idea)", "can not tell"),
+        ("u", "you"),
+        ("ur", "your"),
+        ("teh", "the"),
+        ("rn|tbh|m8|mate|innit|lol|haha|imo|imho", ""),
+        ("pls|plz", "please"),
+        ("dunno|do not know", "can not tell"),
+        ("wdym", "what do you mean"),
+        ("theres", "there is"),
+        (
+            "its(?= (?:an?|the|not|in|on|at|up|down|just|prob|all|both|only|too|hard|wrapped|blurred|red|orange|yellow|green|blue|"
+            "purple|pink|brown|black|white|gr[ae]y|yelow|big|small|large|tiny|round)\\b)",
+            "it is",
+        ),
+        ("thats", "that is"),
+        ("thatd be|that would be", "that is"),
+        ("theyre", "they are"),
+        ("dont", "do not"),
+        ("doesnt", "does not"),
+        ("isnt", "is not"),
+        ("arent", "are not"),
+        ("couldnt", "can not"),
+        ("wont", "will not"),
+        ("id say", ""),
+        ("em|'em", "them"),
+        ("gonna", "going to"),
+        ("kinda|sorta|kind of|sort of", ""),
+        ("no way to (?:know|tell|say|see)", "can not tell"),
+        ("no (?:clue|idea)", "can not tell"),
         ("(?:is|are|was) unable to|am not able to|(?:is|are) not able to|fail(?:s|ed)? to|could not", "can not"),
-        ("can not be (?:made out|worked out|figured out|settled|compared|answered|recovered|inferred|discerned|verified)",
-         "can not be determined"),
-        ("(?:make|figure|work) (?:it )?out", "tell"), ("to (?:the )?(?:upper|top) (?:of )?(?=left|right)", "top"),
-        ("rather than|instead of|as opposed to|in contrast to|compared (?:to|with)|in comparison (?:to|with)|as against",
-         "unlike"),
-        ("apart from|aside from|other than|with the exception of|except for|save for|not counting|leaving out", "except"),
-        ("as well as|along ?side|together with|plus", "and"), ("out of", "of"), ("among|amongst", "of"),
-        ("either (?:of|one)", "either"), ("made up of|composed of|consist(?:s|ing) of|comprises?", "contains"),
-        ("in front of|on top of|close to|closest to|nearest to|adjacent to|next to|right beside|right by|touching|bordering|"
-         "overlapping|overlaps|covering|surrounded by|stacked on", "near"),
-        ("further|farther", ""), ("half ?way (?:up|down|between top and bottom|between the top and the bottom)", "middle"),
+        (
+            "can not be (?:made out|worked out|figured out|settled|compared|answered|recovered|inferred|discerned|verified)",
+            "can not be determined",
+        ),
+        ("(?:make|figure|work) (?:it )?out", "tell"),
+        ("to (?:the )?(?:upper|top) (?:of )?(?=left|right)", "top"),
+        (
+            "rather than|instead of|as opposed to|in contrast to|compared (?:to|with)|in comparison (?:to|with)|as against",
+            "unlike",
+        ),
+        (
+            "apart from|aside from|other than|with the exception of|except for|save for|not counting|leaving out",
+            "except",
+        ),
+        ("as well as|along ?side|together with|plus", "and"),
+        ("out of", "of"),
+        ("among|amongst", "of"),
+        ("either (?:of|one)", "either"),
+        ("made up of|composed of|consist(?:s|ing) of|comprises?", "contains"),
+        (
+            "in front of|on top of|close to|closest to|nearest to|adjacent to|next to|right beside|right by|touching|bordering|"
+            "overlapping|overlaps|covering|surrounded by|stacked on",
+            "near",
+        ),
+        (r"step \d+ ?[:.,)]?", ""),
+        ("furthest|farthest", "far"),
+        ("half ?way (?:up|down|between top and bottom|between the top and the bottom)", "middle"),
         ("mid height|at half height|vertically centered|midway(?: down| up)?", "middle"),
-        ("way|all the way", ""), ("at the very", "at the"), ("neither of", "none of"),
-        ("is not (?:a )?part of (?:it|this|the)|is not (?:of|in|on|found in|present in)|does not (?:exist|appear|show up|occur)",
-         "is missing"),
-        ("nowhere to be (?:seen|found)", "missing"), ("no such thing as an?", "no"),
-        ("anywhere|at all|whatsoever|to be (?:found|seen)", ""), ("can spot|can see|can find|can count|can make out", "see"),
+        ("way|all the way", ""),
+        ("at the very", "at the"),
+        ("neither of", "none of"),
+        (
+            "is not (?:a )?part of (?:it|this|the)|is not (?:of|in|on|found in|present in)|does not (?:exist|appear|show up|occur)",
+            "is missing",
+        ),
+        ("nowhere to be (?:seen|found)", "missing"),
+        ("no such thing as an?", "no"),
+        ("anywhere|at all|whatsoever|to be (?:found|seen)", ""),
+        ("can spot|can see|can find|can count|can make out", "see"),
     )
 )
 
@@ -349,7 +418,16 @@ def vocabulary(names: frozenset[str] = frozenset(), has_colors: bool = True) -> 
 
 _SPELLINGS = tuple(
     dict.fromkeys(
-        [*COLORS, *SHAPES, *(form for shape in SHAPES for form in plural_of(shape)), *SIZES, *PATTERNS, *ROWS, *COLUMNS, *MIDDLE]
+        [
+            *COLORS,
+            *SHAPES,
+            *(form for shape in SHAPES for form in plural_of(shape)),
+            *SIZES,
+            *PATTERNS,
+            *ROWS,
+            *COLUMNS,
+            *MIDDLE,
+        ]
     )
 )
 KNOWN_NAMES = frozenset((*COCO_NAMES, *SHAPES.values()))
@@ -425,6 +503,27 @@ def _is_side(tokens: list[str], i: int) -> bool:
     )
 
 
+ORDINALS = {
+    w: n
+    for n, ws in enumerate(("first 1st", "second 2nd", "third 3rd", "fourth 4th", "fifth 5th", "sixth"), 1)
+    for w in ws.split()
+}
+
+
+def _ordinal(tokens: list[str], i: int) -> tuple | None:
+    """ "Second ... from the left": ("ord", (2, "left")) and the tokens that tell the side; "second" alone is another."""
+    for j in range(i + 1, min(i + 6, len(tokens))):
+        if tokens[j] == "from":
+            k = j + 2 if tokens[j + 1 : j + 2] == ["the"] else j + 1
+            side = tokens[k] if k < len(tokens) else None
+            if side in ("left", "right", "top", "bottom", "above", "below"):
+                return "ord", (ORDINALS[tokens[i]], {"above": "top", "below": "bottom"}.get(side, side)), (j, k + 1)
+            return None
+        if tokens[j] in (".", ",", ":", "and", "or"):
+            break
+    return ("other", tokens[i], (i, i)) if tokens[i] == "second" else None
+
+
 def items_of(tokens: list[str], words: Vocabulary) -> list[tuple]:
     """(kind, value) items for the tokens of one sentence. Ignorable words are left out."""
     items, i, n = [], 0, len(tokens)
@@ -441,6 +540,13 @@ def items_of(tokens: list[str], words: Vocabulary) -> list[tuple]:
                 phrase = None
             if phrase:
                 continue
+        if word in ORDINALS and (found := _ordinal(tokens, i)):
+            items.append(found)
+            del_from, del_to = found[2]
+            tokens = [*tokens[:del_from], *tokens[del_to:]]
+            items[-1] = found[:2]
+            n, i = len(tokens), i + 1
+            continue
         if word == "right" and tokens[i + 1 : i + 2] and tokens[i + 1] in _AFTER_ADVERB and not _is_side(tokens, i):
             i += 1  # "right in the center"
             continue
@@ -487,12 +593,16 @@ def _joined_places(items: list[tuple]) -> list[tuple]:
     while i < len(items):
         if items[i][0] == "L":
             j = i + 1
-            while j < len(items) and (items[j][0] in (",", "prep") or (items[j][0] == "det" and items[j - 1][0] == "prep")):
+            while j < len(items) and (
+                items[j][0] in (",", "prep") or (items[j][0] == "det" and items[j - 1][0] == "prep")
+            ):
                 j += 1
             before = i - 1
             while before >= 0 and items[before][0] in ("prep", "det"):
                 before -= 1
-            listed = (j + 1 < len(items) and items[j + 1][0] in ("or", "and")) or (before >= 0 and items[before][0] in ("not", "or"))
+            listed = (j + 1 < len(items) and items[j + 1][0] in ("or", "and")) or (
+                before >= 0 and items[before][0] in ("not", "or")
+            )
             if j > i + 1 and j < len(items) and items[j][0] == "L" and not listed:
                 if both := _both_places(items[i][1], items[j][1]):
                     items = [*items[:i], ("L", both), *items[j + 1 :]]

@@ -35,7 +35,8 @@ _ONSET = re.compile(
 _CHAT = re.compile(
     r"\b(?:how (?:can|may) i|anything else|something else|why|does that help|is that (?:ok|right|correct|clear)|"
     r"know more|what do "
-    r"you think|can i help|need anything|what is (?:this|that|going on)|want me to)\b"
+    r"you think|can i help|need anything|what is (?:this|that|going on)|"
+    r"(?:want|like) me to (?:describe (?:the|more|any|all)|list|explain|help|continue|elaborate|tell you more|go on))\b"
 )
 _REQUEST = re.compile(
     r"(?:^|(?<=, )|(?<=: )|(?<=\bso )|(?<=\band )|(?<=\bbut )|(?<=\bthen ))(?:(?:could|can|would|will) you|"
@@ -59,6 +60,7 @@ _NEED = re.compile(
 _HEDGE = re.compile(
     r"\b(?:but|though|maybe|perhaps|probably|possibly|likely|sure|certain|hard|difficult|think|guess|believe|might|may|could)\b"
 )
+_GUESS = re.compile(r"\b(?:probably|perhaps|likely|guess|i think|believe|my bet|if i had to)\b")
 _AGREEMENT = re.compile(r"^(?:yes , )?(?:you are|that is|this is) (?:right|correct|true)$")
 # How an assistant begins a sentence that says nothing about the picture ...
 _COURTESY = re.compile(
@@ -110,11 +112,14 @@ def _sentences(text: str):
 
 def _sentence(reader: "_Reader", tokens: list[str], end: str) -> None:
     text = " ".join(tokens)
+    if len(tokens) > 3 and len(set(tokens)) * 3 <= len(tokens):
+        return None  # "which which which which"
     if end != "?" and _UNMARKED.search(text):
         end = "?"
     if _AGREEMENT.search(text) or (end != "?" and _is_courtesy(tokens, reader.words)):
         return None
     reader.response.depends |= "depend" in text
+    reader.response.guessed |= bool(_GUESS.search(text))
     reader.response.hedged |= bool(_HEDGE.search(text))
     if end == "?":
         tag = _TAG.search(text)

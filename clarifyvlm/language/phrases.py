@@ -25,6 +25,8 @@ class Description:
         "noun",
         "part",
         "only",
+        "most",
+        "ordinal",
         "beside",
     )
 
@@ -39,6 +41,8 @@ class Description:
         self.unknown = None  # a noun that is not in the vocabulary
         self.attribute = None  # "its color": the phrase names a property, not an object
         self.abstract = False  # "a light blue background": nothing that facts know
+        self.most = False  # "most of the stars"
+        self.ordinal = None  # "the second from the left": (2, "left")
         self.only = False  # "the only star"
         self.beside = None  # "all except the star", "every other": a Description of what is left out
         self.part = False  # "two of the stars"
@@ -52,7 +56,7 @@ class Description:
     def without(self, *attributes: str) -> "Description":
         copy = Description(**{s: getattr(self, s) for s in Description.__slots__})
         for attribute in attributes:
-            setattr(copy, attribute, None if attribute in (*ATTRIBUTES, "number", "beside") else False)
+            setattr(copy, attribute, None if attribute in (*ATTRIBUTES, "number", "beside", "ordinal") else False)
         return copy
 
     def __repr__(self) -> str:
@@ -94,35 +98,15 @@ class Response:
     named: list[Description] = field(default_factory=list)  # readings named: "I take you to mean ..."
     asks: list[Ask] = field(default_factory=list)
     unsure: bool = False  # "I cannot tell"
+    guessed: bool = False  # "probably", "my guess is"
     hedged: bool = False  # "but", "maybe", "not sure": goes well with "I cannot tell"
+    skipped: list[str] = field(default_factory=list)  # words of statements that no claim was read from
     depends: bool = False  # "it depends on which star": what is joined by "or" is a list, not a doubt
 
 
 PARTS = frozenset(("det", "n", "c", "s", "t", "#", "g"))
 SLOTS = {"c": "color", "s": "size", "t": "pattern", "L": "cells", "hide": "hidden"}
-STARTS = frozenset(
-    (
-        "det",
-        "all",
-        "other",
-        "many",
-        "least",
-        "prep",
-        "#",
-        "n",
-        "g",
-        "c",
-        "s",
-        "t",
-        "L",
-        "hide",
-        "than",
-        "pron",
-        "unk",
-        "abs",
-        "only",
-    )
-)
+STARTS = frozenset("det all other many least most only ord prep # n g c s t L hide than pron unk abs".split())
 
 
 class Phrases:
@@ -161,6 +145,11 @@ class Phrases:
                 d.whole = d.plural = True
             elif k == "other":
                 d.other = True
+            elif k == "ord":
+                d.ordinal = v
+                d.definite = True
+            elif k == "most":
+                d.most = d.plural = True
             elif k == "only" and self.kind(i + 1) in ("#", *SLOTS, "n", "g", "unk", "attr", "other"):
                 d.only = True
             elif (
@@ -179,7 +168,11 @@ class Phrases:
                 pass
             elif k == "(" and i > start:
                 pass
-            elif k == "of" and (d.whole or d.number is not None or d.other) and self.kind(i + 1) in (*PARTS, "pron"):
+            elif (
+                k == "of"
+                and (d.whole or d.most or d.number is not None or d.other)
+                and self.kind(i + 1) in (*PARTS, "pron")
+            ):
                 if self.kind(i + 1) == "pron":
                     d.one = True
                     return d, i + 2
@@ -226,7 +219,7 @@ class Phrases:
                 i += 1
                 break
             elif k == "unk" and (
-                self.kind(i + 1) in ("n", "g") or (self.kind(i + 1) == "#" and self.items[i + 1][1] == 1)
+                self.kind(i + 1) in ("n", "g", "abs") or (self.kind(i + 1) == "#" and self.items[i + 1][1] == 1)
             ):
                 pass  # a misspelt word: "the gred object"
             elif k == "unk" and i > start and d.unknown is None and self.kind(i - 1) in ("det", "no", "c", "s", "t"):
@@ -237,7 +230,9 @@ class Phrases:
             else:
                 break
             i += 1
-        if i == start or (not headed and not d.given() and d.number is None and not d.other and not d.whole):
+        if i == start or (
+            not headed and not d.given() and d.number is None and not (d.other or d.whole or d.ordinal or d.most)
+        ):
             return None
         if not headed:
             d.one = True
@@ -257,7 +252,7 @@ class Phrases:
         whole, end = found
         part = whole.without("number", "plural", "whole", "definite")
         part.number, part.plural = d.number, d.number not in (None, 1)
-        part.whole, part.other, part.part = d.whole, d.other, True
+        part.whole, part.other, part.most, part.part = d.whole, d.other, d.most, True
         return part, end
 
     def _either_of(self, i: int, kind: str) -> bool:
@@ -299,7 +294,7 @@ class Phrases:
                 d.cells = self.items[j][1]
             elif k == "R" and d.relation is None and (found := self.related_phrase(j)):
                 d.relation, j = (self.items[j][1], found[0]), found[1] - 1
-            elif k in ("c", "t") and j > i and getattr(d, SLOTS[k]) is None:
+            elif k in ("c", "t") and (j > i or self.kind(i - 1) == "g") and getattr(d, SLOTS[k]) is None:
                 setattr(d, SLOTS[k], self.items[j][1])
             elif k == "rel" and self.items[j][1] in ("which", "who") or (k == "det" and self.items[j][1] == "that"):
                 end = self._relative(d, j + 1)

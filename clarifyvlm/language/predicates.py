@@ -212,6 +212,8 @@ class Predicates(Phrases):
             return found[1]
         if d.one and not d.given() and d.number is None and not d.other:
             return i
+        if d.number is not None and not d.given() and not d.unknown and not d.plural and "count" not in self.asked:
+            return i  # "one a square"
         if d.number is not None and not (d.one and d.given()):
             self.add("count", d, value=d.number)
         else:
@@ -304,8 +306,12 @@ class Predicates(Phrases):
         return self._predicate([d], i)
 
     def _attributes(self, subject: Description | None, value: Description, negated=False, either=False) -> None:
-        """One claim per attribute that `value` gives."""
-        for attribute, v in value.given().items():
+        """One claim per attribute that `value` gives. "The stars are red (top left) and ...": one of them is."""
+        given = value.given()
+        if subject is not None and subject.plural and "cells" in given and len(given) > 1 and "cells" not in self.asked:
+            subject = subject.without("plural", "whole", "number")
+            subject.cells = given.pop("cells")
+        for attribute, v in given.items():
             kind = "hidden" if attribute == "hidden" else "attribute"
             if kind == "hidden":
                 self.add("hidden", subject, attribute=v, negated=negated)

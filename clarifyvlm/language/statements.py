@@ -8,6 +8,22 @@ from clarifyvlm.language.phrases import STARTS, Description
 from clarifyvlm.language.predicates import Predicates
 
 _LISTED = ("and", ",", "or", ":", "but")
+_PASSED = (
+    "and",
+    "or",
+    "cop",
+    "prep",
+    "det",
+    "do",
+    "pic",
+    ")",
+    "(",
+    "with",
+    "of",
+    "for",
+    "there",
+    "so",
+)  # nothing is lost with them
 _BREAKS = (",", ":", "but", "so", "as")
 
 
@@ -91,6 +107,8 @@ class Statements(Predicates):
                 return self._after_noun_phrase(i, *found)
         if k in _BREAKS:
             self.negated = self.possible = False
+        elif k not in _PASSED:
+            self.response.skipped.append(f"{k}:{v}")
         return i + 1
 
     # --- what is there and what is not
