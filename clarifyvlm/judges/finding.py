@@ -218,7 +218,7 @@ class Finding:
     def _asserts_asked(self) -> bool:
         """Whether something other than what the question is about gets a value of what it asks for."""
         claims = [c for c in self.response.claims if not (c.negated or c.either or c.possible)]
-        return any(c.kind == "attribute" and c.attribute in self.case.asked for c in claims)
+        return any(c.kind == "attribute" and c.attribute in self.case.asked and c.value != "blur" for c in claims)
 
     def _names_reading(self, subjects: set[frozenset[int]]) -> bool:
         case, response = self.case, self.response

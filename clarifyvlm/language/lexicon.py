@@ -118,7 +118,7 @@ _FUNCTION_WORDS = {
     "hid": "hidden concealed invisible obscured obstructed occluded unseen undisclosed",
     "than": "than",
     "except": "except excluding save apart besides aside",
-    "skip": "unlike versus vs compared instead",
+    "skip": "unlike versus vs compared",
     "least": "least",
     "most": "most",
     "only": "only sole single lone unique",
@@ -189,7 +189,7 @@ IGNORED = frozenset(
     "probs smack based looking overall specifically namely particular alone itself filled painted coloured "
     "rendered made up simply merely specific own geometric basic "
     "found easily directly slightly somewhat fairly pretty quite really noticeably clearly please kindly "
-    "thank thanks let lets still already again once".split()
+    "instead thank thanks let lets still already again once instead".split()
 )
 COLUMNS = {"left": 0, "leftmost": 0, "lefthand": 0, "right": 2, "rightmost": 2, "righthand": 2}
 ROWS = {"top": 0, "upper": 0, "uppermost": 0, "topmost": 0, "bottom": 2, "lower": 2, "bottommost": 2, "lowermost": 2,
@@ -290,6 +290,9 @@ _TURNS = tuple(
             "overlapping|overlaps|covering|surrounded by|stacked on",
             "near",
         ),
+        (r"near(?= the (?:very )?(?:top|bottom|left|right|center|centre|middle|upper|lower)\b)", "at"),
+        (r"over(?= (?:on|in|at|to|there)\b)", ""), (r"(?<=can )spot|(?<=not )spot|to spot", "see"),
+        (r"my (?:reading|interpretation|guess|assumption)(?: is)?(?: that you mean)? ?:?", "i take you to mean "),
         (r"step \d+ ?[:.,)]?", ""),
         ("furthest|farthest", "far"),
         ("half ?way (?:up|down|between top and bottom|between the top and the bottom)", "middle"),

@@ -30,7 +30,7 @@ _RHETORICAL = re.compile(r"^(?:is|are|was|were|does|do) not\b|^(?:is|are) (?:it|
 _ONSET = re.compile(
     r"\b(?:which|what|where|who|whose|how|(?:do|did|could|can|would|will|are) you|(?:should|shall|may|can) i|"
     r"please|tell me|"
-    r"is (?:it|the|that|this)|are (?:they|the)|you mean)\b"
+    r"is (?:it|the|that|this)|are (?:they|the)|you mean|(?:would|could|might) (?:that|it|this|the)|(?:was|were) (?:it|you))\b"
 )
 _CHAT = re.compile(
     r"\b(?:how (?:can|may) i|anything else|something else|why|does that help|is that (?:ok|right|correct|clear)|"
@@ -258,4 +258,4 @@ def _apart(d: Description) -> list[Description]:
 
 
 def _is_about_fact(tokens: list[str]) -> bool:
-    return tokens[0] in ("is", "are")
+    return tokens[0] in ("is", "are", "would", "could", "was")

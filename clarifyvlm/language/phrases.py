@@ -178,6 +178,8 @@ class Phrases:
                     return d, i + 2
                 if part := self._part(d, i + 1):
                     return part
+            elif k == "of" and not headed and (d.cells or d.size) and (part := self._part(d, i + 1)):
+                return part  # "the lower of the two circles"
             elif k == "#":
                 if self.items[i][1] == 1 and self.kind(i + 1) == "of" and (part := self._part(d, i + 2)):
                     return part
@@ -251,6 +253,8 @@ class Phrases:
             return None
         whole, end = found
         part = whole.without("number", "plural", "whole", "definite")
+        if d.cells or d.size:
+            part.cells, part.size, part.definite = d.cells or part.cells, d.size or part.size, True
         part.number, part.plural = d.number, d.number not in (None, 1)
         part.whole, part.other, part.most, part.part = d.whole, d.other, d.most, True
         return part, end

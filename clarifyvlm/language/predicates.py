@@ -51,7 +51,11 @@ class Predicates(Phrases):
         if not found:
             return False
         j = found[1]
-        if self.kind(j) in ("modal", "not"):
+        while self.kind(j) == "and" and self.kind(j + 1) in STARTS and (more := self.noun_phrase(j + 1)):
+            if not more[0].definite:
+                break
+            j = more[1]
+        while self.kind(j) in ("modal", "not", "do"):
             j += 1
         return self.kind(j) in ("cop", ":", "poss") or (self.kind(j) == "see" and self.items[j][1] in ("has", "have"))
 
@@ -371,6 +375,8 @@ class Predicates(Phrases):
                 i += 1
             elif k == "except" and (found := self._excepted(i)):
                 i = found
+            elif k == "like" and (found := self._likened(i + 1)):
+                i = found
             elif k == "skip":
                 i = self._skipped(i)
             elif k in ("pic", "there", "absent") or (
@@ -443,6 +449,20 @@ class Predicates(Phrases):
             if claim.subject is not None and claim.subject.whole:
                 claim.subject.beside = found[0]
         self.add("exists", found[0])
+        return found[1]
+
+    def _likened(self, i: int) -> int | None:
+        """ "... red, like the star": of the star, what was said last."""
+        found = self.noun_phrase(i) if self.kind(i) in STARTS else None
+        if not found:
+            return None
+        last = self.response.claims[-1] if self.response.claims else None
+        attribute, value = (last.attribute, last.value) if last else (None, None)
+        if last and last.kind == "fragment" and (said := set(last.subject.given()) & self.asked):
+            attribute = next(iter(said))
+            value = last.subject.given()[attribute]
+        if last and last.kind in ("attribute", "fragment") and attribute and not last.negated and found[0].name != "blur":
+            self.add("attribute", found[0], attribute=attribute, value=value)
         return found[1]
 
     def _skipped(self, i: int) -> int:

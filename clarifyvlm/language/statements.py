@@ -86,6 +86,9 @@ class Statements(Predicates):
             return self._denied(i + 1)
         if k == "skip":
             return self._skipped(i)
+        if k == "like" or (k == "same" and following == "as"):
+            if end := self._likened(i + 1 + (k == "same")):
+                return end
         if k == "except" and (end := self._excepted(i)):
             return end
         if k in ("same", "differ") and "yesno" in self.asked:
@@ -231,9 +234,8 @@ class Statements(Predicates):
         return i
 
     def _nothing(self, i: int) -> int:
-        if self.kind(i) == "prep" and self.kind(i + 1) in ("det", "pic"):  # "nothing in the picture is"
-            while self.kind(i) in ("prep", "det", "pic"):
-                i += 1
+        while self.kind(i) in ("prep", "det", "pic") and self.kind(i + 1) in ("det", "pic", "cop"):  # "nothing here is"
+            i += 1
         if self.kind(i) == "rel":
             i += 1
         if self.kind(i) == "cop":
@@ -246,8 +248,11 @@ class Statements(Predicates):
         if found:
             for attribute, value in found[0].given().items():
                 setattr(d, attribute, value)
+            d.unknown = d.unknown or found[0].unknown
             i = found[1]
-        if d.given():
+        elif self.kind(i) == "unk":  # "nothing is bluown"
+            d, i = Description(unknown=self.items[i][1]), i + 1
+        if d.given() or d.unknown:
             self.add("deny", d)
         return i
 
