@@ -27,6 +27,7 @@ class Finding:
         self.several = False  # knows that there are several: "both are red", "one is red"
         self.whole = False  # "both are red"
         self.blurred = False  # "it is a blur"
+        self.plural: list[tuple[frozenset[int], object]] = []  # what is said of several readings at once
         self.told_apart = False  # describes one of several, wrongly
         self.denied = False
         self.implied: list[tuple] = []  # yes or no, from what is said to be there: counts where neither word is said
@@ -172,6 +173,8 @@ class Finding:
         readings = self._readings_of(d, attribute)
         if readings == frozenset() and d is not None:  # "the star at the top left", where there is none
             self.told_apart |= bool(set(d.given()) - set(self.case.question.given()) - self.case.asked)
+        if readings and d is not None and d.plural:
+            self.plural.append((readings, value))
         self.pairs.append((readings, value, either))
 
     def _readings_of(self, d: Description | None, attribute: str) -> frozenset[int] | None:
@@ -207,9 +210,10 @@ class Finding:
             return "infer" if self._names_reading(subjects) else "answer"
         if self.denied:
             return "correct"
-        hidden = self.blurred or any(c.kind == "hidden" and not c.negated for c in response.claims)
-        if response.asks and not hidden:
+        claimed = [c for c in response.claims if c.kind == "hidden" and not c.negated]
+        if response.asks and not (self.blurred or any(case.true(c) for c in claimed)):
             return "clarify"
+        hidden = self.blurred or bool(claimed)
         if response.unsure or hidden:
             return "none" if self._asserts_asked() else "abstain"
         about = any(c.kind in ("attribute", "fragment") and self._on_target(c.subject) for c in response.claims)
@@ -391,7 +395,10 @@ class Finding:
             or any(either for _, _, either in self.pairs)
         ):
             return 0.0
-        return len(self._matched()) / len(self.case.readings)
+        found = set(self._matched().values())
+        for readings, value in self.plural:  # "the two red ones are stars"
+            found |= {r for r in readings if _same(value, self.case.readings[r][2])}
+        return len(found) / len(self.case.readings)
 
 
 def _same(given: object, answer: object) -> bool:

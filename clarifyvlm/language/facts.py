@@ -253,7 +253,7 @@ class Case:
             case "attribute":
                 return self._attribute_true(claim)
             case "fragment":
-                return self._fragment_true(d)
+                return self._fragment_true(d, claim.alone)
             case "exists":
                 found, unknown = self.find(d)
                 return True if found else (None if unknown or not self.complete else False)
@@ -284,7 +284,8 @@ class Case:
         d = Description(**{claim.attribute: claim.value})
         codes = [YES if o in self.find(d, found)[0] else self.fits(d, o) for o in found]
         if d.size in ("max", "min"):
-            codes = [YES if o in self.find(d, self.pool(None))[0] else NO for o in found]
+            pool = self.pool(None) if len(self.targets) > 1 else self.objects
+            codes = [YES if o in self.find(d, pool)[0] else NO for o in found]
         if NOT_ANNOTATED in codes and YES not in codes:
             return None
         if claim.negated:
@@ -318,9 +319,9 @@ class Case:
             return []
         return [o for objects, _, _ in self.readings if objects and objects[0] in found for o in objects[1:]]
 
-    def _fragment_true(self, d: Description) -> bool | None:
+    def _fragment_true(self, d: Description, alone: bool) -> bool | None:
         """A phrase alone answers the question: it has to fit what was asked about."""
-        pool = self.targets if self.targets and not self.asked & {"count", "yesno"} else None
+        pool = self.targets if alone and self.targets and not self.asked & {"count", "yesno"} else None
         if pool is not None and not d.one and not self.consistent(d, ignore=self.asked):
             pool = None
         found, unknown = self.find(d, pool)

@@ -273,7 +273,7 @@ _TURNS = tuple(
         ("(?:make|figure|work) (?:it )?out", "tell"),
         ("to (?:the )?(?:upper|top) (?:of )?(?=left|right)", "top"),
         (
-            "rather than|instead of|as opposed to|in contrast to|compared (?:to|with)|in comparison (?:to|with)|as against",
+            "instead of|as opposed to|in contrast to|compared (?:to|with)|in comparison (?:to|with)|as against",
             "unlike",
         ),
         (
@@ -292,7 +292,9 @@ _TURNS = tuple(
         ),
         (r"near(?= the (?:very )?(?:top|bottom|left|right|center|centre|middle|upper|lower)\b)", "at"),
         (r"over(?= (?:on|in|at|to|there)\b)", ""), (r"(?<=can )spot|(?<=not )spot|to spot", "see"),
-        (r"my (?:reading|interpretation|guess|assumption)(?: is)?(?: that you mean)? ?:?", "i take you to mean "),
+        (r"my (?:reading|interpretation)(?: is)? ?:?", "i take you to mean "),
+        ("(?:look|seem|appear)s? like", "is"),
+        ("rather than", ", not"), ("golden yellow", "yellow"),
         (r"step \d+ ?[:.,)]?", ""),
         ("furthest|farthest", "far"),
         ("half ?way (?:up|down|between top and bottom|between the top and the bottom)", "middle"),
@@ -607,14 +609,14 @@ def _joined_places(items: list[tuple]) -> list[tuple]:
                 before >= 0 and items[before][0] in ("not", "or")
             )
             if j > i + 1 and j < len(items) and items[j][0] == "L" and not listed:
-                if both := _both_places(items[i][1], items[j][1]):
+                if both := both_places(items[i][1], items[j][1]):
                     items = [*items[:i], ("L", both), *items[j + 1 :]]
                     continue
         i += 1
     return items
 
 
-def _both_places(a: frozenset[str], b: frozenset[str]) -> frozenset[str]:
+def both_places(a: frozenset[str], b: frozenset[str]) -> frozenset[str]:
     """The cells of two places at once; "middle" is that of a side."""
     if both := a & b:
         return both

@@ -243,7 +243,10 @@ class _Reader(Statements):
 
     def statement(self, tokens: list[str]) -> None:
         self.load(tokens)
+        self.scope, before = None, len(self.response.claims)
         self.parse()
+        if self.scope and len(self.response.claims) == before:
+            self.add("fragment", Description(cells=self.scope, one=True), alone=True)
 
 
 def _apart(d: Description) -> list[Description]:

@@ -75,6 +75,7 @@ class Claim:
     negated: bool = False
     possible: bool = False  # "there may be"
     either: bool = False  # one of several joined by "or"
+    alone: bool = False  # the whole of a sentence
 
 
 @dataclass(slots=True)
@@ -197,6 +198,8 @@ class Phrases:
             elif k in SLOTS and getattr(d, SLOTS[k]) is None:
                 if self._either_of(i, k):  # "the green or red object"
                     v, i = (v, self.items[i + 2][1]), i + 2
+                elif k == "c" and (several := self._all_of(i)):  # "pink, brown and purple shapes"
+                    v, i = several
                 setattr(d, SLOTS[k], v)
             elif k in ("and", ",") and self._joins(i, d):
                 pass
@@ -236,6 +239,9 @@ class Phrases:
             not headed and not d.given() and d.number is None and not (d.other or d.whole or d.ordinal or d.most)
         ):
             return None
+        if d.size in ("max", "min") and (d.plural and not d.whole or not d.definite) and self.kind(i) != "than":
+            d.size = None  # "two smaller circles": than what?
+            headed = headed or not d.given()
         if not headed:
             d.one = True
         if d.name:
@@ -258,6 +264,16 @@ class Phrases:
         part.number, part.plural = d.number, d.number not in (None, 1)
         part.whole, part.other, part.most, part.part = d.whole, d.other, d.most, True
         return part, end
+
+    def _all_of(self, i: int) -> tuple[tuple, int] | None:
+        """The colors in "pink, brown and purple shapes", and where the last one stands."""
+        colors, j = [self.items[i][1]], i
+        while self.kind(j + 1) in (",", "and") and self.kind(j + 2 if self.kind(j + 2) != "and" else j + 3) == "c":
+            j = j + 2 if self.kind(j + 2) == "c" else j + 3
+            colors.append(self.items[j][1])
+        plural = self.kind(j + 1) in ("n", "g") and (self.items[j + 1][1] is True or self.items[j + 1][1] == 1 or (
+            self.kind(j + 1) == "n" and self.items[j + 1][1][1]))
+        return (tuple(colors), j) if len(colors) > 1 and plural else None
 
     def _either_of(self, i: int, kind: str) -> bool:
         """Whether the attribute at i is one of two that a noun may have: "green or red object"."""

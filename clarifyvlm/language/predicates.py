@@ -1,6 +1,6 @@
 """Subjects and predicates of the scene reader: "the star and the circle are red", "its color is hidden"."""
 
-from clarifyvlm.language.lexicon import Vocabulary
+from clarifyvlm.language.lexicon import Vocabulary, both_places
 from clarifyvlm.language.phrases import STARTS, Claim, Description, Phrases, Response
 
 _LISTED = ("and", ",", "or", ":", "but")
@@ -13,8 +13,11 @@ class Predicates(Phrases):
         super().__init__(words)
         self.response, self.asked = response, asked
         self.subject: Description | None = None
+        self.scope: frozenset[str] | None = None  # "At the top: one on the left"
 
     def add(self, kind: str, subject=None, **more) -> Claim:
+        if self.scope and subject is not None and subject.cells and (both := both_places(self.scope, subject.cells)):
+            subject.cells = both
         claim = Claim(kind, subject, possible=self.possible, **more)
         self.response.claims.append(claim)
         if subject is not None and subject.only and kind != "deny":
@@ -100,6 +103,10 @@ class Predicates(Phrases):
         if self.kind(i) not in (":", ","):
             return i
         j = i + 1
+        if self.kind(j) in ("none", "absent", "no", "nothing") and self.kind(j + 1) in (None, ",", "prep", "pic"):
+            if "yesno" not in self.asked or self.kind(j) != "no":
+                self.add("deny", d)
+                return j + 1
         if self.kind(j) in ("yes", "nay", "no") and self.kind(j + 1) not in (*STARTS, "attr") and "yesno" in self.asked:
             self._answers("yes" if self.kind(j) == "yes" else "no", d)
             return j + 1
@@ -129,7 +136,11 @@ class Predicates(Phrases):
             i += 1
         i = self._skip(i)
         k = self.kind(i)
-        if k == "hid" or (k == "hide") or (self.negated and k in ("see", "know", "clear", "unsure")) or k == "unsure":
+        if k == "hide":
+            self.add("hidden", owner, attribute=self.items[i][1])
+            self.response.unsure, self.negated = True, False
+            return i + 1
+        if k == "hid" or (self.negated and k in ("see", "know", "clear", "unsure")) or k == "unsure":
             self.add("hidden", owner, attribute=attribute)
             self.response.unsure, self.negated = True, False
             return i + 1
@@ -211,6 +222,9 @@ class Predicates(Phrases):
                 return end
             if k == ":":
                 self.subject = d
+                if set(d.given()) == {"cells"} and d.one:
+                    self.scope = d.cells
+                    return i
         if k == "for" and (found := self.noun_phrase(i + 1)):  # "red for the large one"
             self._attributes(found[0], d)
             return found[1]
@@ -222,7 +236,7 @@ class Predicates(Phrases):
             self.add("count", d, value=d.number)
         else:
             either = "or" in (self.kind(start - 1) if start else None, self.kind(i))
-            self.add("fragment", d, either=either)
+            self.add("fragment", d, either=either, alone=start == 0 and i >= self.n)
             if d.name or d.definite:
                 self.subject = d
         return i
@@ -286,6 +300,9 @@ class Predicates(Phrases):
     def _has(self, d: Description, i: int) -> int:
         """ "the star has a red color", "... has no visible color"."""
         d = self._refer(d)
+        if d is not None and set(d.given()) == {"cells"} and self.kind(i) not in ("no", "attr"):  # "the left side has"
+            self.scope = d.cells
+            return self._objects(i)
         if "yesno" in self.asked:
             j = i
             while self.kind(j) in ("det", "not", "all", "prep"):
@@ -315,6 +332,8 @@ class Predicates(Phrases):
         if subject is not None and subject.plural and "cells" in given and len(given) > 1 and "cells" not in self.asked:
             subject = subject.without("plural", "whole", "number")
             subject.cells = given.pop("cells")
+        if value.only:
+            self._only(value)
         for attribute, v in given.items():
             kind = "hidden" if attribute == "hidden" else "attribute"
             if kind == "hidden":
@@ -446,8 +465,9 @@ class Predicates(Phrases):
         if not found:
             return None
         for claim in self.response.claims:
-            if claim.subject is not None and claim.subject.whole:
+            if claim.subject is not None and (claim.subject.whole or claim.subject.plural):
                 claim.subject.beside = found[0]
+        self.subject = found[0]
         self.add("exists", found[0])
         return found[1]
 

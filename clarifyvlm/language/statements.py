@@ -89,6 +89,8 @@ class Statements(Predicates):
         if k == "like" or (k == "same" and following == "as"):
             if end := self._likened(i + 1 + (k == "same")):
                 return end
+        if k == "rel" and v in ("which", "who") and following == "cop" and self.subject is not None and i:
+            return self._predicate([self.subject], self._skip(i + 1))
         if k == "except" and (end := self._excepted(i)):
             return end
         if k in ("same", "differ") and "yesno" in self.asked:
@@ -174,6 +176,11 @@ class Statements(Predicates):
 
     def _mention(self, d: Description, negated: bool, either: bool = False) -> None:
         bare = d.one and not d.given()
+        if d.only and d.plural and d.number is None and not negated and self.kind(0) != "no":
+            d.only = False
+            for attribute, value in d.given().items():  # "there are only circles"
+                if attribute in ("name", "color"):
+                    self.add("attribute", Description(whole=True, plural=True), attribute=attribute, value=value)
         if negated:
             self.add("deny", None if bare else d)
         elif d.number is not None:
@@ -261,6 +268,10 @@ class Statements(Predicates):
     def _assumed(self, i: int) -> int:
         """ "assuming the large one": names a reading where a definite phrase follows that is no subject."""
         j = i
+        if self.kind(j) == "there" or (self.kind(j) == "det" and self.kind(j + 1) == "there"):  # "you assume there is a star"
+            while j < self.n and self.kind(j) not in (",", "but"):
+                j += 1
+            return j
         while self.kind(j) in ("with", "for", "prep"):
             j += 1
         if self.kind(j) != "det" or self.kind(j + 1) == "attr":
