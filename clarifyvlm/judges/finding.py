@@ -34,7 +34,7 @@ class Finding:
         self.total = False  # of a count: "three in all"
         for claim in self.response.claims:
             self._read(claim)
-        if not self.pairs:
+        if not self.pairs and not self.denied:
             self.pairs = self.implied
         self.lists = self.response.depends and len(self.pairs) > 1  # "it depends on which: ...", whatever is said then
         self.pairs = _merged(self.pairs)
@@ -60,7 +60,7 @@ class Finding:
     def _read(self, claim: Claim) -> None:
         """Sort one claim: an answer, a denial of what the question presupposes, or neither."""
         case, d = self.case, claim.subject
-        if claim.possible and self.response.unsure:
+        if claim.aside or (claim.possible and self.response.unsure):
             return
         if claim.kind == "deny":
             if case.other is not None and "yesno" in case.asked:
@@ -82,7 +82,7 @@ class Finding:
                 about = d is None or d.one or case.consistent(d, ignore=frozenset(value))
                 if about and any(q.get(a) == v for a, v in value.items()) and not case.asked & set(value):
                     self.denied = True
-            elif self._contradicts_question(claim):
+            elif "yesno" not in case.asked and self._contradicts_question(claim):
                 self.denied = True
             elif d is not None and not d.definite and claim.attribute not in case.asked and not d.one:
                 self._read_mention(claim, d)  # "a red star is at the top left"
@@ -202,6 +202,16 @@ class Finding:
             if response.unsure and case.asked & {"count", "yesno"} and not response.guessed:
                 return "abstain"  # what is said to be there explains it
             if response.unsure:  # "I cannot tell, but probably red" answers; "I cannot tell: it is red" says nothing
+                partly = [
+                    c for c in response.claims if c.kind == "hidden" and c.subject is not None and c.subject.given()
+                ]
+                if (
+                    partly
+                    and not response.guessed
+                    and all(pair[0] for pair in self.pairs)
+                    and not any(case.true(c) is False for c in partly)
+                ):  # "the left one is red, the other one is wrapped"
+                    return "enumerate"
                 return "answer" if response.hedged else "none"
             values = {value for _, value, _ in self.pairs}
             subjects = {readings for readings, _, _ in self.pairs if readings is not None}
@@ -232,6 +242,8 @@ class Finding:
             return True
         asked = case.question.given()
         for d in response.named:
+            if d.modified:
+                return True
             if d.attribute and case.by_attribute:
                 return True
             if any(a not in asked and (a not in case.asked or self._guessed()) for a in d.given()):

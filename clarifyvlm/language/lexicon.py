@@ -291,10 +291,34 @@ _TURNS = tuple(
             "near",
         ),
         (r"near(?= the (?:very )?(?:top|bottom|left|right|center|centre|middle|upper|lower)\b)", "at"),
-        (r"over(?= (?:on|in|at|to|there)\b)", ""), (r"(?<=can )spot|(?<=not )spot|to spot", "see"),
+        (r"over(?= (?:on|in|at|to|there)\b)", ""),
+        (r"(?<=can )spot|(?<=not )spot|to spot", "see"),
         (r"my (?:reading|interpretation)(?: is)? ?:?", "i take you to mean "),
         ("(?:look|seem|appear)s? like", "is"),
-        ("rather than", ", not"), ("golden yellow", "yellow"),
+        (
+            "on the other hand|by the way|in case that helps|if that helps|as it happens|in fact|of course|as far as i can see",
+            "",
+        ),
+        ("^nowhere", "there is none ,"),
+        (
+            "(?:if|in case|should|unless) you(?: (?:are|were|re|r))? (?:talking|asking|looking|thinking|curious|interested|after|meant)"
+            "(?: (?:about|at|of|for|to|in))?",
+            "if you mean",
+        ),
+        (
+            r"(?:if|in case) (the [a-z ]{3,40}?) (?:was|is|were) (?:meant|what you (?:mean|meant)|the one you (?:mean|meant))",
+            r"if you mean \1 :",
+        ),
+        (
+            ", which i (?:suppose|assume|guess|think|take it) is (?:yours|the one you (?:mean|meant|care about|want)) ,?",
+            "",
+        ),
+        (
+            "(?:so |and )?the (?:correct |right |final )?answer (?:is|would be)(?: then)?|(?:that|this|which) (?:makes|gives|leaves)",
+            " : ",
+        ),
+        ("rather than", ", not"),
+        ("golden yellow", "yellow"),
         (r"step \d+ ?[:.,)]?", ""),
         ("furthest|farthest", "far"),
         ("half ?way (?:up|down|between top and bottom|between the top and the bottom)", "middle"),

@@ -135,6 +135,8 @@ def _sentence(reader: "_Reader", tokens: list[str], end: str) -> None:
         elif not _CHAT.search(text):
             reader.elliptic(tokens)
         return None
+    if reader.offers(tokens):
+        return reader.elliptic(tokens)
     request = _REQUEST.search(text) or _NEED.search(text)
     if not request or len(tokens) == 1:  # the word "clarify" alone asks nothing
         return reader.statement(tokens)
@@ -142,7 +144,7 @@ def _sentence(reader: "_Reader", tokens: list[str], end: str) -> None:
     after = ""
     if " : " in rest:  # "It depends on which star: the large one is red ..."
         rest, _, after = rest.partition(" : ")
-        if not re.search(r"\b(?:is|are|red)\b", after):
+        if not re.search(r"\b(?:is|are|sits|lies|stands|red|yes|no)\b", after):
             rest, after = f"{rest} : {after}", ""
     if before:
         reader.statement(before.split())
@@ -227,6 +229,21 @@ class _Reader(Statements):
         elif self.items and any(k in STARTS for k, _ in self.items):
             self.ask(["you", "mean", *tokens])
             self.response.asks[-1].elliptic = True
+
+    def offers(self, tokens: list[str]) -> bool:
+        """ "The left one or the right one", without its question mark: nothing that was asked for."""
+        if "or" not in tokens:
+            return False
+        self.load(tokens)
+        i, offered = 0, []
+        while found := (self.noun_phrase(i) if self.kind(i) in STARTS else None):
+            offered.append(found[0])
+            i = found[1]
+            while self.kind(i) in (",", "or"):
+                i += 1
+        return (
+            i >= self.n and len(offered) > 1 and not any(set(d.given()) & self.asked or not d.given() for d in offered)
+        )
 
     def rhetorical(self, tokens: list[str]) -> None:
         """ "Isn't it red?" (tokens without "not"): read as "it is red"."""

@@ -28,6 +28,7 @@ class Description:
         "most",
         "ordinal",
         "beside",
+        "modified",
     )
 
     def __init__(self, **given):
@@ -41,6 +42,7 @@ class Description:
         self.unknown = None  # a noun that is not in the vocabulary
         self.attribute = None  # "its color": the phrase names a property, not an object
         self.abstract = False  # "a light blue background": nothing that facts know
+        self.modified = False  # by a word that nobody knows: "the thick book"
         self.most = False  # "most of the stars"
         self.ordinal = None  # "the second from the left": (2, "left")
         self.only = False  # "the only star"
@@ -76,6 +78,7 @@ class Claim:
     possible: bool = False  # "there may be"
     either: bool = False  # one of several joined by "or"
     alone: bool = False  # the whole of a sentence
+    aside: bool = False  # follows from a word ("the only star is red": there is one star) and answers nothing
 
 
 @dataclass(slots=True)
@@ -106,6 +109,7 @@ class Response:
 
 
 PARTS = frozenset(("det", "n", "c", "s", "t", "#", "g"))
+_AFTER = (None, ",", "prep", "and", "with")
 SLOTS = {"c": "color", "s": "size", "t": "pattern", "L": "cells", "hide": "hidden"}
 STARTS = frozenset("det all other many least most only ord prep # n g c s t L hide than pron unk abs".split())
 
@@ -206,6 +210,10 @@ class Phrases:
             elif k == "n":
                 d.name, plural = v
                 d.plural = d.plural or plural
+                if (
+                    self.kind(i + 1) == "unk" and self.items[i + 1][1].isalpha() and self.kind(i + 2) in _AFTER
+                ):  # "a dog leash"
+                    d.name, d.unknown, i = None, self.items[i + 1][1], i + 1
                 headed = True
                 counted = d.plural or self.kind(start - 1) == "no" or self.kind(start - 1) == "rel"
                 if counted and self.kind(i + 1) == "or" and self.kind(i + 2) == "n":  # "two stars or squares"
@@ -226,7 +234,7 @@ class Phrases:
             elif k == "unk" and (
                 self.kind(i + 1) in ("n", "g", "abs") or (self.kind(i + 1) == "#" and self.items[i + 1][1] == 1)
             ):
-                pass  # a misspelt word: "the gred object"
+                d.modified = True  # a misspelt word: "the gred object"
             elif k == "unk" and i > start and d.unknown is None and self.kind(i - 1) in ("det", "no", "c", "s", "t"):
                 d.unknown = v
                 headed = True
@@ -271,8 +279,11 @@ class Phrases:
         while self.kind(j + 1) in (",", "and") and self.kind(j + 2 if self.kind(j + 2) != "and" else j + 3) == "c":
             j = j + 2 if self.kind(j + 2) == "c" else j + 3
             colors.append(self.items[j][1])
-        plural = self.kind(j + 1) in ("n", "g") and (self.items[j + 1][1] is True or self.items[j + 1][1] == 1 or (
-            self.kind(j + 1) == "n" and self.items[j + 1][1][1]))
+        plural = self.kind(j + 1) in ("n", "g") and (
+            self.items[j + 1][1] is True
+            or self.items[j + 1][1] == 1
+            or (self.kind(j + 1) == "n" and self.items[j + 1][1][1])
+        )
         return (tuple(colors), j) if len(colors) > 1 and plural else None
 
     def _either_of(self, i: int, kind: str) -> bool:

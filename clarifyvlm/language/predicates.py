@@ -29,7 +29,7 @@ class Predicates(Phrases):
         d.only = False
         if d.given() and not d.whole and (d.number or not d.plural):
             subject = d.without("number", "definite")
-            self.response.claims.append(Claim("count", subject, value=d.number or 1))
+            self.response.claims.append(Claim("count", subject, value=d.number or 1, aside=True))
 
     def _answers(self, value: str, subject: Description | None = None) -> None:
         """ "Yes", of what a subject says."""
@@ -197,6 +197,9 @@ class Predicates(Phrases):
             k, v = self.items[i] if i < self.n else (None, None)
         if k == "see" and v in ("has", "have"):
             return self._has(d, i + 1)
+        if k in ("yes", "nay") and "yesno" in self.asked:  # "the left one yes"
+            self._answers("yes" if k == "yes" else "no", d)
+            return i + 1
         if k in ("do", "same", "differ") and (end := self._does(d, i)):
             return end
         if k == "cop" and not d.name and (owner := self._owned(i + 1)):  # "red is its color"
@@ -481,7 +484,13 @@ class Predicates(Phrases):
         if last and last.kind == "fragment" and (said := set(last.subject.given()) & self.asked):
             attribute = next(iter(said))
             value = last.subject.given()[attribute]
-        if last and last.kind in ("attribute", "fragment") and attribute and not last.negated and found[0].name != "blur":
+        if (
+            last
+            and last.kind in ("attribute", "fragment")
+            and attribute
+            and not last.negated
+            and found[0].name != "blur"
+        ):
             self.add("attribute", found[0], attribute=attribute, value=value)
         return found[1]
 

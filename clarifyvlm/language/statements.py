@@ -44,7 +44,9 @@ class Statements(Predicates):
         ):  # "yes for the left one"
             self._answers("yes" if k == "yes" else "no", found[0])
             return found[1]
-        if k in ("yes", "nay") or (k == "no" and following in (None, ",", ":", "there", "see", "pron", "so", "but")):
+        if k in ("yes", "nay") or (
+            k == "no" and following in (None, ",", ":", "there", "see", "pron", "so", "but", "do")
+        ):
             if self.kind(i - 1) not in ("cop", "see", "count") or i == 0:
                 self.add("yesno", value="no" if k in ("no", "nay") else "yes")
             elif k == "no":  # "There are no."
@@ -91,6 +93,11 @@ class Statements(Predicates):
                 return end
         if k == "rel" and v in ("which", "who") and following == "cop" and self.subject is not None and i:
             return self._predicate([self.subject], self._skip(i + 1))
+        if k == "rel" and v == "if" and following == "pron" and self.kind(i + 2) == "cop" and self.response.claims:
+            found = self.noun_phrase(i + 3) if self.kind(i + 3) in STARTS else None
+            if found and found[0].definite:  # "red, if it is the one in the middle"
+                self.response.named.append(found[0])
+                return found[1]
         if k == "except" and (end := self._excepted(i)):
             return end
         if k in ("same", "differ") and "yesno" in self.asked:
@@ -195,6 +202,7 @@ class Statements(Predicates):
     def _denied(self, i: int) -> int:
         """After "no": the phrase denied, and others joined to it; "no object is a star" denies a star."""
         if self.kind(i) == "attr":
+            self.response.unsure |= self.items[i][1] == "count"  # "no reliable count"
             return i + 1
         if self.kind(i) == "unsure":  # "no idea"
             return self._unsure(i + 1)
@@ -268,11 +276,15 @@ class Statements(Predicates):
     def _assumed(self, i: int) -> int:
         """ "assuming the large one": names a reading where a definite phrase follows that is no subject."""
         j = i
-        if self.kind(j) == "there" or (self.kind(j) == "det" and self.kind(j + 1) == "there"):  # "you assume there is a star"
+        if self.kind(j) == "there" or (
+            self.kind(j) == "det" and self.kind(j + 1) == "there"
+        ):  # "you assume there is a star"
             while j < self.n and self.kind(j) not in (",", "but"):
                 j += 1
             return j
-        while self.kind(j) in ("with", "for", "prep"):
+        while self.kind(j) in ("with", "for", "prep", "cop", "pron") or (
+            self.kind(j) == "det" and self.kind(j + 1) in ("prep", "cop")  # "take this to be the large star"
+        ):
             j += 1
         if self.kind(j) != "det" or self.kind(j + 1) == "attr":
             return i
