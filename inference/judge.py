@@ -20,7 +20,7 @@ from clarifyvlm import images, jsonl, processes
 from clarifyvlm.config import REDO, option, parse_args
 from clarifyvlm.endpoint.usage import total
 from clarifyvlm.errors import UserError, run_main
-from clarifyvlm.judges import SPEED_ONLY, Judge, JudgeArguments, make_judge, self_preference
+from clarifyvlm.judges import CHECKED, SPEED_ONLY, Judge, JudgeArguments, make_judge, self_preference
 from clarifyvlm.records import Example, Prediction, Verdict
 from clarifyvlm.run_record import RunRecord
 from predicting.answered import answered
@@ -57,10 +57,10 @@ def main(argv: list[str] | None = None) -> int:
     if (policy := _policy(args.predictions)) and (warning := self_preference(judge_args, policy)):
         print(f"warning: {warning}", file=sys.stderr)
     unknown = [example.id for example in examples if not example.facts.annotated]
-    if judge_args.judge == "scene" and unknown:
+    if judge_args.judge in CHECKED and unknown:
         raise UserError(
             f"{args.data_file}: of {len(unknown):,} examples ({unknown[0]}, ...) nothing is known but the question and "
-            "its answers, and the scene judge reads facts. Take an LLM judge that sees the pictures: --judge openai."
+            f"its answers, and --judge {judge_args.judge} checks facts. Take a judge that sees pictures: --judge openai."
         )
     judge = make_judge(judge_args, image_root=images.root_of(args.data_file, examples))
     settings = asdict(args) | asdict(judge_args)
