@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     if judge_args.judge in CHECKED and unknown:
         raise UserError(
             f"{args.data_file}: of {len(unknown):,} examples ({unknown[0]}, ...) nothing is known but the question and "
-            f"its answers, and --judge {judge_args.judge} checks facts. Take a judge that sees pictures: --judge openai."
+            f"its answers; --judge {judge_args.judge} needs facts. Take one that sees the pictures: --judge openai."
         )
     judge = make_judge(judge_args, image_root=images.root_of(args.data_file, examples))
     settings = asdict(args) | asdict(judge_args)

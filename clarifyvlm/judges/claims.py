@@ -213,13 +213,23 @@ class _Reader:
     # --- questions
 
     def _ask(self, item: dict) -> Ask:
+        offered = [self._phrase(number) for number in item["offers"] if number]
         return Ask(
+            words=tuple(TOKEN.findall(" or ".join(offered))),
             open=item["open"],
             dimensions={ATTRIBUTE[name] for name in item["properties"] if name != "none"},
             alternatives=[self._needed(number) for number in item["offers"] if number],
             restrict=[self.thing(number) for number in item["about"] if number],
             means=True,
         )
+
+    def _phrase(self, number: int) -> str:
+        """A thing in the plain words of a noun phrase."""
+        item = self.found["things"][number - 1]
+        quoted = [item["size"], item["pattern"], item["color"], item["noun"] or "one"]
+        quoted += [item["relation"], self._phrase(item["to"])] if item["to"] else []
+        words = [self.synonyms.get(_plain(quote), _plain(quote)) for quote in (*quoted, item["place"])]
+        return " ".join(["another" if item["other"] else "the", *filter(None, words)])
 
 
 def _spread(claims: list[Claim]) -> None:
