@@ -23,8 +23,9 @@ def scripted(server: Server, readings: dict[str, dict]) -> None:
 
 
 def response_in(request: dict) -> str:
-    """The response that a request asks about; of a repair, that of its first question."""
-    return re.search(r"<(\w+)>\n(.*)\n</\1>", request["messages"][1]["content"], re.DOTALL)[2]
+    """The response that a request asks about; of a repair, that of its first question; "" of a preflight call."""
+    found = re.search(r"<(\w+)>\n(.*)\n</\1>", request["messages"][:2][-1]["content"], re.DOTALL)
+    return found[2] if found else ""
 
 
 def make_extract(server: Server, **changes):
