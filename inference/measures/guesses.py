@@ -236,7 +236,10 @@ def _length_columns(examples: Sequence[Example], model: Judged) -> dict[str, np.
         example, verdict = examples[i], model.verdicts[examples[i].id]
         said = model.predictions[example.id]
         is_right = calibration.right(verdict)
-        length[i], reward[i] = len(said.text.split()), rewards.total(example, verdict, said)
+        total = rewards.total(example, verdict, said)
+        if total is None:  # the judge does not know what it is worth
+            continue
+        length[i], reward[i] = len(said.text.split()), total
         right[i] = np.nan if is_right is None else is_right
     x, y = (_centred_ranks(values) for values in (length, reward))
     columns = {"words": length, "reward": reward, "x": x, "y": y, "xx": x * x, "yy": y * y, "xy": x * y}
