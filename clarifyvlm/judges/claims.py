@@ -35,6 +35,7 @@ class _Reader:
         self.missing: list[str] = []
         self._things: dict[int, Description | None] = {0: None}
         self._vague: dict[int, list[str]] = {}  # thing -> its words that are not understood
+        self._again: dict[int, Description] = {}  # things that were said to be there, as what "they" means then
 
     def response(self) -> Response:
         found = self.found
@@ -154,6 +155,9 @@ class _Reader:
 
     def _claim(self, item: dict) -> list[Claim]:
         subject, kind = self.thing(item["thing"]), item["kind"]
+        if kind in ("exists", "count") and subject is not None and item["thing"] not in self._again:
+            self._again[item["thing"]] = subject.without()
+            self._again[item["thing"]].definite = True
         said = {"possible": item["possible"], "either": item["either"]}
         if kind in ("yes", "no"):
             return [Claim("yesno", value=kind, **said)]
@@ -167,6 +171,7 @@ class _Reader:
             return self._counted(subject, number, at_least, item["value"], said)
         if kind == "exists":
             return self._mentioned(subject, said)
+        subject = self._again.get(item["thing"], subject)
         if kind == "related":
             return self._related(subject, item, said)
         return self._attribute(subject, item, said)
@@ -202,7 +207,7 @@ class _Reader:
         if (hidden := self._value(item["value"], "hidden")) is not None:  # "it is wrapped"
             return [Claim("hidden", subject, hidden, **said)]
         if attribute in self.case.asked:
-            subject = self._needed(item["thing"])
+            self._needed(item["thing"])
         value = self._value(item["value"], attribute)
         if value is not None:
             return [Claim("attribute", subject, attribute, value, **said)]

@@ -183,8 +183,10 @@ def parse(text: str, response: str) -> dict:
 
 
 def _words(text: str) -> str:
-    """Lower-case words, each between two spaces: a phrase is in a text if its words are, one after another."""
-    found = re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.casefold().replace("’", "'"))
+    """Lower-case words, each between two spaces: a phrase is in a text if its words are, one after another. What is
+    drawn together counts apart ("it's"), but for a "not"."""
+    text = re.sub(r"'(s|re|m|ll|ve|d)\b", r" \1", text.casefold().replace("’", "'"))
+    found = re.findall(r"[^\W_]+(?:'[^\W_]+)*", text)
     return "".join(f" {word} " for word in found)
 
 
