@@ -201,7 +201,7 @@ def test_not_understood_is_not_wrong(server):
     claim = being("It is vermilion", 0, "color", "vermilion")
     scripted(server, {"It is vermilion.": {"claims": [claim]}})
     v = judge(server, "answer-color", "It is vermilion.", no_judge_cache=True)
-    assert v.failure == "not_understood" and v.raw.startswith("not understood: vermilion") and v.criteria == {}
+    assert v.failure == "not_understood" and v.evidence == {"not_understood": "vermilion"} and v.criteria == {}
     scripted(server, {"It is vermilion.": {"claims": [claim], "synonyms": [{"said": "vermilion", "means": "red"}]}})
     assert judge(server, "answer-color", "It is vermilion.").criteria["answer_right"] == 1
     beside = {"claims": [being("It is red", 0, "color", "red"), being("shiny", 0, "pattern", "shiny")]}
@@ -299,6 +299,20 @@ def test_after_a_reasoning_block_and_after_the_reply(server):
     scripted(server, {"Which star do you mean?": which, "Blue.": changed(last, "claims", 0, span="Green")})
     (v,) = make_extract(server, no_judge_cache=True).judge([EXAMPLES["ask-color"]], [said])
     assert v.failure == "invented_span", "half a verdict is none"
+
+
+def test_a_last_response_that_is_not_understood(server):
+    """A last response that counts as wrong, or that takes with it what is known of the first, or that pays."""
+    which = {"questions": [{"span": "Which one", "open": True}]}
+    scripted(server, {"Which one?": which, "Vermilion.": {"claims": [being("Vermilion", 0, "color", "Vermilion")]}})
+    turns = [("assistant", "Which one?"), ("user", "That."), ("assistant", "Vermilion.")]
+    turns = [{"role": role, "text": text} for role, text in turns]
+    said = Prediction(example_id="ask-color", turns=turns, reading=1)
+    (v,) = make_extract(server).judge([EXAMPLES["ask-color"]], [said])
+    assert v.failure is None and v.criteria["question_value"] == 1
+    assert v.answer_right_after_reply is None and v.unknown == ["answer_right_after_reply"]
+    assert rewards.total(EXAMPLES["ask-color"], v, said) is None
+    assert Verdict.model_validate_json(v.model_dump_json()) == v
 
 
 def test_its_example_is_a_good_reply():
