@@ -7,6 +7,7 @@ reading hangs on them, the response is not understood.
 
 from clarifyvlm.language.facts import Case
 from clarifyvlm.language.lexicon import TOKEN, items_of, normalise
+from clarifyvlm.language.offers import offers_of
 from clarifyvlm.language.phrases import SLOTS, Ask, Claim, Description, Response
 
 # A property of the schema -> the attribute of Description, and what claims of hidden things call it.
@@ -34,7 +35,7 @@ class _Reader:
         self.synonyms = {_plain(s["said"]): s["means"] for s in found["synonyms"]}
         self.missing: list[str] = []
         self._things: dict[int, Description | None] = {0: None}
-        self._vague: dict[int, list[str]] = {}  # thing -> its words that are not understood
+        self._vague: dict[int, dict[str, str]] = {}  # thing -> field -> its words that are not understood
         self._again: dict[int, Description] = {}  # things that were said to be there, as what "they" means then
 
     def response(self) -> Response:
@@ -67,7 +68,7 @@ class _Reader:
     def _needed(self, number: int) -> Description | None:
         """A thing that the verdict hangs on."""
         d = self.thing(number)
-        self.missing += self._vague.get(number, [])
+        self.missing += self._vague.get(number, {}).values()
         return d
 
     def _description(self, number: int, item: dict) -> Description:
@@ -81,7 +82,7 @@ class _Reader:
             if value is not None:
                 setattr(d, attribute, value)
             elif not self.case.is_question_word(_plain(item[field])):  # the question's own misspelt word
-                self._vague.setdefault(number, []).append(item[field])
+                self._vague.setdefault(number, {})[field] = item[field]
         if item["number"].strip() and not (d.one and _plain(item["number"]) == "one"):
             d.number, d.at_least = self._number(item["number"])
             d.plural |= d.number not in (None, 1)
@@ -218,15 +219,19 @@ class _Reader:
     # --- questions
 
     def _ask(self, item: dict) -> Ask:
-        offered = [self._phrase(number) for number in item["offers"] if number]
-        return Ask(
-            words=tuple(TOKEN.findall(" or ".join(offered))),
+        offered = [number for number in item["offers"] if number]
+        ask = Ask(
+            words=tuple(TOKEN.findall(" or ".join(self._phrase(number) for number in offered))),
             open=item["open"],
             dimensions={ATTRIBUTE[name] for name in item["properties"] if name != "none"},
-            alternatives=[self._needed(number) for number in item["offers"] if number],
+            alternatives=[self.thing(number) for number in offered],
             restrict=[self.thing(number) for number in item["about"] if number],
             means=True,
         )
+        known = ("place",) if len(offers_of(self.case, ask)) == len(offered) else ()  # "the second from the left"
+        for number in offered:
+            self.missing += [said for field, said in self._vague.get(number, {}).items() if field not in known]
+        return ask
 
     def _phrase(self, number: int) -> str:
         """A thing in the plain words of a noun phrase."""

@@ -80,6 +80,10 @@ WRITTEN = [
                  thing("the large star", "star", size="large", definite=True)],
       "questions": [{"span": "The small star or the large star", "offers": [1, 2]}]},
      "clarify", {"strategy_right": 1, "question_value": 0}),
+    ("ask-color", "Would that be the one second from the left, by any chance?",
+     {"things": [thing("the one second from the left", "one", place="second from the left", definite=True)],
+      "questions": [{"span": "Would that be the one second from the left", "offers": [1]}]},
+     "clarify", {"strategy_right": 1, "question_value": 0.25}),
     ("premise", "Hmm, I can find a red circle and a blue square, yet not a single star.",
      {"things": [thing("a red circle", "circle", color="red"), thing("a blue square", "square", color="blue"),
                  thing("a single star", "star")],
@@ -204,6 +208,12 @@ def test_not_understood_is_not_wrong(server):
     assert v.failure == "not_understood" and v.evidence == {"not_understood": "vermilion"} and v.criteria == {}
     scripted(server, {"It is vermilion.": {"claims": [claim], "synonyms": [{"said": "vermilion", "means": "red"}]}})
     assert judge(server, "answer-color", "It is vermilion.").criteria["answer_right"] == 1
+    offer = {
+        "things": [thing("The vermilion star", "star", color="vermilion", definite=True)],
+        "questions": [{"span": "The vermilion star", "offers": [1]}],
+    }
+    scripted(server, {"The vermilion star?": offer})
+    assert judge(server, "ask-color", "The vermilion star?").failure == "not_understood"
     beside = {"claims": [being("It is red", 0, "color", "red"), being("shiny", 0, "pattern", "shiny")]}
     scripted(server, {"It is red and shiny.": beside})
     v = judge(server, "answer-color", "It is red and shiny.")
