@@ -32,6 +32,7 @@ import numpy as np
 from scipy import signal, stats
 
 from clarifyvlm import rewards
+from clarifyvlm.language.layout import after_reasoning
 from clarifyvlm.records import Example
 from measures import calibration, comparison, intervals
 from measures.intervals import NO_VALUE, Resampled
@@ -122,7 +123,7 @@ class Candidates:
             verdict = model.verdict_on(example_id)
             if verdict is None or verdict.used_strategy not in ("answer", "infer"):
                 continue
-            picked = guessed_reading(answers, model.predictions[example_id].text)
+            picked = guessed_reading(answers, after_reasoning(model.predictions[example_id].text))
             if picked is not None:
                 groups.append(g)
                 rows.append(self.starts[g] + picked)
