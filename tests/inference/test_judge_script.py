@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from clarifyvlm import jsonl
 from clarifyvlm.errors import UserError
@@ -97,6 +98,17 @@ def test_killed_and_rerun_gives_the_same_bytes(tmp_path):
 def test_shipped_configs_are_accepted(files, tmp_path, config):
     """A config whose judge section has a key that judge.py does not know."""
     assert judge.main(["--config", str(config), *argv(files, tmp_path / "verdicts.jsonl")]) == 0
+
+
+@pytest.mark.parametrize("stage", ["inference", "tuning_grpo"])
+def test_presets_of_real_models_say_who_judges(stage):
+    """The scene judge by default and without a word for a model whose English it may not read."""
+    for path in sorted((ROOT / stage / "configs").glob("*.yaml")):
+        if path.stem in ("tiny", "smoke", "dialogues"):
+            continue
+        content = yaml.safe_load(path.read_text())
+        judge_of = content["judge"] if stage == "tuning_grpo" else content["judge"]["judge"]
+        assert judge_of == "scene" and "--judge extract" in path.read_text(), path
 
 
 @pytest.mark.parametrize(
