@@ -7,7 +7,7 @@ or, asked "which one?", whatever singles out what they mean. They do not say wha
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clarifyvlm.language.facts import FIELDS, Case
 from clarifyvlm.language.offers import Offer, offers_of
@@ -30,6 +30,7 @@ class Told:
     kind: str
     index: int | None = None
     values: tuple = ()
+    ask: int = 0  # of an offer, a yes or a no: which question it replies to
 
 
 UNCLEAR, ASKED, ELSEWHERE, UNKNOWN = range(4)
@@ -40,9 +41,10 @@ _LOOSE = re.compile(
     r"wonder|ambiguous)\b|\b(?:clarify|specify|be (?:more|a bit|a little)|rephrase|elaborate|explain)\b|\bdepends on\b"
 )
 _DESCRIBE = re.compile(
-    r"\b(?:describe|point (?:to|at|out|him|her|it|them)|show me|identify|indicate|pick|choose|name) "
+    r"\b(?:describe|specify|clarify|point (?:to|at|out|him|her|it|them)|show me|identify|indicate|pick|choose|name) "
     r"(?!what|how|why)(?:\w+)"
 )
+_REQUEST = re.compile(r"^(?:(?:could|can|would|will) you|please|tell me|specify|let me know)\b(?!.*\b(?:if|whether)\b)")
 
 
 def question_value(case: Case, asks: list[Ask]) -> float:
@@ -57,6 +59,8 @@ def tell(case: Case, asks: list[Ask], reading: int) -> tuple[Told, ...]:
     parts = []
     for ask in particular(asks):
         part = _tell(case, ask, reading)
+        if part.kind in ("yes", "no", "offer"):
+            part = replace(part, ask=asks.index(ask))
         if part not in parts:
             parts.append(part)
     if Told("nothing", ELSEWHERE) in parts:  # "Which square? Where is it?", about stars
@@ -97,9 +101,12 @@ def _tell(case: Case, ask: Ask, reading: int) -> Told:
         if named or (ask.open and not ask.dimensions):
             return Told("property", values=(attribute,))
         return Told("nothing", UNCLEAR)
-    describe = not ask.dimensions and _DESCRIBE.search(" ".join(ask.words)) is not None
+    words = " ".join(ask.words)
+    describe = not ask.dimensions and _DESCRIBE.search(words) is not None
     offers = offers_of(case, ask) if not describe or "or" in ask.words else []
-    if offers and not (ask.open and len(offers) == 1 and not offers[0].other):
+    if len(offers) == 1 and (ask.open or ask.dimensions or _REQUEST.search(words)) and not offers[0].other:
+        offers = []  # "Which star, for example the red one?", "Could you specify the star by its color?"
+    if offers:
         return _chosen(case, offers, reading)
     if not _is_about(case, ask, objects):
         return Told("nothing", ELSEWHERE)

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, field
 
 from clarifyvlm.language.facts import NOT_ANNOTATED, YES, Case
+from clarifyvlm.language.lexicon import TOKEN, normalise
 from clarifyvlm.language.phrases import STARTS, Ask, Description, Phrases
 from clarifyvlm.records import Object
 from clarifyvlm.world.places import PLACES, SIDES
@@ -79,6 +80,27 @@ def offers_of(case: Case, ask: Ask) -> list[Offer]:
             if offer.other:
                 offer.readings = frozenset(range(len(case.readings))) - taken
     return found
+
+
+def readings_named(case: Case, text: str) -> frozenset[int]:
+    """The readings that a user's words fit; none where they say nothing of them."""
+    tokens = " ".join(t for t in TOKEN.findall(normalise(text)) if t not in ("please", "pls"))
+    direction = _FROM.search(tokens) if _ORDINAL.search(tokens) else None
+    tokens = _FROM.sub("", tokens) if direction else tokens
+    offers = [
+        offer
+        for segment, _ in _segments(tokens.replace(" .", " ,"))
+        if (offer := _read(case, segment, None, _SIDE_OF[direction.group(1)] if direction else None))
+    ]
+    said = Offer(descriptions=[d for o in offers for d in o.descriptions])
+    said.order = next((o.order for o in offers if o.order), None)
+    said.extreme = next((o.extreme for o in offers if o.extreme), None)
+    if not said.order and not said.extreme:
+        said.descriptions = [d.without(*(case.asked & d.given().keys())) for d in said.descriptions]
+    told = {a for d in said.descriptions for a in d.given()}
+    if len({o.name for o in case.targets}) == 1:
+        told.discard("name")  # "the star", of stars
+    return _fitting(case, said) if told or said.order or said.extreme else frozenset()
 
 
 def _after_question_word(text: str) -> str:
