@@ -1,6 +1,7 @@
 """The extract judge in the scripts that take a judge: judge.py and its resume, the audit, the reward of GRPO."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,8 @@ def flags(server) -> list[str]:
 
 
 def test_resume_asks_only_for_what_failed(server, tmp_path):
-    """Verdicts that a refused reply takes with it, a failure scored as 0, or a rerun that pays for what it has."""
+    """Verdicts that a refused reply takes with it, a failure scored as 0, a rerun that pays for what it has, or a
+    report that does not say who judged."""
     rows = [
         {"example_id": e, "text": f"It is red {i}." if i % 2 else f"Which one {i}?"} for i, e in enumerate(EXAMPLES)
     ]
@@ -57,6 +59,14 @@ def test_resume_asks_only_for_what_failed(server, tmp_path):
     assert judge.main([*argv[:5], str(tmp_path / "again.jsonl"), *argv[6:]]) == 0
     assert len(server.requests) == 1, "the preflight call; all else is in the cache"
     assert jsonl.read(tmp_path / "again.jsonl", Verdict) == verdicts
+
+    row = tmp_path / "inference" / "model"
+    row.mkdir(parents=True)
+    for file in ("predictions.jsonl", "verdicts.jsonl"):
+        shutil.copy(tmp_path / file, row / file)
+    argv = ["--data_file", str(SCENES), "--inference_dir", str(row.parent), "--resamples", "100", "--output_dir"]
+    assert script("inference/report.py").main([*argv, str(tmp_path / "report")]) == 0
+    assert json.loads((tmp_path / "report" / "metrics.json").read_text())["judge"] == verdicts[0].judge
 
 
 def test_rows_without_annotations_are_refused(server, tmp_path):
