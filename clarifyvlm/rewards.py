@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 
 from clarifyvlm.config import option
+from clarifyvlm.language.layout import after_reasoning
 from clarifyvlm.records import AFTER_REPLY, INFORMED, Example, Prediction, Verdict
 
 NO_STRATEGY = -0.3  # an empty or garbled response must not be a safe way out of a wrong one, which earns 0
@@ -92,12 +93,12 @@ def asking(example: Example, verdict: Verdict, prediction: Prediction) -> float:
 
 
 def length(example: Example, verdict: Verdict, prediction: Prediction) -> float:
-    """0 up to twice the reference's words plus FREE_WORDS, then down to -1 within LONG_WORDS more. Where a cost was
-    told, the list of all readings is a reference, too."""
+    """0 up to twice the reference's words plus FREE_WORDS, then down to -1 within LONG_WORDS more; a reasoning block
+    does not count. Where a cost was told, the list of all readings is a reference, too."""
     expected = len(example.reference.split())
     if prediction.ask_cost is not None and example.dialogue and example.dialogue.listed:
         expected = max(expected, len(example.dialogue.listed.split()))
-    excess = len(prediction.text.split()) - 2 * expected - FREE_WORDS
+    excess = len(after_reasoning(prediction.text).split()) - 2 * expected - FREE_WORDS
     return -min(1.0, max(0.0, excess / LONG_WORDS))
 
 
@@ -172,7 +173,7 @@ def guessed_right(example: Example, verdict: Verdict, prediction: Prediction) ->
     if verdict.used_strategy not in ("answer", "infer") or meant is None or not 0 <= meant < len(readings):
         return False
     answers = [words(reading.answer or "") for reading in readings]
-    said = words(prediction.text)
+    said = words(after_reasoning(prediction.text))
     named = {answer for answer in answers if answer and answer in said}
     whole = {a for a in named if not any(a != b and a in b for b in named)}  # "light blue" is not "blue", too
     return whole == {answers[meant]}

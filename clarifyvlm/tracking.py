@@ -39,14 +39,15 @@ def check(argv: Sequence[str] | None) -> None:
 
 
 def _log_in() -> None:
-    """Have wandb ask for a key, or miss one, now and not once a model is loaded."""
+    """Have wandb ask for a key, or miss one or the network, now and not once a model is loaded."""
     import wandb
 
     try:
         if os.environ.get("WANDB_MODE", "online") == "online":
             wandb.login()
-    except wandb.errors.UsageError as error:
-        raise UserError(f"--report_to wandb: {error} Or set WANDB_MODE=offline, and `wandb sync` later.") from None
+    except wandb.errors.Error as error:
+        told = " ".join(str(error).split())
+        raise UserError(f"--report_to wandb: {told} Or set WANDB_MODE=offline, and `wandb sync` later.") from None
 
 
 def _installed(name: str) -> bool:

@@ -392,8 +392,8 @@ def strategy_accuracy(
             found[example.id] = (example.strategy, verdict.failure, verdict.criteria.get("strategy_right"))
     right, failures = defaultdict(list), 0
     for strategy, failure, value in dict(processes.gather(list(found.items()))).values():
-        if failure is None:
-            right[strategy].append(value or 0.0)
+        if failure is None and value is not None:
+            right[strategy].append(value)
         else:
             failures += 1
     shares = {s: round(sum(right[s]) / len(right[s]), 4) for s in STRATEGIES if right[s]}

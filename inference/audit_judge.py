@@ -128,7 +128,8 @@ def _check(args: ScriptArguments) -> None:
 
 def _announce(members: list[JudgeArguments], responses: int, canaries: int, effects: int) -> None:
     """Say how many calls are to come, where calls cost something."""
-    calls = sum(len(rubric.calls(m.judge_calls == "per_criterion")) for m in members if m.judge == "openai")
+    per_criterion = [m.judge_calls == "per_criterion" for m in members if m.judge == "openai"]
+    calls = sum(len(rubric.calls(apart)) for apart in per_criterion) + sum(m.judge == "extract" for m in members)
     if calls:
         print(
             f"up to {calls * (responses + canaries + effects)} calls of the judge, retries aside: {responses} "

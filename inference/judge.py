@@ -5,9 +5,9 @@
 
 One verdict per prediction, in the order of the predictions: a value per criterion, or a named failure of the judge,
 which is never a number. Predictions of other tools are judged too: {"example_id", "text"} is enough. A run that was
-stopped continues; what failed is asked again, what is judged is not. Above --judge_max_failure_share of failures the
-run stops with everything kept. Started by `accelerate launch`, each process judges its share; --judge_max_calls and
---judge_budget_usd are for all of them together.
+stopped continues; what failed is asked again, what is judged or was not understood is not. Above
+--judge_max_failure_share of failures the run stops with everything kept. Started by `accelerate launch`, each process
+judges its share; --judge_max_calls and --judge_budget_usd are for all of them together.
 """
 
 import json
@@ -20,8 +20,9 @@ from clarifyvlm import images, jsonl, processes
 from clarifyvlm.config import REDO, option, parse_args
 from clarifyvlm.endpoint.usage import total
 from clarifyvlm.errors import UserError, run_main
-from clarifyvlm.judges import SPEED_ONLY, Judge, JudgeArguments, make_judge, self_preference
-from clarifyvlm.records import Example, Prediction, Verdict
+from clarifyvlm.judges import CHECKED, SPEED_ONLY, Judge, JudgeArguments, make_judge, self_preference
+from clarifyvlm.judges.coverage import OTHER_JUDGES
+from clarifyvlm.records import NOT_UNDERSTOOD, Example, Prediction, Verdict
 from clarifyvlm.run_record import RunRecord
 from predicting.answered import answered
 
@@ -57,10 +58,10 @@ def main(argv: list[str] | None = None) -> int:
     if (policy := _policy(args.predictions)) and (warning := self_preference(judge_args, policy)):
         print(f"warning: {warning}", file=sys.stderr)
     unknown = [example.id for example in examples if not example.facts.annotated]
-    if judge_args.judge == "scene" and unknown:
+    if judge_args.judge in CHECKED and unknown:
         raise UserError(
             f"{args.data_file}: of {len(unknown):,} examples ({unknown[0]}, ...) nothing is known but the question and "
-            "its answers, and the scene judge reads facts. Take an LLM judge that sees the pictures: --judge openai."
+            f"its answers; --judge {judge_args.judge} needs facts. Take one that sees the pictures: --judge openai."
         )
     judge = make_judge(judge_args, image_root=images.root_of(args.data_file, examples))
     settings = asdict(args) | asdict(judge_args)
@@ -104,14 +105,15 @@ def _policy(predictions: str) -> str | None:
 
 
 def _drop_failures(path: str) -> None:
-    """Take the failed verdicts of a stopped run out of its file, so that they are asked again."""
+    """Take the failed verdicts of a stopped run out of its file, so that they are asked again; but not those on
+    responses that the judge did not understand: it would not understand them now."""
     if not Path(path).exists():
         return
     with jsonl.Appender(path):
         pass  # drops a torn last line
     verdicts = jsonl.read(path, Verdict)
-    if any(v.failure for v in verdicts):
-        kept = [v for v in verdicts if not v.failure]
+    kept = [v for v in verdicts if not v.failure or v.failure in NOT_UNDERSTOOD]
+    if len(kept) < len(verdicts):
         print(f"{path}: {len(kept)} verdicts are there; asking again for {len(verdicts) - len(kept)} that failed")
         jsonl.write_atomic(path, kept)
 
@@ -160,13 +162,24 @@ def _stop_on_failures(args: ScriptArguments, failures: Counter, judged: int, few
         raise UserError(
             f"the judge failed on {failed} of {judged} predictions ({names}): more than --judge_max_failure_share "
             f"{args.judge_max_failure_share:g}. The verdicts so far are kept in {args.output_file}, with what the judge"
-            " said; mend the judge and run the same command: it asks for the rest."
+            f" said; {_what_to_do(failures)}"
         )
+
+
+def _what_to_do(failures: Counter) -> str:
+    if 2 * sum(failures[name] for name in NOT_UNDERSTOOD) < failures.total():
+        return "mend the judge and run the same command: it asks for the rest."
+    return (
+        f"this judge does not read how the model speaks. {OTHER_JUDGES}, with --overwrite; or raise the share: the "
+        "report then says of every number how much was understood."
+    )
 
 
 def _summary(verdicts: list[Verdict], failures: Counter) -> str:
     scored = [v for v in verdicts if not v.failure]
     parts = [f"{len(scored)} verdicts by {verdicts[0].judge}"]
+    if lost := sum(failures[name] for name in NOT_UNDERSTOOD):
+        parts.append(f"{100 * len(scored) / (len(scored) + lost):.1f} % understood")
     for criterion in ("strategy_right", "grounded"):
         values = [v.criteria[criterion] for v in scored if v.criteria[criterion] is not None]
         if values:

@@ -22,6 +22,7 @@ from typing import Literal
 from clarifyvlm import chat, images, jsonl, processes, users
 from clarifyvlm.config import REDO, option, parse_args
 from clarifyvlm.errors import UserError, run_main
+from clarifyvlm.language.layout import after_reasoning
 from clarifyvlm.models import loading
 from clarifyvlm.records import Example, Prediction, Turn, UserKind
 from clarifyvlm.run_record import RunRecord
@@ -266,12 +267,16 @@ def _reply(args: PredictArguments, generator, user, talking: list, start: int, t
     example. Takes and returns (example, prediction) of the dialogues that go on."""
     # of a false premise there is nothing that the user could have meant
     heard = [(e, p, meant) for e, p in talking if (meant := _meant(args, e)) is not None]
-    responses = [users.Asked(e, p.turns[-1].text, meant, args.user_kind, turn - 1) for e, p, meant in heard]
+    answers = [after_reasoning(p.turns[-1].text) for _, p, _ in heard]  # reasoning is kept in turns and not sent back
+    responses = [
+        users.Asked(e, text, meant, args.user_kind, turn - 1)
+        for (e, _, meant), text in zip(heard, answers, strict=True)
+    ]
     asked = []
-    for (example, prediction, meant), reply in zip(heard, user.replies(responses), strict=True):
+    for (example, prediction, meant), text, reply in zip(heard, answers, user.replies(responses), strict=True):
         if reply is not None:
             prediction.turns.append(Turn(role="user", text=reply))
-            prediction.messages += [chat.text_turn(t.role, t.text) for t in prediction.turns[-2:]]
+            prediction.messages += [chat.text_turn("assistant", text), chat.text_turn("user", reply)]
             prediction.reading, prediction.user_kind = meant, args.user_kind
             asked.append((example, prediction))
     conversations = [prediction.messages for _, prediction in asked]

@@ -92,7 +92,7 @@ def _report(
 ) -> dict:
     """Write the three files. Returns counts for run.json."""
     from measures import comparison, constant_policies, metrics, results
-    from reporting import page, schema, tables
+    from reporting import coverage, page, schema, tables
     from reporting.sections import SECTIONS, Report
 
     examples = jsonl.read(args.data_file, Example, unique="id")
@@ -127,6 +127,7 @@ def _report(
     notes = [f"{folder} is left out: {' '.join(why.split())}" for folder, why in left_out.items()]
     notes += [_out_of_place(folder, examples) for folder in folders if folder not in left_out]
     notes += [metrics.left_open(examples, model) for model in models]
+    notes += coverage.notes(content["models"])
     content["notes"] = [note for note in notes if note]
     content |= {
         "seed": args.seed,

@@ -66,7 +66,9 @@ class Rollouts:
     def _replied(self, dialogues: "list[Dialogue]", turn: int, trainer) -> "list[Dialogue]":
         """Those to which the user replies: not where nothing is asked, nor about what is not there."""
         heard = [d for d in dialogues if d.user.example.ambiguity.readings]
-        said = self.user.replies([Asked(d.user.example, d.turns[-1].text, *d.user[1:], turn) for d in heard])
+        said = self.user.replies(
+            [Asked(d.user.example, d.turns[-1].text, d.user.reading, d.user.kind, turn, d.user.seed) for d in heard]
+        )
         for dialogue, reply in zip(heard, said, strict=True):
             if reply is not None:
                 dialogue.reply(reply, trainer.processing_class)
@@ -81,7 +83,7 @@ class Rollouts:
             kind = random.Random(group).choices(list(self.kinds), self.kinds.values())[0]
             who = group if self.intent == "prompt" else f"{group}:{index % count}"
             reading = random.Random(f"{who}:reading").randrange(max(1, len(example.ambiguity.readings)))
-            users.append(User(example, reading, kind))
+            users.append(User(example, reading, kind, group))
         return users
 
 
@@ -106,6 +108,7 @@ class User(NamedTuple):
     example: Example
     reading: int
     kind: str
+    seed: str  # of its words
 
 
 class Dialogue:
@@ -133,7 +136,7 @@ class Dialogue:
         self._add(between, 0, None if self.logprobs is None else [0.0] * len(between))
 
     def prediction(self) -> Prediction:
-        example, reading, kind = self.user
+        example, reading, kind, _ = self.user
         return Prediction(
             example_id=example.id,
             turns=self.turns,

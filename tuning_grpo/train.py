@@ -86,6 +86,8 @@ def main(argv=None) -> int:
 
     check_options(training)
     user_kinds(options)
+    if user_args.reply_forms != "train":
+        raise UserError(f"--reply_forms {user_args.reply_forms}: kept for evaluation; training on them spoils it.")
     user = users.make_user(user_args, options.turns)
     loading.check_checkpoint(options.model_name_or_path)
     if training.use_vllm:

@@ -24,6 +24,7 @@ from clarifyvlm.app import panel as demo_panel
 from clarifyvlm.app import provenance, talk
 from clarifyvlm.config import option
 from clarifyvlm.errors import UserError
+from clarifyvlm.language.layout import after_reasoning
 from clarifyvlm.models import loading
 from clarifyvlm.records import Example
 from clarifyvlm.run_record import hash_input
@@ -300,10 +301,11 @@ class Page:
                 talks = dialogue.talks = [talk.Talk(s, dialogue.picture, words, example) for s in self.speakers]
             for one in talks:
                 for said in one.respond():
-                    text = said if isinstance(said, str) else said.text or "(nothing)"
-                    if one is dialogue.talks[0]:
-                        dialogue.shown = [*dialogue.shown[:-1], _turn("assistant", text or "...")]
-                    growing = text if isinstance(said, str) else None
+                    growing = said if isinstance(said, str) else None
+                    if one is dialogue.talks[0]:  # what it thinks aloud is in the panel
+                        answer = after_reasoning(said.text if growing is None else growing)
+                        shown = answer or ("(nothing)" if growing is None else "...")
+                        dialogue.shown = [*dialogue.shown[:-1], _turn("assistant", shown)]
                     yield dialogue.shown, keep, keep, demo_panel.of(dialogue.talks, speaking=one, growing=growing)
             page = dialogue.shown, "", _box(gr, replying=dialogue.talks[0].asks), demo_panel.of(dialogue.talks)
         except Exception as error:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from clarifyvlm.app.talk import Talk
-from clarifyvlm.records import Example
+from clarifyvlm.records import Example, Verdict
 from clarifyvlm.strategies import STRATEGIES
 
 TITLE = """<h1>ClarifyVLM</h1>
@@ -37,14 +37,14 @@ def _card(talk: Talk, growing: str | None) -> str:
     """One model: its turns with the strategy and the confidence of each."""
     turns = []
     for number, (said, verdict) in enumerate(zip(talk.said, talk.verdicts, strict=True)):
-        right = verdict.criteria["strategy_right"] if talk.known and number == 0 else None
+        right = verdict.criteria.get("strategy_right") if talk.known and number == 0 else None
         mark = {1: " <b class=right>right</b>", 0: " <b class=wrong>not right here</b>"}.get(right, "")
-        false = talk.known and number == 0 and verdict.criteria["grounded"] == 0
+        false = talk.known and number == 0 and verdict.criteria.get("grounded") == 0
         distorts = " <b class=wrong>claims what is not so</b>" if false else ""
         cut = " <i>(cut: --max_new_tokens)</i>" if said.finish_reason == "length" else ""
         turns.append(
             f"<q>{escape(said.text or '(nothing)')}</q>{cut}"
-            f"<p><span class=strategy>{_strategy(talk, verdict.used_strategy)}</span>{mark}{distorts}"
+            f"<p><span class=strategy>{_strategy(talk, verdict)}</span>{mark}{distorts}"
             f" <meter min=0 max=1 value={said.confidence:.3f}></meter> {said.confidence:.0%} confident</p>"
         )
     if growing is not None:
@@ -52,7 +52,10 @@ def _card(talk: Talk, growing: str | None) -> str:
     return f"<section class=card><h3>{escape(talk.speaker.name)}</h3>{''.join(turns) or '<p>...</p>'}</section>"
 
 
-def _strategy(talk: Talk, used: str) -> str:
+def _strategy(talk: Talk, verdict: Verdict) -> str:
+    used = verdict.used_strategy
+    if used is None:
+        return (verdict.failure or "not_understood").replace("_", " ")
     if used == "none":
         return "no strategy" if talk.known else "unclear"
     return used if talk.known else f"{used}, by its words"

@@ -17,6 +17,7 @@ from clarifyvlm.app import provenance
 from clarifyvlm.config import option
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges.scene import SceneJudge
+from clarifyvlm.language.layout import after_reasoning
 from clarifyvlm.models import loading
 from clarifyvlm.records import Ambiguity, Example, Facts, Prediction, Verdict
 
@@ -94,7 +95,7 @@ class Talk:
         for said in self.speaker.generator.stream(self.messages, self.picture):
             if isinstance(said, str):
                 yield said
-        self.messages.append(chat.text_turn("assistant", said.text))
+        self.messages.append(chat.text_turn("assistant", after_reasoning(said.text)))
         self.said.append(said)
         (verdict,) = SceneJudge().judge([self.example], [Prediction(example_id=self.example.id, text=said.text)])
         self.verdicts.append(verdict)
@@ -106,14 +107,16 @@ class Talk:
 
     @property
     def strategy(self) -> str:
-        """What the last response does, "none" where its words fit nothing. Of a picture without annotation it is read
+        """What the last response does, "none" where its words fit nothing, "not understood" where the judge cannot
+        read them. Of a picture without annotation it is read
         off the words alone."""
-        return self.verdicts[-1].used_strategy
+        verdict = self.verdicts[-1]
+        return (verdict.used_strategy or verdict.failure or "not_understood").replace("_", " ")
 
     @property
     def asks(self) -> bool:
         """Whether the model waits for a reply."""
-        return bool(self.said) and (self.strategy == "clarify" or "?" in self.said[-1].text)
+        return bool(self.said) and (self.strategy == "clarify" or "?" in after_reasoning(self.said[-1].text))
 
 
 def _unannotated(question: str, picture: "Image.Image") -> Example:

@@ -9,6 +9,8 @@ the fault named. What still fails has a name:
     refused       the model or its filter refused     cut_off       the reply ended at the token limit
     http_NNN      another status, as http_5xx or its own number     connection    no server, or it hung up
     budget        not asked: the calls or the money allowed are spent
+
+What a judge does not accept in a reply of the right form may have a name of its own (SchemaError).
 """
 
 import asyncio
@@ -45,7 +47,9 @@ OPTIONAL = {
 
 
 class SchemaError(ValueError):
-    """JSON that is not what the schema asks for."""
+    """JSON that is not what the schema asks for. `failure`: what it is called where a second try is no better."""
+
+    failure = "schema"
 
 
 @dataclass
@@ -238,9 +242,8 @@ class Endpoint:
         try:
             return Reply(question.parse(said), raw=said)
         except ValueError as error:
-            return Reply(
-                failure="schema" if isinstance(error, SchemaError) else "unparsable", raw=said, mend=str(error)
-            )
+            name = error.failure if isinstance(error, SchemaError) else "unparsable"
+            return Reply(failure=name, raw=said, mend=str(error))
 
     def _openai(self):
         """One of the clients, in turn: a pool of connections takes longer for each call the more it holds."""

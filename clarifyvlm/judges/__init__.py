@@ -48,8 +48,10 @@ class Judge(Protocol):
 class JudgeArguments:
     """Which judge, and how to reach it. The same flags in inference/judge.py and tuning_grpo/train.py."""
 
-    judge: Literal["scene", "openai", "panel"] = option(
-        "scene: exact, offline, reads the facts. openai: an OpenAI-compatible model. panel: several.", "scene"
+    judge: Literal["scene", "extract", "openai", "panel"] = option(
+        "scene: exact, offline, reads the facts. extract: a language model reads the response, code checks it against "
+        "the facts. openai: a model judges by a rubric. panel: several.",
+        "scene",
     )
     judge_panel: str | None = option("YAML file of --judge panel: a list `judges` with these flags as keys.", None)
     judge_sees_image: Literal["auto", "yes", "no"] = option(
@@ -61,6 +63,7 @@ class JudgeArguments:
     no_judge_cache: bool = option("Ask everything anew, keep nothing.", False)
 
 
+CHECKED = ("scene", "extract")  # judges by the facts: they need annotations, and a model's taste does not count
 SPEED_ONLY = (*speed_only("judge"), "no_judge_cache")  # these change no verdict
 
 
@@ -72,6 +75,10 @@ def make_judge(args: JudgeArguments, image_root: str | Path | None = None, rever
     """
     if args.judge == "openai":
         return _openai(args, Path(image_root) if image_root else None, reverse_criteria)
+    if args.judge == "extract":
+        from clarifyvlm.judges.extract import ExtractJudge
+
+        return ExtractJudge(make_endpoint(args, "judge", cache=not args.no_judge_cache))
     if args.judge == "panel":
         from clarifyvlm.judges.panel import PanelJudge
 
@@ -92,8 +99,8 @@ def panel_members(args: JudgeArguments) -> list[JudgeArguments]:
     members = []
     for number, entry in enumerate(entries, start=1):
         where = f"{args.judge_panel}, judge {number}"
-        if not isinstance(entry, dict) or entry.get("judge") not in ("scene", "openai"):
-            raise UserError(f"{where}: expected keys and values with `judge: scene` or `judge: openai`.")
+        if not isinstance(entry, dict) or entry.get("judge") not in ("scene", "extract", "openai"):
+            raise UserError(f"{where}: expected keys and values with `judge:` scene, extract or openai.")
         members.append(config.override(args, entry, where))
     return members
 

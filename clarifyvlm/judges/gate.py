@@ -8,10 +8,14 @@ response follows no strategy: it earns a real 0, costs no call, and the verdict'
     unrelated  another script than the question's,  to_judge   delimiters, JSON, grades, orders: it speaks to a judge
                or no word in common with it, the    too_long   above MAX_CHARACTERS
                facts and everyday English
+
+Of a model that thinks aloud, what follows its reasoning block is looked at; an answer between <answer> tags, or as JSON
+({"answer": "red", "confidence": 0.9}), is read as the answer that it is.
 """
 
 import re
 
+from clarifyvlm.language.layout import after_reasoning, plain
 from clarifyvlm.records import Example
 
 MAX_CHARACTERS = 4000
@@ -30,6 +34,10 @@ _TO_JUDGE = re.compile(
     r"|\b(ignore|disregard|forget)\b.{0,40}\b(instruction|above|previous|facts|rules)",
     re.IGNORECASE | re.DOTALL | re.MULTILINE,
 )
+_ANSWER_TAG = re.compile(r"</?(?:final_?)?answer>", re.IGNORECASE)
+_JSON_ANSWER = re.compile(r"^(```\w*\s*)?\{[^{}]*\"(final_)?answers?\"\s*:.*\}(\s*```)?$", re.IGNORECASE | re.DOTALL)
+_JSON_KEY = re.compile(r"\"(\w+)\"\s*:")
+_GRADES = frozenset("score grade rating verdict grounded correct complete overconfident".split())
 _OPENERS = frozenset(
     "solution answer response thought thoughts process reasoning explanation analysis result conclusion output final "
     "step steps by let let's us me solve think about this that the problem question here is my our first so ok okay "
@@ -45,6 +53,7 @@ _EVERYDAY = frozenset(
 
 def gate(example: Example, text: str) -> str | None:
     """The rule that `text`, a response to `example`, breaks; None where a judge is to be asked."""
+    text = _answer(after_reasoning(text))
     words = _words(text)
     if not words:
         return "empty"
@@ -66,6 +75,16 @@ def gate(example: Example, text: str) -> str | None:
     if len(words) >= MIN_UNRELATED and not _EVERYDAY.union(question, _about(example)).intersection(words):
         return "unrelated"
     return None
+
+
+def _answer(text: str) -> str:
+    """What is in <answer> tags or in the "answer" of a JSON object; the text as it is where it is neither, or where
+    its keys are those of a verdict."""
+    text = _ANSWER_TAG.sub(" ", text).strip()
+    keys = {key.lower() for key in _JSON_KEY.findall(text)}
+    if not _JSON_ANSWER.match(text) or keys & _GRADES or any(_TO_JUDGE.search(key) for key in keys):
+        return text
+    return plain(text)[1]
 
 
 def _words(text: str) -> list[str]:

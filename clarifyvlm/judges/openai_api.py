@@ -1,6 +1,7 @@
 """The LLM judge: a model at any endpoint that speaks OpenAI's chat completions (hosted, `vllm serve`, `llama-server`).
 
-None is asked where a rule decides (gate.py) or where the same was asked before (cache.py). What a failed call comes to
+What follows a reasoning block is judged. None is asked where a rule decides (gate.py) or where the same was asked
+before (cache.py). What a failed call comes to
 is in asking.py.
 """
 
@@ -14,6 +15,7 @@ from clarifyvlm.errors import UserError
 from clarifyvlm.judges import rubric
 from clarifyvlm.judges.asking import EndpointJudge
 from clarifyvlm.judges.gate import gate
+from clarifyvlm.language.layout import after_reasoning
 from clarifyvlm.records import INFORMED, Example, Prediction, Verdict
 
 
@@ -60,10 +62,11 @@ class OpenAIJudge(EndpointJudge):
             self.endpoint.check(probe)
 
     async def _verdict(self, asked: dict, example: Example, prediction: Prediction) -> Verdict:
-        if rule := gate(example, prediction.text):
+        text = after_reasoning(prediction.text)
+        if rule := gate(example, text):
             nothing = rubric.NOTHING | {"strategy_evidence": f"gate: {rule}"}
             return self._scored(example, prediction, Reply(nothing))
-        reply = await self._findings(asked, example, prediction.text)
+        reply = await self._findings(asked, example, text)
         then: dict = {}
         if reply.found is not None and (after := _after_reply(example, prediction)):
             then, second = await self._after_reply(asked, *after)
@@ -147,8 +150,9 @@ def _after_reply(example: Example, prediction: Prediction) -> tuple[Example, str
         or not 0 <= prediction.reading < len(readings)
     ):
         return None
+    text = after_reasoning(turns[-1].text)
     if (prediction.user_kind or "helpful") not in INFORMED:
-        return example, turns[-1].text
+        return example, text
     reading = readings[prediction.reading]
     if reading.answer is None:
         return None
@@ -156,4 +160,4 @@ def _after_reply(example: Example, prediction: Prediction) -> tuple[Example, str
     question = f"{example.question} ({reading.expression})"
     return example.model_copy(
         update={"ambiguity": left, "strategy": "answer", "question": question, "dialogue": None}
-    ), turns[-1].text
+    ), text

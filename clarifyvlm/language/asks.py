@@ -1,42 +1,164 @@
-"""What a clarifying question is worth: which readings a helpful user's reply to it can tell apart."""
+"""What a user tells when asked: the one place that decides it. The worth of a clarifying question and the simulated
+user's reply (clarifyvlm/users/) both come from `tell`.
+
+A helpful user tells what was asked for, and no more: yes or no, which of the things offered, the attributes asked for,
+or, asked "which one?", whatever singles out what they mean. They do not say what they want to know themselves.
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
 
 from clarifyvlm.language.facts import FIELDS, Case
-from clarifyvlm.language.phrases import Ask, Description
+from clarifyvlm.language.offers import Offer, offers_of
+from clarifyvlm.language.phrases import STARTS, Ask, Description, Phrases
 from clarifyvlm.records import Object
+
+
+@dataclass(frozen=True)
+class Told:
+    """One thing that a user tells. kind:
+    yes, no       to a question that takes them
+    offer         the `index`-th of what was offered: `offers[index]`; None: none of these
+    values        `values`: (attribute, value) pairs; of a place, the object itself
+    which         whatever singles out the reading, which is `index`
+    property      `values`: the attribute that is asked about, where that is what the question leaves open
+    nothing       the question does not say what it wants, or is about what the user wants to know, or about something
+                  else (`index` says which: UNCLEAR, ASKED, ELSEWHERE)
+    """
+
+    kind: str
+    index: int | None = None
+    values: tuple = ()
+    ask: int = 0  # of an offer, a yes or a no: which question it replies to
+
+
+UNCLEAR, ASKED, ELSEWHERE, UNKNOWN = range(4)
+
+# Says that something is not known, or wishes for more, and asks nothing particular: whatever else is asked goes first.
+_LOOSE = re.compile(
+    r"^(?:not|un|need|would|have|want|like|must|do not|can not|could not|unsure|uncertain|unclear|depends|"
+    r"wonder|ambiguous)\b|\b(?:clarify|specify|be (?:more|a bit|a little)|rephrase|elaborate|explain)\b|\bdepends on\b"
+)
+_DESCRIBE = re.compile(
+    r"\b(?:describe|specify|clarify|point (?:to|at|out|him|her|it|them)|show me|identify|indicate|pick|choose|name) "
+    r"(?!what|how|why)(?:\w+)"
+)
+_REQUEST = re.compile(r"^(?:(?:could|can|would|will) you|please|tell me|specify|let me know)\b(?!.*\b(?:if|whether)\b)")
 
 
 def question_value(case: Case, asks: list[Ask]) -> float:
     """Share of the readings that a helpful user's reply to these questions singles out."""
-    groups: dict[tuple, int] = {}
-    keys = [reply_key(case, asks, r) for r in range(len(case.readings))]
-    for key in keys:
-        if key is not None:
-            groups[key] = groups.get(key, 0) + 1
-    return sum(1 for key in keys if key is not None and groups[key] == 1) / len(keys)
+    told = [tell(case, asks, r) for r in range(len(case.readings))]
+    count = Counter(told)
+    return sum(count[t] == 1 and any(part.kind != "nothing" for part in t) for t in told) / len(told)
 
 
-def reply_key(case: Case, asks: list[Ask], reading: int) -> tuple | None:
-    """What a helpful user who means `reading` could say to `asks`; None where the questions are not about it."""
+def tell(case: Case, asks: list[Ask], reading: int) -> tuple[Told, ...]:
+    """What a helpful user who means `reading` tells; two readings for which it is the same stay together."""
+    parts = []
+    for ask in particular(asks):
+        part = _tell(case, ask, reading)
+        if part.kind in ("yes", "no", "offer"):
+            part = replace(part, ask=asks.index(ask))
+        if part not in parts:
+            parts.append(part)
+    if Told("nothing", ELSEWHERE) in parts:  # "Which square? Where is it?", about stars
+        return (Told("nothing", ELSEWHERE),)
+    useful = [p for p in parts if p.kind != "nothing"]
+    if not useful:
+        return tuple(parts[:1])
+    values = [p for p in useful if p.kind == "values"]
+    which = [p for p in useful if p.kind == "which"]
+    if which and (_single(case, values, reading) or len(useful) > len(values) + len(which)):
+        # "Which one? What color is it?": no more than the color where it will do
+        useful = [p for p in useful if p.kind != "which"] if _single(case, values, reading) else which
+    return tuple(useful)
+
+
+def particular(asks: list[Ask]) -> list[Ask]:
+    """Without "could you be more specific?", "I am not sure which one you mean", where something is asked beside it."""
+    loose = [ask for ask in asks if ask.wonders or _LOOSE.search(" ".join(ask.words))]
+    loose = [ask for ask in loose if not ask.dimensions and not (set(ask.words) & {"or"})]
+    return [ask for ask in asks if ask not in loose] or list(asks)
+
+
+def _single(case: Case, values: list[Told], reading: int) -> bool:
+    """Whether these values fit no other reading."""
+    if not values:
+        return False
+    attributes = [a for p in values for a, _ in p.values]
+    mine = _values(case, attributes, reading)
+    return [_values(case, attributes, r) for r in range(len(case.readings))].count(mine) == 1
+
+
+def _tell(case: Case, ask: Ask, reading: int) -> Told:
     objects, attribute, _ = case.readings[reading]
-    key = []
-    for ask in asks:
-        if ask.restrict and not any(fits_reading(case, d, objects) for d in ask.restrict):
-            return None
-        if case.by_attribute:
-            key.append(attribute if not ask.dimensions or attribute in ask.dimensions else None)
-            continue
-        if ask.alternatives:
-            for d in ask.alternatives:
-                d = d.without(*(case.asked & set(d.given())))
-                key.append(fits_reading(case, d, objects) if d.given() else None)
-        elif ask.open:
-            hidden = case.asked
-            key += [case.word(o, a) for o in objects for a in FIELDS if a not in hidden]
-            if "cells" not in hidden:
-                key += [o.id for o in objects]  # a place can be said as finely as it takes
-        for dimension in sorted(ask.dimensions - case.asked):
-            key += [case.word(o, dimension) for o in objects if dimension in FIELDS]
-    return tuple(key)
+    if case.by_attribute:
+        named = [a for _, a, _ in case.readings if a in ask.dimensions]
+        if len(named) == 1:  # "Do you mean its color?"
+            return Told("yes" if attribute in named else "no")
+        if named or (ask.open and not ask.dimensions):
+            return Told("property", values=(attribute,))
+        return Told("nothing", UNCLEAR)
+    words = " ".join(ask.words)
+    describe = not ask.dimensions and _DESCRIBE.search(words) is not None
+    offers = offers_of(case, ask) if not describe or "or" in ask.words else []
+    if len(offers) == 1 and (ask.open or ask.dimensions or _REQUEST.search(words)) and not offers[0].other:
+        offers = []  # "Which star, for example the red one?", "Could you specify the star by its color?"
+    if offers:
+        return _chosen(case, offers, reading)
+    if not _is_about(case, ask, objects):
+        return Told("nothing", ELSEWHERE)
+    wanted = [a for a in FIELDS if a in ask.dimensions]
+    if wanted and not ask.open | bool(set(wanted) - case.asked):
+        return Told("nothing", ASKED)
+    if told := [a for a in wanted if a not in case.asked]:
+        values = _values(case, told, reading)
+        if any(value is not None for _, value in values):
+            return Told("values", values=values)
+        return Told("nothing", UNKNOWN) if not ask.open else Told("which", reading)
+    if ask.open or describe:
+        return Told("which", reading)
+    return Told("nothing", UNCLEAR)
+
+
+def _values(case: Case, attributes: list[str], reading: int) -> tuple:
+    """(attribute, value) pairs; a place can be said as finely as it takes."""
+    objects = case.readings[reading][0]
+    said = []
+    for a in attributes:
+        found = [o.id if a == "cells" else case.word(o, a) for o in objects]
+        said.append((a, found[0] if len(found) == 1 else tuple(found) or None))
+    return tuple(said)
+
+
+def _chosen(case: Case, offers: list[Offer], reading: int) -> Told:
+    if len(offers) == 1:
+        if offers[0].unknown:
+            return Told("nothing", UNKNOWN)
+        return Told("yes" if reading in offers[0].readings else "no")
+    fitting = [i for i, offer in enumerate(offers) if reading in offer.readings]
+    return Told("offer", min(fitting, key=lambda i: len(offers[i].readings), default=None))
+
+
+def _is_about(case: Case, ask: Ask, objects: list[Object]) -> bool:
+    """Whether "which square?" can be about the reading; what is named further on ("compared with the cross") does not
+    matter."""
+    named = _asked_of(case, ask) or ask.restrict
+    return not named or any(fits_reading(case, d, objects) for d in named)
+
+
+def _asked_of(case: Case, ask: Ask) -> list[Description]:
+    """The noun phrase after "which"."""
+    phrases = Phrases(case.words)
+    phrases.load(list(ask.words))
+    for i in range(phrases.n):
+        if phrases.items[i] == ("rel", "which"):
+            start = i + 2 if phrases.kind(i + 1) == "of" else i + 1
+            found = phrases.noun_phrase(start) if phrases.kind(start) in STARTS else None
+            return [found[0]] if found else []
+    return []
 
 
 def fits_reading(case: Case, d: Description, objects: list[Object]) -> bool:

@@ -9,13 +9,15 @@ from clarifyvlm.records import Example
 
 
 class Asked(NamedTuple):
-    """A response that a user has heard. `reading` indexes example.ambiguity.readings; `turn` counts the replies."""
+    """A response that a user has heard. `reading` indexes example.ambiguity.readings; `turn` counts the replies;
+    `seed` draws the words."""
 
     example: Example
     response: str
     reading: int
     kind: str
     turn: int
+    seed: str = ""
 
 
 @with_flags("user", without=("max_tokens", "max_calls", "budget_usd", "input_price", "output_price"))
@@ -25,6 +27,9 @@ class UserArguments:
 
     user: Literal["scripted", "openai"] = option(
         "openai: a language model behind an OpenAI-compatible endpoint", "scripted"
+    )
+    reply_forms: Literal["train", "held_out"] = option(
+        "held_out: words that no training used (clarifyvlm/users/replies.yaml); for evaluation", "train"
     )
 
 

@@ -17,7 +17,6 @@ from functools import lru_cache
 from authoring.calls import Asker, Said
 from authoring.prompts import BLIND_HOW, Dialogue, blind_prompt, readings_prompt, salient
 from clarifyvlm.endpoint.client import Endpoint
-from clarifyvlm.language.asks import fits_reading
 from clarifyvlm.language.facts import Case, answer_of
 from clarifyvlm.language.lexicon import (
     COLORS,
@@ -31,6 +30,7 @@ from clarifyvlm.language.lexicon import (
     items_of,
     normalise,
 )
+from clarifyvlm.language.offers import readings_named
 from clarifyvlm.records import Example, Prediction, Turn, Verdict
 
 STEPS = ("schema", "language", "leak", "readings", "blind", "reference", "duplicate")  # in the order of their cost
@@ -234,21 +234,10 @@ def check_response(said: Said, example: Example, steps: set[str]) -> Fault | Non
 def meant_by(reply: str, example: Example) -> set[int]:
     """The readings that a user's reply fits; none where it says nothing of them."""
     case = Case(example)
-    said = Case(example.model_copy(update={"question": reply}))
     if case.by_attribute:
-        items = {v for k, v in items_of(said.question_tokens, case.words) if k == "attr"}
+        items = {v for k, v in items_of(TOKEN.findall(normalise(reply)), case.words) if k == "attr"}
         return {i for i, (_, attribute, _) in enumerate(case.readings) if attribute in items}
-    described = said.question.without(*(case.asked & set(said.question.given())))
-    if not described.given() or (
-        described.name is not None and set(described.given()) == {"name"} and not _names(case)
-    ):
-        return set()
-    return {i for i, (objects, _, _) in enumerate(case.readings) if fits_reading(case, described, objects)}
-
-
-def _names(case: Case) -> bool:
-    """Whether the readings differ in what the things are called."""
-    return len({o.name for o in case.targets}) > 1
+    return set(readings_named(case, reply))
 
 
 def predictions(said: Said, example: Example) -> list[tuple[Example, Prediction]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from auditing import judge_effects
 from clarifyvlm.errors import UserError
-from clarifyvlm.judges import Judge, JudgeArguments, self_preference
+from clarifyvlm.judges import CHECKED, Judge, JudgeArguments, self_preference
 from clarifyvlm.judges.families import family
 from clarifyvlm.records import Example, Prediction, Verdict
 from measures.agreement import AUDITED, Labelled, said, same, unreliable
@@ -108,7 +108,7 @@ def warnings(
     if failed > max_failure_share * asked:
         found.append(f"the judge failed on {failed} of {asked} responses: what is left may be the easy ones")
     found += judge_effects.warnings(effects)
-    if policy_model and judge_args.judge != "scene":
+    if policy_model and judge_args.judge not in CHECKED:
         if not family(policy_model):
             found.append(f"self-preference is not checked: the family of {policy_model} is unknown")
         elif alike := self_preference(judge_args, policy_model):

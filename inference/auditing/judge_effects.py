@@ -17,7 +17,7 @@ import numpy as np
 
 from auditing.corruptions import padded, reworded
 from clarifyvlm.endpoint.usage import Usage, total
-from clarifyvlm.judges import Judge, JudgeArguments
+from clarifyvlm.judges import CHECKED, Judge, JudgeArguments
 from clarifyvlm.records import Example, Prediction, Verdict
 from clarifyvlm.rewards import RewardWeights
 from clarifyvlm.rewards import total as reward
@@ -75,7 +75,7 @@ def variants(items: Sequence[Labelled], args: JudgeArguments, sees_image: bool, 
         ),
         "readings_reversed": Variant("The readings of the question in the reverse order.", turned),
     }
-    if args.judge != "scene":
+    if args.judge not in CHECKED:
         what = "The criteria asked for in the reverse order."
         found["criteria_reversed"] = Variant(what, as_is, reverse_criteria=True)
     for factor in PADDED:

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from clarifyvlm.errors import UserError
-from clarifyvlm.records import Example, Verdict
+from clarifyvlm.records import AFTER_REPLY, Example, Verdict
 from measures import intervals
 from measures.intervals import NO_VALUE
 from measures.judged import Judged
@@ -39,18 +39,22 @@ RANKED_DRAWS = 300  # draws for what needs the responses in order (ece, auroc, r
 def right(verdict: Verdict) -> float | None:
     """1 for the right strategy with an answer that is not wrong, else 0; None where the judge does not say."""
     followed = verdict.criteria["strategy_right"]
-    return None if followed is None else float(bool(followed) and verdict.criteria["answer_right"] != 0)
+    if followed is None or (followed and "answer_right" in verdict.unknown):
+        return None
+    return float(bool(followed) and verdict.criteria["answer_right"] != 0)
 
 
-def resolved(example: Example, verdict: Verdict) -> float:
+def resolved(example: Example, verdict: Verdict) -> float | None:
     """How far a response resolves the question, 0..1, whatever a question costs.
 
     Asked: the answer after the reply is right; where there was no reply, the question's value. Else, by what the
     example calls for: a right answer (answer, infer), the share of the readings that a list names (enumerate), a right
     correction or abstention. What asserts something where it should ask resolves nothing. Where nobody knows the
-    answer, the right strategy is all there is to go by.
+    answer, the right strategy is all there is to go by. None where the judge does not know what it comes to.
     """
     criteria = verdict.criteria
+    if verdict.unknown and _hangs_on(example, verdict) in verdict.unknown:
+        return None
     if not example.has_answer and example.strategy not in ("correct", "abstain"):
         return float(criteria["strategy_right"] or 0.0)
     if verdict.used_strategy == "clarify":
@@ -63,6 +67,15 @@ def resolved(example: Example, verdict: Verdict) -> float:
     if example.strategy in ("correct", "abstain"):
         return float(criteria["strategy_right"] or 0.0)
     return 0.0
+
+
+def _hangs_on(example: Example, verdict: Verdict) -> str:
+    """The criterion that `resolved` reads."""
+    if not example.has_answer or example.strategy in ("correct", "abstain"):
+        return "strategy_right"
+    if verdict.used_strategy == "clarify":
+        return AFTER_REPLY if AFTER_REPLY in verdict.unknown else "question_value"
+    return "complete" if example.strategy == "enumerate" else "answer_right"
 
 
 def measure(examples: Sequence[Example], models: Sequence[Judged], *, seed: int, resamples: int) -> dict:
@@ -103,7 +116,7 @@ def _columns(examples: Sequence[Example], model: Judged) -> dict[str, np.ndarray
         verdict = model.verdict_on(example.id)
         if verdict is None:
             continue
-        table[2:, i] = resolved(example, verdict), verdict.used_strategy == "clarify"
+        table[2:, i] = resolved(example, verdict), verdict.used_strategy == "clarify"  # None becomes NaN
         is_right, confidence = right(verdict), confidence_in(model, example.id)
         if is_right is not None and confidence is not None:
             table[:2, i] = confidence, is_right

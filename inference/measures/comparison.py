@@ -48,7 +48,7 @@ def exact_tests(examples: Sequence[Example], models: Sequence[Judged], differenc
         counts: Counter[tuple[bool, bool]] = Counter()
         for example in examples:
             verdicts = [by_name[name].verdict_on(example.id) for name in (a, b)]
-            if all(verdicts):
+            if all(v is not None and "strategy_right" not in v.unknown for v in verdicts):
                 counts[tuple(v.criteria["strategy_right"] == 1 for v in verdicts)] += 1
         only_a, only_b = counts[True, False], counts[False, True]
         row = {"a": a, "b": b, "n": counts.total(), "only_a": only_a, "only_b": only_b, "p": mcnemar(only_a, only_b)}

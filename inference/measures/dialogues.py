@@ -24,7 +24,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from clarifyvlm import rewards
-from clarifyvlm.records import INFORMED, Example, Prediction, Verdict
+from clarifyvlm.records import AFTER_REPLY, INFORMED, Example, Prediction, Verdict
 from clarifyvlm.strategies import STRATEGIES
 from clarifyvlm.users.scripted import KINDS
 from measures import intervals, metrics
@@ -80,7 +80,7 @@ def _columns(examples: Sequence[Example], model: Judged) -> dict[str, np.ndarray
     table = np.full((len(COLUMNS), len(examples)), np.nan)
     for i, example in enumerate(examples):
         verdict = model.verdict_on(example.id)
-        if verdict is None:
+        if verdict is None or AFTER_REPLY in verdict.unknown:
             continue
         prediction = model.predictions[example.id]
         replies = sum(turn.role == "user" for turn in prediction.turns)

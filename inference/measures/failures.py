@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clarifyvlm.judges.gate import gate
+from clarifyvlm.language.layout import after_reasoning
 from clarifyvlm.records import Example, Prediction, Verdict
 from measures import intervals
 from measures.judged import Judged, by_hash
@@ -72,7 +73,7 @@ def _nothing(example: Example, verdict: Verdict, prediction: Prediction) -> bool
 
 def _empty(example: Example, verdict: Verdict, prediction: Prediction) -> bool:
     """What the gate calls empty; the gate itself, which takes a while, is asked once, by `_repeated`."""
-    return _nothing(example, verdict, prediction) and not any(map(str.isalnum, prediction.text))
+    return _nothing(example, verdict, prediction) and not any(map(str.isalnum, after_reasoning(prediction.text)))
 
 
 def _repeated(example: Example, verdict: Verdict, prediction: Prediction) -> bool:
@@ -84,7 +85,7 @@ def _wrong_content(example: Example, verdict: Verdict, prediction: Prediction) -
 
 
 def _hedged(example: Example, verdict: Verdict, prediction: Prediction) -> bool:
-    return bool(HEDGES.search(prediction.text))
+    return bool(HEDGES.search(after_reasoning(prediction.text)))
 
 
 def _answered_rightly(example: Example, verdict: Verdict, prediction: Prediction) -> bool:

@@ -32,6 +32,7 @@ import numpy as np
 from scipy import signal, stats
 
 from clarifyvlm import rewards
+from clarifyvlm.language.layout import after_reasoning
 from clarifyvlm.records import Example
 from measures import calibration, comparison, intervals
 from measures.intervals import NO_VALUE, Resampled
@@ -122,7 +123,7 @@ class Candidates:
             verdict = model.verdict_on(example_id)
             if verdict is None or verdict.used_strategy not in ("answer", "infer"):
                 continue
-            picked = guessed_reading(answers, model.predictions[example_id].text)
+            picked = guessed_reading(answers, after_reasoning(model.predictions[example_id].text))
             if picked is not None:
                 groups.append(g)
                 rows.append(self.starts[g] + picked)
@@ -236,7 +237,10 @@ def _length_columns(examples: Sequence[Example], model: Judged) -> dict[str, np.
         example, verdict = examples[i], model.verdicts[examples[i].id]
         said = model.predictions[example.id]
         is_right = calibration.right(verdict)
-        length[i], reward[i] = len(said.text.split()), rewards.total(example, verdict, said)
+        total = rewards.total(example, verdict, said)
+        if total is None:  # the judge does not know what it is worth
+            continue
+        length[i], reward[i] = len(said.text.split()), total
         right[i] = np.nan if is_right is None else is_right
     x, y = (_centred_ranks(values) for values in (length, reward))
     columns = {"words": length, "reward": reward, "x": x, "y": y, "xx": x * x, "yy": y * y, "xy": x * y}

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clarifyvlm.records import Example, Prediction, Verdict
+from clarifyvlm.language.layout import after_reasoning
+from clarifyvlm.records import AFTER_REPLY, CRITERIA, NOT_UNDERSTOOD, Example, Prediction, Verdict
 
 
 @dataclass
@@ -33,6 +34,24 @@ class Judged:
         return {name: names.count(name) for name in sorted(set(names))}
 
     @property
+    def unknown(self) -> dict[str, int]:
+        """Criterion -> verdicts, of those that did not fail, in which the judge knows nothing of it."""
+        names = [name for v in self.verdicts.values() for name in v.unknown]
+        return {name: names.count(name) for name in sorted(set(names))}
+
+    def understood(self, examples: Sequence[Example]) -> np.ndarray:
+        """(E,) 1 where the judge understood the response, 0 where it did not; NaN where it failed for another reason,
+        or has no verdict."""
+        verdicts = [self.verdicts.get(e.id) for e in examples]
+        known = {None: 1.0} | dict.fromkeys(NOT_UNDERSTOOD, 0.0)
+        return np.array([np.nan if v is None else known.get(v.failure, np.nan) for v in verdicts], float)
+
+    @property
+    def with_reasoning(self) -> int:
+        """Responses with a reasoning block, after which they are judged."""
+        return sum(after_reasoning(p.text) != p.text.strip() for p in self.predictions.values())
+
+    @property
     def judges(self) -> list[str]:
         """The names of the judges that gave the verdicts."""
         return sorted({v.judge for v in self.verdicts.values()})
@@ -41,3 +60,21 @@ class Judged:
 def by_hash(example: Example) -> bytes:
     """Sort key of an order that is fixed, and blind to how interesting an example is."""
     return hashlib.sha256(example.id.encode()).digest()
+
+
+def taken_as_wrong(example: Example, verdict: Verdict) -> Verdict:
+    """The verdict, with what the judge did not understand counted against the response: the worst of every criterion.
+    Of a judge that failed for another reason, that failure."""
+    worst = dict.fromkeys(CRITERIA, 0.0)
+    worst["overconfident"] = None if example.strategy == "answer" else 1.0
+    worst["over_asked"] = None if example.strategy in ("infer", "enumerate", "clarify") else 1.0
+    about = verdict.model_dump(include={"example_id", "model", "judge"})
+    if verdict.failure in NOT_UNDERSTOOD:
+        return Verdict(**about, used_strategy="none", criteria=worst)
+    if not verdict.unknown:
+        return verdict
+    criteria = verdict.criteria | {name: worst[name] for name in verdict.unknown if name in CRITERIA}
+    wrong = {"criteria": criteria, "unknown": []}
+    if AFTER_REPLY in verdict.unknown:
+        wrong |= {AFTER_REPLY: 0.0, "used_after_reply": "none", "grounded_after_reply": 0.0}
+    return verdict.model_copy(update=wrong)

@@ -1,7 +1,7 @@
 """What the report measures: each metric is a number per example, and its definition stands beside it.
 
-A metric gives None for an example that it says nothing about; such examples, and those on which the judge failed,
-are left out of its mean, and `n` counts the rest.
+A metric gives None for an example that it says nothing about; such examples, and those on which the judge failed or
+does not know what the metric needs, are left out of its mean, and `n` counts the rest.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 
 from clarifyvlm import rewards
-from clarifyvlm.records import Example, Prediction, Verdict
+from clarifyvlm.records import AFTER_REPLY, Example, Prediction, Verdict
 from clarifyvlm.strategies import AMBIGUITY_TYPES, STRATEGIES
-from measures.judged import Judged
+from measures.judged import Judged, taken_as_wrong
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,9 @@ def _criterion(name: str, applies: Callable[[Example], bool] = lambda example: T
 
 def _answer_right(example: Example, verdict: Verdict, prediction: Prediction) -> float | None:
     """A response that gives no answer (it asked, it abstained) is not right: otherwise silence would pay."""
-    return (verdict.criteria["answer_right"] or 0.0) if _one_reading(example) and example.has_answer else None
+    if not _one_reading(example) or not example.has_answer or "answer_right" in verdict.unknown:
+        return None
+    return verdict.criteria["answer_right"] or 0.0
 
 
 def _asked(example: Example, verdict: Verdict, prediction: Prediction) -> float:
@@ -57,9 +59,15 @@ def _complete(example: Example, verdict: Verdict, prediction: Prediction) -> flo
     return verdict.criteria["complete"] if listed else None
 
 
+SERVED = frozenset(("strategy_right", "complete", "answer_right"))  # what `served_at_once` hangs on
+
+
 def served_at_once(example: Example, verdict: Verdict, prediction: Prediction | None = None) -> float | None:
-    """1 if the first response alone leaves the user with what is right; None where nobody knows the answer."""
+    """1 if the first response alone leaves the user with what is right; None where nobody knows the answer, or the
+    judge does not know what it comes to."""
     criteria = verdict.criteria
+    if SERVED.intersection(verdict.unknown):
+        return None
     if example.strategy in ("correct", "abstain"):
         return float(criteria["strategy_right"] or 0.0)
     if not example.has_answer:
@@ -76,13 +84,16 @@ def ends_open(example: Example, verdict: Verdict) -> bool:
 
 def _served(example: Example, verdict: Verdict, prediction: Prediction) -> float | None:
     at_once = served_at_once(example, verdict)
-    if at_once is None or ends_open(example, verdict):
+    if at_once is None or ends_open(example, verdict) or AFTER_REPLY in verdict.unknown:
         return None
     return max(at_once, verdict.answer_right_after_reply or 0.0)
 
 
 # The key of the one metric that is not a mean over examples: the mean over STRATEGIES of `strategy_accuracy`.
 MACRO = "strategy_accuracy_macro"
+# The key of the share of responses that the judge understood.
+COVERAGE = "coverage"
+NAMED = {MACRO: "Strategy accuracy (macro)", COVERAGE: "Understood by the judge"}
 
 METRICS = {
     "strategy_accuracy": Metric(
@@ -194,9 +205,9 @@ OVERVIEW = (
 
 
 def label(key: str) -> str:
-    """The name to show for a key of METRICS, MACRO, or "strategy_accuracy.clarify"."""
-    if key == MACRO:
-        return "Strategy accuracy (macro)"
+    """The name to show for a key of METRICS, MACRO, COVERAGE, or "strategy_accuracy.clarify"."""
+    if key in NAMED:
+        return NAMED[key]
     metric, _, stratum = key.partition(".")
     return METRICS[metric].label + (f": {stratum}" if stratum else "")
 
@@ -207,11 +218,12 @@ def is_share(key: str) -> bool:
 
 
 def better(key: str) -> str:
-    return "higher" if key == MACRO else METRICS[key.partition(".")[0]].better
+    return "higher" if key in NAMED else METRICS[key.partition(".")[0]].better
 
 
-def columns(examples: Sequence[Example], model: Judged) -> dict[str, np.ndarray]:
-    """Every metric and stratum of a model as a column (E,) of numbers; NaN where it says nothing.
+def columns(examples: Sequence[Example], model: Judged, *, as_wrong: bool = False) -> dict[str, np.ndarray]:
+    """Every metric and stratum of a model as a column (E,) of numbers; NaN where it says nothing. `as_wrong` counts
+    what the judge did not understand against the model.
 
     Keys: those of METRICS, "strategy_accuracy.<strategy>" and "strategy_accuracy_by_type.<type>". Examples without a
     verdict and failed verdicts are NaN throughout.
@@ -219,8 +231,10 @@ def columns(examples: Sequence[Example], model: Judged) -> dict[str, np.ndarray]
     names = list(METRICS)
     table = np.full((len(names), len(examples)), np.nan)
     for i, example in enumerate(examples):
-        verdict = model.verdict_on(example.id)
-        if verdict is None:
+        verdict = model.verdicts.get(example.id)
+        if verdict is not None and as_wrong:
+            verdict = taken_as_wrong(example, verdict)
+        if verdict is None or verdict.failure is not None:
             continue
         for row, name in enumerate(names):
             value = METRICS[name].value(example, verdict, model.predictions[example.id])

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from clarifyvlm.language.layout import after_reasoning
 from clarifyvlm.records import Example, Verdict
 from measures import detection, intervals
 from measures.judged import Judged
@@ -64,9 +65,10 @@ def _score(example: Example, model: Judged, given: Callable[[str, str], bool]) -
     prediction = model.predictions.get(example.id)
     if example.strategy != "answer" or prediction is None or not (people or accepted):
         return np.nan
+    said = after_reasoning(prediction.text)
     if accepted:
-        return float(any(given(prediction.text, answer) for answer in accepted))
-    return vqa_accuracy(prediction.text, people, given)
+        return float(any(given(said, answer) for answer in accepted))
+    return vqa_accuracy(said, people, given)
 
 
 def vqa_accuracy(response: str, answers: Sequence[str], given: Callable[[str, str], bool]) -> float:

@@ -11,6 +11,8 @@ from measures import intervals, metrics
 from measures.judged import Judged
 
 BY_STRATEGY = [f"strategy_accuracy.{s}" for s in STRATEGIES]
+METRICS_SHOWN = [key for key in metrics.OVERVIEW if key != metrics.MACRO]
+AS_WRONG = "not understood as wrong"
 # What differences are taken of, besides the macro.
 COMPARED = [*(name for name in metrics.METRICS if name != "strategy_accuracy"), *BY_STRATEGY]
 
@@ -29,6 +31,7 @@ def measure(
     `baseline`, each model is compared with that one only.
     """
     tables = {m.name: metrics.columns(examples, m) for m in models}
+    strategies = np.array([example.strategy for example in examples])
     kept = {m.name: m.judged(examples) for m in models}
     judges = {m.name: m.judges for m in models}
     columns: dict[tuple, np.ndarray] = {}
@@ -53,6 +56,11 @@ def measure(
         ended = ends[earlier] & ends[later]
         if common.any():
             pairs.append((later, earlier, block(later, common, ended), block(earlier, common, ended)))
+    for m in models:
+        read = columns[m.name, "coverage"] = m.understood(examples)
+        columns |= {(m.name, f"coverage.{s}"): np.where(strategies == s, read, np.nan) for s in STRATEGIES}
+        wrong = metrics.columns(examples, m, as_wrong=True)
+        columns |= {(m.name, AS_WRONG, key): wrong[key] for key in (*BY_STRATEGY, *METRICS_SHOWN)}
     clusters = intervals.Clusters([e.image_sha256 for e in examples])
     sample = intervals.Resampled(columns, clusters, seed=seed, resamples=resamples)
     return {
@@ -66,13 +74,15 @@ def _one(model: Judged, examples: Sequence[Example], sample: intervals.Resampled
     def estimate(key: str) -> dict:
         return sample.estimate((*block, key), is_share=metrics.is_share(key))
 
-    macro, overall = intervals.NO_VALUE, (*block, "strategy_accuracy")
-    if n := sample.count(overall):
-        trials = sample.clusters.touched(sample.columns[overall])
-        value, draws = sample.mean((*block, key) for key in BY_STRATEGY)
-        macro = intervals.with_interval(value, draws, n, trials=trials, is_share=True)
+    wrong = (model.name, AS_WRONG)
+    as_wrong = {metrics.MACRO: _macro(sample, wrong)} | {
+        key: sample.estimate((*wrong, key), is_share=metrics.is_share(key)) for key in METRICS_SHOWN
+    }
     result = {
-        metrics.MACRO: macro,
+        "coverage": sample.estimate((model.name, "coverage")),
+        "coverage_by_strategy": {s: sample.estimate((model.name, f"coverage.{s}")) for s in STRATEGIES},
+        "not_understood_as_wrong": as_wrong,
+        metrics.MACRO: _macro(sample, block),
         "strategy_accuracy_micro": estimate("strategy_accuracy"),
         "strategy_accuracy": {s: estimate(f"strategy_accuracy.{s}") for s in STRATEGIES},
         "strategy_accuracy_by_type": {
@@ -85,9 +95,22 @@ def _one(model: Judged, examples: Sequence[Example], sample: intervals.Resampled
         "judge": ", ".join(model.judges),
         "judge_failures": sum(failures.values()),
         "judge_failures_by_name": failures,
+        "unknown": model.unknown,
+        "with_reasoning": model.with_reasoning,
         "examples": len(model.predictions),
         "confusion": metrics.confusion(examples, model),
     }
+
+
+def _macro(sample: intervals.Resampled, block: tuple) -> dict:
+    """Strategy accuracy, each strategy that occurs weighing the same."""
+    n = sum(sample.count((*block, key)) for key in BY_STRATEGY)
+    if not n:
+        return intervals.NO_VALUE
+    judged = np.any([~np.isnan(sample.columns[*block, key]) for key in BY_STRATEGY], axis=0)
+    trials = sample.clusters.touched(np.where(judged, 1.0, np.nan))
+    value, draws = sample.mean((*block, key) for key in BY_STRATEGY)
+    return intervals.with_interval(value, draws, n, trials=trials, is_share=True)
 
 
 def _differences(sample: intervals.Resampled, a: str, b: str, block_a: tuple, block_b: tuple) -> list[dict]:

@@ -111,7 +111,7 @@ def _columns(examples: Sequence[Example], partner: Judged, run: Judged) -> dict[
             verdict = judged.verdicts[examples[i].id]
             right[side, i] = _number(verdict, "strategy_right")
             used[side, i] = names.setdefault(verdict.used_strategy, len(names))
-            if strategies[i] == "answer":
+            if strategies[i] == "answer" and "answer_right" not in verdict.unknown:
                 answer[side, i] = verdict.criteria["answer_right"] or 0.0
     right[:, np.isnan(right).any(axis=0)] = np.nan  # paired: a criterion that one of the judges lacks says nothing
     columns = {

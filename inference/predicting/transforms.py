@@ -63,7 +63,7 @@ def mirror(example: Example, picture: "Image") -> "Changed":
 
 def _swapped(text: str) -> str:
     """Left and right as whole words: all that says in words on which side something is."""
-    return re.sub(r"\b(left|right)\b", lambda m: OPPOSITE[m[0]], text, flags=re.IGNORECASE)
+    return re.sub(r"\b(left|right)(?=most\b|\b)", lambda m: OPPOSITE[m[0]], text, flags=re.IGNORECASE)
 
 
 def resize(example: Example, picture: "Image") -> "Changed":

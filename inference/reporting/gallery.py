@@ -86,7 +86,7 @@ def _said(model: Judged, example: Example) -> dict:
         "model": model.name,
         "turns": prediction.turns,
         "used": None if failure else verdict.used_strategy,
-        "right": None if failure else bool(verdict.criteria["strategy_right"]),
+        "right": None if failure or "strategy_right" in verdict.unknown else bool(verdict.criteria["strategy_right"]),
         "failures": [] if failure else failures.of(example, verdict, prediction),
         "failure": failure,
     }

@@ -54,6 +54,11 @@ class Corrected(Estimate):
 class Model(Closed):
     """One model on the examples that it answered. Definitions: METRICS in measures/metrics.py and on the page."""
 
+    coverage: Estimate = Field(description="share of the responses that the judge understood; its other failures aside")
+    coverage_by_strategy: dict[str, Estimate] = Field(description="by right strategy")
+    not_understood_as_wrong: dict[str, Estimate] = Field(
+        description="metrics of the overview with what was not understood counted against the model"
+    )
     strategy_accuracy_macro: Estimate = Field(description="mean over the strategies that occur")
     strategy_accuracy_micro: Estimate = Field(description="mean over the examples")
     strategy_accuracy: dict[str, Estimate] = Field(description="by right strategy")
@@ -70,8 +75,10 @@ class Model(Closed):
     asked: Estimate
     reward: Estimate = Field(description="at most 1; may be negative")
     judge: str
-    judge_failures: int
+    judge_failures: int = Field(description="verdicts without a value, not_understood and other_language among them")
     judge_failures_by_name: dict[str, int]
+    unknown: dict[str, int] = Field(description="criterion -> verdicts that do not know it and leave it out")
+    with_reasoning: int = Field(description="responses with a reasoning block; what follows it is judged")
     examples: int = Field(description="predictions of the model")
     confusion: dict[str, dict[str, int]] = Field(description="right strategy -> used strategy or none -> examples")
     corrected: dict[str, Corrected] | None = Field(default=None, description="with --labels, where there are enough")

@@ -25,7 +25,7 @@ from measures import (
     strata,
 )
 from measures.judged import Judged
-from reporting import gallery, plots, tables
+from reporting import coverage, gallery, plots, tables
 
 OPEN_PAIRS = 3  # differences between more pairs of models than this are folded away
 
@@ -67,6 +67,14 @@ class Section:
     measure: Callable[..., dict] | None = None  # (examples, models, *, seed, resamples) -> its part of metrics.json
     on_variants: bool = False  # `measure` takes the runs of --variants_dir, too, after the models
     view: Callable[[Report], dict] = lambda report: {}  # what else its template needs
+
+
+def _overview(report: Report) -> dict:
+    return {"overview": metrics.OVERVIEW, "all_understood": coverage.all_understood(report.content["models"])}
+
+
+def _strategies(report: Report) -> dict:
+    return {"all_understood": coverage.all_understood(report.content["models"])}
 
 
 def _corrected(report: Report) -> dict:
@@ -140,9 +148,9 @@ def _gallery(report: Report) -> dict:
 
 
 SECTIONS = (
-    Section("overview", "Overview", "Overview", view=lambda report: {"overview": metrics.OVERVIEW}),
+    Section("overview", "Overview", "Overview", view=_overview),
     Section("corrected", "Corrected", "Corrected for the judge's errors", view=_corrected),
-    Section("strategies", "Strategies", "Strategy accuracy by right strategy"),
+    Section("strategies", "Strategies", "Strategy accuracy by right strategy", view=_strategies),
     Section(
         "types", "Ambiguity types", "Strategy accuracy by ambiguity type", view=lambda report: {"types": report.types}
     ),

@@ -1,6 +1,7 @@
 """Numbers as text, and report.md: the tables that run.sh prints and that paste into a paper's appendix."""
 
 from measures import metrics
+from reporting import coverage
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -45,10 +46,11 @@ def markdown(content: dict) -> str:
             ["", *models],
             [
                 [metrics.label(key), *(interval(row[key], metrics.is_share(key)) for row in models.values())]
-                for key in metrics.OVERVIEW
+                for key in (*metrics.OVERVIEW, metrics.COVERAGE)
             ]
             + [["Judge failures", *(str(row["judge_failures"]) for row in models.values())]],
         ),
+        *_not_understood(models),
         *(_corrected(content) if "labels" in content else []),
         "## Strategy accuracy by right strategy",
         table(
@@ -92,9 +94,30 @@ def markdown(content: dict) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _not_understood(models: dict[str, dict]) -> list[str]:
+    """Beside the overview: its numbers with what was not understood as wrong, and coverage by right strategy."""
+    if coverage.all_understood(models):
+        return []
+    wrong = [
+        [
+            metrics.label(key),
+            *(interval(row["not_understood_as_wrong"][key], metrics.is_share(key)) for row in models.values()),
+        ]
+        for key in metrics.OVERVIEW
+    ]
+    strategies = next(iter(models.values()))["coverage_by_strategy"]
+    shares = [[s, *(interval(row["coverage_by_strategy"][s]) for row in models.values())] for s in strategies]
+    return [
+        "These numbers are over what the judge understood. With what it did not understand counted as wrong:",
+        table(["", *models], wrong),
+        "Understood by the judge, by right strategy:",
+        table(["right strategy", *models], shares),
+    ]
+
+
 def latex(content: dict) -> str:
     """The main table for a paper: models in rows, interval bounds as a small second line. Needs booktabs."""
-    keys = [key for key in metrics.OVERVIEW if metrics.is_share(key)]
+    keys = [key for key in (*metrics.OVERVIEW, metrics.COVERAGE) if metrics.is_share(key)]
     lines = [
         f"% {content['examples']} questions on {content['pictures']} pictures; per cent, 95 % intervals by a bootstrap "
         f"over pictures (seed {content['seed']}). Needs \\usepackage{{booktabs}}.",

@@ -80,6 +80,7 @@ def test_lineage(tmp_path, tiny_model_dir, asking_model_dir):
         ("How many dogs are there?", "There are three dogs.", "answer"),
         ("What is the man holding?", "Do you mean the tall man or the child?", "clarify"),
         ("What is the man holding?", "", "none"),
+        ("What is the man holding?", "<think>Which one? The tall man?</think>A red kite.", "answer"),
     ],
 )
 def test_strategies_by_their_words(generator, question, said, strategy):
@@ -94,3 +95,4 @@ def test_strategies_by_their_words(generator, question, said, strategy):
     found = talk.Talk(speaker, PICTURE, question)
     list(found.respond())
     assert found.strategy == strategy and found.asks == (strategy == "clarify")
+    assert "think" not in str(found.messages), "what it thought aloud is not sent back to it"

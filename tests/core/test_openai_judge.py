@@ -366,3 +366,17 @@ def test_endpoint_that_lacks_a_parameter(server, example, capsys, name):
     if name == "max_tokens":
         assert server.requests[-1]["max_completion_tokens"] == 1024
         make(server).check()
+
+
+def test_what_follows_a_reasoning_block_is_judged(server, example):
+    """A judge that is shown what a model thought before it answered, and takes guesses on the way for claims."""
+    block = "<think>Blue? No: the lower one is a circle. </think>"
+    assert judge(server, example, f"{block}The one at the top left is red, the one in the center blue.").failure is None
+    prompt = server.requests[-1]["messages"][-1]["content"]
+    assert "The one at the top left is red" in prompt and "lower one" not in prompt
+    calls = len(server.requests)
+    assert judge(server, example, block).used_strategy == "none" and len(server.requests) == calls
+    turns = [("assistant", "Which star?"), ("user", "The one at the top left."), ("assistant", f"{block}It is red.")]
+    said = Prediction(example_id=example.id, turns=[{"role": r, "text": t} for r, t in turns], reading=0)
+    make(server).judge([example], [said])
+    assert all("lower one" not in r["messages"][-1]["content"] for r in server.requests)

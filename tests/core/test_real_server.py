@@ -16,7 +16,7 @@ from clarifyvlm import jsonl
 from clarifyvlm.endpoint.cache import ReplyCache
 from clarifyvlm.endpoint.client import Endpoint, Question
 from clarifyvlm.errors import UserError
-from clarifyvlm.judges import JudgeArguments, make_judge
+from clarifyvlm.judges import JudgeArguments, extract_schema, make_judge
 from clarifyvlm.records import Example, Prediction, Verdict
 from stages import ROOT, script
 
@@ -64,8 +64,8 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-def flags(process, folder: Path) -> list[str]:
-    endpoint = ["--judge", "openai", "--judge_base_url", process.url, "--judge_model", "smollm2"]
+def flags(process, folder: Path, judge: str = "openai") -> list[str]:
+    endpoint = ["--judge", judge, "--judge_base_url", process.url, "--judge_model", "smollm2"]
     endpoint += ["--judge_max_tokens", "300", "--judge_concurrency", "2", "--judge_timeout_s", "120"]
     return ["--data_file", str(folder / "test.jsonl"), *endpoint, "--judge_cache_dir", str(folder / "cache")]
 
@@ -108,6 +108,21 @@ def test_judge_script(process, folder):
     usage = json.loads((folder / "verdicts.run.json").read_text())["counts"]["usage"]
     assert usage["calls"] == 2 and usage["input_tokens"] > 1000 and usage["output_tokens"] > 100
     assert script("inference/judge.py").main(command) == 0, "complete already"
+
+
+def test_extract_judge_script(process, folder):
+    """A schema or a prompt that a real server does not take, a refused reply that is scored, or a failure without a
+    name. A model this small hardly quotes: most of its replies are refused."""
+    output = folder / "extracted.jsonl"
+    command = [*flags(process, folder, "extract"), "--predictions", str(folder / "predictions.jsonl"), "--output_file"]
+    command += [str(output), "--judge_max_failure_share", "1"]
+    assert script("inference/judge.py").main(command) == 0
+    verdicts = jsonl.read(output, Verdict)
+    names = {None, "cut_off", "schema", "invented_span", "left_out", "not_understood"}
+    assert len(verdicts) == 2 and {v.failure for v in verdicts} <= names, verdicts
+    assert all(v.judge == f"extract:smollm2:claims-{extract_schema.VERSION}" and v.raw for v in verdicts)
+    usage = json.loads((folder / "extracted.run.json").read_text())["counts"]["usage"]
+    assert 2 <= usage["calls"] <= 4 and usage["input_tokens"] > 2000 and usage["output_tokens"] > 50
 
 
 def test_the_audit_says_that_it_is_bad(process, folder):

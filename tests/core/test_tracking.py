@@ -128,6 +128,22 @@ def test_trackers_write_to_the_output_folder_and_go_on_there(tmp_path):
     assert other.run_name == "my run" and os.environ["WANDB_RUN_ID"] != run
 
 
+@pytest.mark.parametrize("key", [None, "0" * 40])
+def test_who_cannot_log_in_is_told_at_once(key, monkeypatch, tmp_path):
+    """A traceback of wandb's behind the loading of a model, where there is no key, or no network."""
+    if not importlib.util.find_spec("wandb"):
+        pytest.skip("wandb is not installed")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    if key:
+        monkeypatch.setenv("WANDB_API_KEY", key)
+    with pytest.raises(UserError, match="--report_to wandb: .*WANDB_MODE=offline"):
+        tracking.check(["--report_to", "wandb"])
+    tracking.check(["--report_to", "wandb", "--check"])
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    tracking.check(["--report_to", "wandb"])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", tracking.TRACKERS)
 def test_a_real_tracker_offline(name, tiny_model_dir, tmp_path, monkeypatch):

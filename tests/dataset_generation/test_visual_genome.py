@@ -93,8 +93,6 @@ def test_a_reply_leads_to_the_right_answer(data):
     for e in asked:
         said = [reply(e, e.dialogue.question, i) for i in range(len(e.ambiguity.readings))]
         assert all(said) and len(set(said)) == len(said), (e.question, said)
-        meant = e.ambiguity.readings[e.dialogue.reading]
-        assert meant.expression.split(" at the ")[-1].split(" in the ")[-1] in e.dialogue.reply
         turns = [("assistant", e.dialogue.question), ("user", e.dialogue.reply), ("assistant", e.dialogue.answer)]
         turns = [{"role": role, "text": text} for role, text in turns]
         (verdict,) = judge.judge([e], [Prediction(example_id=e.id, turns=turns, reading=e.dialogue.reading)])

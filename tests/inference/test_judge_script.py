@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from clarifyvlm import jsonl
 from clarifyvlm.errors import UserError
+from clarifyvlm.judges.scene import SceneJudge
 from clarifyvlm.records import Example, Verdict
 from judge_server import GOOD, completion
 from stages import ROOT, script
@@ -98,6 +100,17 @@ def test_shipped_configs_are_accepted(files, tmp_path, config):
     assert judge.main(["--config", str(config), *argv(files, tmp_path / "verdicts.jsonl")]) == 0
 
 
+@pytest.mark.parametrize("stage", ["inference", "tuning_grpo"])
+def test_presets_of_real_models_say_who_judges(stage):
+    """The scene judge by default and without a word for a model whose English it may not read."""
+    for path in sorted((ROOT / stage / "configs").glob("*.yaml")):
+        if path.stem in ("tiny", "smoke", "dialogues"):
+            continue
+        content = yaml.safe_load(path.read_text())
+        judge_of = content["judge"] if stage == "tuning_grpo" else content["judge"]["judge"]
+        assert judge_of == "scene" and "--judge extract" in path.read_text(), path
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -168,6 +181,28 @@ def test_failures_stop_the_run_and_are_asked_again(files, tmp_path, server, caps
     order = [json.loads(line)["example_id"] for line in files[1].read_text().splitlines()]
     assert [v.example_id for v in jsonl.read(output, Verdict)] == order
     assert record(output)["counts"]["judge_failures"] == 0 and "asking again" in capsys.readouterr().out
+
+
+def test_what_is_not_understood_is_not_asked_again(files, tmp_path, monkeypatch, capsys):
+    """A judge that is to be mended though it is whole and reads no such English; the same question put to it again;
+    numbers that nobody gets because a share of responses is not understood."""
+    asked = []
+
+    class Deaf(SceneJudge):
+        def _verdict(self, example, prediction):
+            asked.append(example.id)
+            if len(asked) % 2:
+                return super()._verdict(example, prediction)
+            return Verdict(example_id=example.id, judge="scene", failure="not_understood")
+
+    monkeypatch.setattr(judge, "make_judge", lambda *_, **__: Deaf())
+    output = tmp_path / "verdicts.jsonl"
+    with pytest.raises(UserError, match=r"\(not_understood 13\).*does not read.*--judge openai.*--judge extract"):
+        judge.main(argv(files, output))
+    assert judge.main(argv(files, output, "--judge_max_failure_share", "0.6")) == 0
+    assert len(asked) == 27, "what was not understood stays so"
+    assert "51.9 % understood" in capsys.readouterr().out
+    assert record(output)["counts"]["failures"] == {"not_understood": 13}
 
 
 def test_a_few_failures_are_recorded_and_counted(files, tmp_path, server):

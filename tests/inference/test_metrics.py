@@ -42,6 +42,46 @@ def measure(*models: Judged, examples: list[Example], seed: int = 0) -> dict:
     return results.measure(examples, list(models), seed=seed, resamples=400)
 
 
+# --- what the judge did not understand ---------------------------------------------------------------------------
+
+
+def lost(of: Example, name: str = "not_understood") -> Verdict:
+    return Verdict(example_id=of.id, judge="scene", failure=name)
+
+
+def test_coverage_and_what_is_not_understood_as_wrong():
+    """Numbers over half of a model's responses that look like those over all, a judge that was down taken for one that
+    does not understand, and a column that flatters a model whose English the judge does not read."""
+    answers, asks = [example(i, strategy="answer") for i in range(4)], [example(i, strategy="clarify") for i in (4, 5)]
+    rows = [(e, verdict(e, "answer", answer_right=1.0, over_asked=0.0)) for e in answers[:2]]
+    rows += [(answers[2], lost(answers[2])), (answers[3], failed(answers[3]))]
+    rows += [(asks[0], verdict(asks[0], "clarify", overconfident=0.0)), (asks[1], lost(asks[1], "other_language"))]
+    row = measure(judged("m", rows), examples=answers + asks)["models"]["m"]
+    assert (row["coverage"]["value"], row["coverage"]["n"]) == (0.6, 5)
+    assert row["coverage_by_strategy"]["clarify"]["value"] == 0.5 and row["coverage_by_strategy"]["answer"]["n"] == 3
+    wrong = row["not_understood_as_wrong"]
+    assert row["grounded"]["value"] == 1.0 and (wrong["grounded"]["value"], wrong["grounded"]["n"]) == (0.6, 5)
+    assert row["strategy_accuracy_macro"]["value"] == 1.0
+    assert wrong["strategy_accuracy_macro"]["value"] == pytest.approx((2 / 3 + 1 / 2) / 2, abs=1e-6)
+    assert wrong["over_asked"]["value"] == pytest.approx(1 / 3, abs=1e-6) and wrong["overconfident"]["value"] == 0.5
+    assert wrong["reward"]["value"] < row["reward"]["value"] and wrong["answer_accuracy"]["n"] == 3
+
+
+def test_a_criterion_of_which_nothing_is_known_is_left_out():
+    """Mumbling that counts as grounded, or as a wrong answer, or that nobody can count."""
+    answers = [example(i, strategy="answer") for i in range(3)]
+    known = [verdict(e, "answer", answer_right=1.0) for e in answers[:2]]
+    values = known[0].criteria | {"grounded": None, "answer_right": None}
+    about = {"example_id": answers[2].id, "criteria": values, "unknown": ["grounded", "answer_right"]}
+    mumbled = Verdict.model_validate(known[0].model_dump() | about)
+    row = measure(judged("m", [*zip(answers, [*known, mumbled], strict=True)]), examples=answers)["models"]["m"]
+    assert row["coverage"]["value"] == 1.0 and row["unknown"] == {"answer_right": 1, "grounded": 1}
+    for key in ("grounded", "answer_accuracy", "served", "reward"):
+        assert (row[key]["value"], row[key]["n"]) == (1.0, 2), key
+        assert row["not_understood_as_wrong"][key]["n"] == 3 and row["not_understood_as_wrong"][key]["value"] < 0.9, key
+    assert row["strategy_accuracy_micro"]["n"] == 3
+
+
 # --- metrics -----------------------------------------------------------------------------------------------------
 
 
@@ -289,7 +329,7 @@ def test_served():
 
     def verdict(used, after=None, **criteria):
         known = dict.fromkeys(CRITERIA) | criteria
-        return SimpleNamespace(used_strategy=used, criteria=known, answer_right_after_reply=after)
+        return SimpleNamespace(used_strategy=used, criteria=known, answer_right_after_reply=after, unknown=[])
 
     def served(*args):
         return [metrics.METRICS[name].value(*args, None) for name in ("served_at_once", "served")]

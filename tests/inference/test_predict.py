@@ -15,6 +15,8 @@ import pytest
 import predict
 from clarifyvlm import chat, images, jsonl
 from clarifyvlm.errors import UserError
+from clarifyvlm.language.facts import Case
+from clarifyvlm.language.offers import readings_named
 from clarifyvlm.models import loading
 from clarifyvlm.records import Example, Prediction
 from clarifyvlm.users import scripted
@@ -60,9 +62,17 @@ def test_dialogue_is_played_when_the_model_asks(run, test_file, asking_model_dir
         ].text == "It is red."
         readings = example.ambiguity.readings
         assert row.reading == random.Random(f"3:{example.id}").randrange(len(readings))
-        meant = next(o for o in example.facts.objects if o.id == readings[row.reading].objects[0])
-        assert meant.place in row.turns[1].text
+        assert readings_named(Case(example), row.turns[1].text) == {row.reading}
         assert row.messages == chat.messages(example, row.turns[:2])
+
+
+def test_replies_kept_for_evaluation(run, test_file, asking_model_dir):
+    """--reply_forms held_out that replies in the words of training all the same."""
+    said = {}
+    for forms in ("train", "held_out"):
+        rows = jsonl.read(run(asking_model_dir, "--turns", "2", "--reply_forms", forms, out=forms), Prediction)
+        said[forms] = [row.turns[1].text for row in rows if row.turns[1:]]
+    assert len(said["train"]) == len(said["held_out"]) and not set(said["train"]) & set(said["held_out"])
 
 
 def test_one_turn_by_default(run, asking_model_dir):
@@ -293,6 +303,7 @@ def test_bad_input_fails_before_a_model_loads(run, test_file, tmp_path, tiny_mod
     refused("generate.py", data=test_file.with_name("test_ood.jsonl"), out="new")
     refused("--turns: 4 must be at most 3", "--turns", "4", out="new")
     refused("needs --turns 2", "--user_kind", "terse", out="new")
+    refused("--turns 2 or 3", "--reply_forms", "held_out", out="new")
     refused("--batch_size: 0 must be at least 1", "--batch_size", "0", out="new")
     refused("unknown flag --modl", "--modl", "x", out="new")
     test_file.write_text("\n".join([*lines[:3], lines[3][:70]]) + "\n")

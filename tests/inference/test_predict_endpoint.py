@@ -65,6 +65,32 @@ def test_dialogue_in_the_order_of_the_data(run, server, test_file):
     assert image["image_url"]["url"].startswith("data:image/png;base64,") and text["type"] == "text"
 
 
+def test_a_reasoning_block_is_kept_and_not_sent_back(run, server):
+    """A user who replies to what a model thought, a model that reads its own thoughts again, or predictions without
+    them."""
+
+    def aloud(request):
+        status, body, headers = reply(request)
+        message = body["choices"][0]["message"]
+        message["content"] = f"<think>Is it red?</think>\n{message['content']}"
+        return status, body, headers
+
+    server.reply = aloud
+    rows = [row for row in run("--turns", "2") if len(row.turns) > 1]
+    assert rows and all(row.text.startswith("<think>") and "<think>" in row.turns[2].text for row in rows)
+    sent = [m["content"] for r in asked(server) for m in r["messages"] if m["role"] == "assistant"]
+    assert set(sent) == {"Which star do you mean? Where is it?"}
+    assert all("think" not in str(row.messages) for row in rows)
+
+    def only_a_block(request):
+        status, body, headers = aloud(request)
+        body["choices"][0]["message"]["content"] = "<think>Which star do they mean? Where is it?</think>"
+        return status, body, headers
+
+    server.reply = only_a_block
+    assert all(len(row.turns) == 1 for row in run("--turns", "2", "--temperature", "0.7", out="other"))
+
+
 def test_log_probabilities(run, server):
     """Confidence made up, or taken over other tokens; an endpoint without log-probabilities that ends the run."""
     row = run()[0]

@@ -243,6 +243,29 @@ def test_judge_failures_are_shown(tmp_path, test_file, make):
     assert "timeout: 1" in html and re.search(r"Judge failures\s*\| 1 ", markdown)
 
 
+def test_what_was_not_understood_stands_beside_the_numbers(tmp_path, test_file, make):
+    """A table over the half of the responses that a judge can read and that passes for one over all; nothing that says
+    which judge to take; reasoning blocks that nobody is told of."""
+    folder = tmp_path / "inference"
+    judged(folder, "base", test_file, lambda e: "It is red.")
+    path = folder / "base" / "verdicts.jsonl"
+    rows = jsonl.read(path, Verdict)
+    rows[2] = Verdict(example_id=rows[2].example_id, judge="scene", failure="not_understood")
+    jsonl.write_atomic(path, rows)
+    said = folder / "base" / "predictions.jsonl"
+    said.write_text(said.read_text().replace("It is red.", "<think>Hm. Blue?</think>It is red.", 1))
+    content, markdown, html = make(folder, test_file)
+    row = content["models"]["base"]
+    assert row["coverage"]["value"] == 0.9 and row["with_reasoning"] == 1
+    assert row["not_understood_as_wrong"]["grounded"]["value"] == pytest.approx(0.9 * row["grounded"]["value"])
+    assert re.search(r"Understood by the judge\s*\| 90\.0 \[", markdown) and "counted as wrong:" in markdown
+    assert "Understood by the judge, by right strategy" in markdown
+    for text in (markdown, html):
+        assert "the judge understood 90.0 % of 10 responses, less than the 95 %" in text and "--judge openai" in text
+        assert "1 of 10 responses have a reasoning block" in text
+    assert "With what was not understood as wrong: base 90.0" in html
+
+
 def test_a_picture_that_is_gone_is_said_not_fatal(three_models, test_file, make):
     """A report that cannot be made on a machine without the pictures."""
     for path in (test_file.parent / "images").iterdir():

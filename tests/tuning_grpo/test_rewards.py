@@ -295,6 +295,13 @@ class Mumbled:
         return [said.get(p.text) or judged(e, p.text) for e, p in zip(examples, predictions, strict=True)]
 
 
+def test_thinking_aloud_costs_no_length():
+    """Catches a right answer that earns less because the model thought before it."""
+    item = of("answer")
+    thought = f"<think>{'Let me look at the picture once more. ' * 20}</think>{item.reference}"
+    assert rewards.length(item, judged(item, item.reference), said(item, thought)) == 0.0
+
+
 def test_what_is_not_understood_is_left_out_under_its_name():
     """Catches completions that count as bad because the judge cannot read them, that nobody can tell from judge
     failures in the log, and a training that goes on for ever on batches of which nothing is understood."""

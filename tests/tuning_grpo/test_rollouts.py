@@ -83,7 +83,9 @@ def test_each_sequence_is_its_turns_token_by_token(asking_model_dir, data_dir, t
         replies += len(turns) // 2
         if len(turns) > 1:
             talks += 1
-            assert turns[1].text == scripted.reply(example, turns[0].text, prediction.reading, "terse")
+            seed = f"{trainer.args.seed}:0:{example.id}"  # of step 0
+            said = scripted.reply(example, turns[0].text, prediction.reading, "terse", seed=seed)
+            assert turns[1].text == said
     assert talks > len(rows) // 3  # the model asks, and whoever can replies
     assert len(given) > 1 and sum(len(ids) for ids, *_ in given[1:]) == replies  # only the open ones speak again
     trained_on = batch["completion_mask"] * batch["tool_mask"]
