@@ -32,7 +32,13 @@ def text_after_reply(prediction: Prediction) -> str | None:
 def verdict_of(
     judge: str, example: Example, prediction: Prediction, first: Finding, last: Finding | None, raw: str | None = None
 ) -> Verdict:
-    """The verdict on a prediction from what its `first` response says, and the `last` one after the user's reply."""
+    """The verdict on a prediction from what its `first` response says, and the `last` one after the user's reply.
+    A failure where one of them could not be read."""
+    for finding in filter(None, (first, last)):
+        if finding.failure:
+            evidence = {finding.failure: finding.unread} if finding.unread else {}
+            about = {"example_id": prediction.example_id, "model": prediction.model, "judge": judge}
+            return Verdict(**about, failure=finding.failure, evidence=evidence, raw=raw)
     criteria, evidence = first.criteria()
     after = {}
     if last is not None:

@@ -2,6 +2,7 @@
 
 from clarifyvlm.language.asks import question_value
 from clarifyvlm.language.facts import Case
+from clarifyvlm.language.foreign import is_foreign
 from clarifyvlm.language.layout import plain
 from clarifyvlm.language.lexicon import TOKEN, normalise
 from clarifyvlm.language.parse import read
@@ -19,6 +20,7 @@ class Finding:
         """`response`: what was read from `text` already; None: it is read here."""
         self.case = case
         before, text = plain(text)
+        extracted = response is not None
         if response is None:
             response = read(case.readable(text), case.words, case.asked) if not self._is_echo(text) else Response()
         self.response = response
@@ -42,6 +44,22 @@ class Finding:
             self.pairs = [(readings, value, False) for readings, value, _ in self.pairs]
         self.response.asks = [ask for ask in self.response.asks if not self._asks_nothing(ask)]
         self.used = self._strategy()
+        self.failure, self.unread = None, ""
+        if not extracted and is_foreign(text):
+            self.failure = "other_language"
+        elif not extracted and not self._is_understood(text):
+            self.failure, self.unread = "not_understood", " ".join(self.response.skipped) or text[:200]
+
+    def _is_understood(self, text: str) -> bool:
+        """Whether what the words of a response say was read from them. A response that says nothing is understood."""
+        response, said = self.response, [c for c in self.response.claims if not c.aside]
+        if self.used == "none" and (response.skipped or not (said or response.asks)) and not self._is_echo(text):
+            return not self.case.words.speaks_of(text)
+        if any(str(value).startswith("?") for _, value, _ in self.pairs):
+            return False  # "it is a rabbit"
+        if self.denied and self.pairs and self.case.targets:
+            return False
+        return len([word for word in response.skipped if not self.case.is_question_word(word)]) < 2
 
     def _is_echo(self, text: str) -> bool:
         said, asked = TOKEN.findall(normalise(" ".join(text[:4000].split()))), self.case.question_tokens

@@ -189,7 +189,7 @@ IGNORED = frozenset(
     "probs smack based looking overall specifically namely particular alone itself filled painted coloured "
     "rendered made up simply merely specific own geometric basic "
     "found easily directly slightly somewhat fairly pretty quite really noticeably clearly please kindly "
-    "instead thank thanks let lets still already again once instead".split()
+    "instead thank thanks let lets still already again once instead beyond recognition even before why afraid".split()
 )
 COLUMNS = {"left": 0, "leftmost": 0, "lefthand": 0, "right": 2, "rightmost": 2, "righthand": 2}
 ROWS = {"top": 0, "upper": 0, "uppermost": 0, "topmost": 0, "bottom": 2, "lower": 2, "bottommost": 2, "lowermost": 2,
@@ -375,6 +375,9 @@ def plural_of(name: str) -> tuple[str, ...]:
     return tuple(f"{head} {form}".strip() for form in forms)
 
 
+_SPEAKING = frozenset(("c", "s", "t", "n", "L", "hide", "attr", "unsure", "know", "mean", "yes", "nay", "no", "none"))
+
+
 class Vocabulary:
     """Single words (`one`: word -> item) and longer nouns (`many`: first word -> [(words, item)], longest first)."""
 
@@ -397,6 +400,11 @@ class Vocabulary:
         self.one |= {w: ("s", s) for w, s in SIZES.items()} | {w: ("t", p) for w, p in PATTERNS.items()}
         for entries in self.many.values():
             entries.sort(key=lambda entry: -len(entry[0]))
+
+    def speaks_of(self, text: str) -> bool:
+        """Whether a text has words about a picture: colors, shapes, places, what cannot be told, yes and no."""
+        kinds = [kind for kind, _ in items_of(TOKEN.findall(normalise(text[:4000])), self)]
+        return bool(_SPEAKING.intersection(kinds)) and not (CODE.search(text) or ORDERS.search(text.lower()))
 
     def _add(self, surface: str, item: tuple) -> None:
         words = tuple(surface.split())

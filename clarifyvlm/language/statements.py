@@ -119,8 +119,8 @@ class Statements(Predicates):
                 return self._after_noun_phrase(i, *found)
         if k in _BREAKS:
             self.negated = self.possible = False
-        elif k not in _PASSED:
-            self.response.skipped.append(f"{k}:{v}")
+        elif k not in _PASSED and (k, v) not in (("rel", "if"), ("rel", "whether")):
+            self.response.skipped.append(str(v if k in ("unk", "rel") else k))
         return i + 1
 
     # --- what is there and what is not
