@@ -6,7 +6,8 @@ reading hangs on them, the response is not understood.
 """
 
 from clarifyvlm.language.facts import Case
-from clarifyvlm.language.lexicon import TOKEN, items_of, normalise
+from clarifyvlm.language.items import items_of
+from clarifyvlm.language.normal import TOKEN, normalise
 from clarifyvlm.language.offers import offers_of
 from clarifyvlm.language.phrases import SLOTS, Ask, Claim, Description, Response
 

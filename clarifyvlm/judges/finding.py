@@ -3,8 +3,9 @@
 from clarifyvlm.language.asks import question_value
 from clarifyvlm.language.facts import Case
 from clarifyvlm.language.foreign import is_foreign
+from clarifyvlm.language.items import speaks_of_pictures
 from clarifyvlm.language.layout import plain
-from clarifyvlm.language.lexicon import TOKEN, normalise
+from clarifyvlm.language.normal import TOKEN, normalise
 from clarifyvlm.language.parse import read
 from clarifyvlm.language.phrases import Ask, Claim, Description, Response
 
@@ -54,7 +55,7 @@ class Finding:
         """Whether what the words of a response say was read from them. A response that says nothing is understood."""
         response, said = self.response, [c for c in self.response.claims if not c.aside]
         if self.used == "none" and (response.skipped or not (said or response.asks)) and not self._is_echo(text):
-            return not self.case.words.speaks_of(text)
+            return not speaks_of_pictures(text, self.case.words)
         if any(str(value).startswith("?") for _, value, _ in self.pairs):
             return False  # "it is a rabbit"
         if self.denied and self.pairs and self.case.targets:

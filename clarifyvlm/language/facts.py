@@ -6,17 +6,9 @@ Every check has four outcomes, for a picture may hide something and an annotatio
 import re
 from difflib import get_close_matches
 
-from clarifyvlm.language.lexicon import (
-    COCO_NAMES,
-    COLORS,
-    KNOWN_NAMES,
-    PATTERNS,
-    SHAPES,
-    TOKEN,
-    cells_of,
-    normalise,
-    vocabulary,
-)
+from clarifyvlm.language.items import cells_of
+from clarifyvlm.language.lexicon import COCO_NAMES, COLORS, KNOWN_NAMES, PATTERNS, SHAPES, vocabulary
+from clarifyvlm.language.normal import TOKEN, normalise
 from clarifyvlm.language.phrases import STARTS, Claim, Description, Phrases
 from clarifyvlm.records import Example, Object
 from clarifyvlm.world.places import PLACES

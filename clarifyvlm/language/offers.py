@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field
 
 from clarifyvlm.language.facts import NOT_ANNOTATED, YES, Case
-from clarifyvlm.language.lexicon import TOKEN, normalise
+from clarifyvlm.language.normal import TOKEN, normalise
 from clarifyvlm.language.phrases import STARTS, Ask, Description, Phrases
 from clarifyvlm.records import Object
 from clarifyvlm.world.places import PLACES, SIDES

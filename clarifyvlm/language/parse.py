@@ -8,7 +8,9 @@ the reading taken ("I take you to mean ..."). It knows words, not facts: `scene.
 
 import re
 
-from clarifyvlm.language.lexicon import CODE, ORDERS, TOKEN, Vocabulary, items_of, normalise
+from clarifyvlm.language.items import items_of
+from clarifyvlm.language.lexicon import Vocabulary
+from clarifyvlm.language.normal import CODE, ORDERS, TOKEN, normalise
 from clarifyvlm.language.phrases import STARTS, Ask, Description, Response
 from clarifyvlm.language.statements import Statements
 

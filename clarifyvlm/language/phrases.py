@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from clarifyvlm.language.lexicon import GROUPS, Vocabulary, items_of
+from clarifyvlm.language.items import items_of
+from clarifyvlm.language.lexicon import GROUPS, Vocabulary
 
 ATTRIBUTES = ("name", "color", "size", "pattern", "cells", "hidden", "relation")
 

@@ -1,6 +1,7 @@
 """Subjects and predicates of the scene reader: "the star and the circle are red", "its color is hidden"."""
 
-from clarifyvlm.language.lexicon import Vocabulary, both_places
+from clarifyvlm.language.items import both_places
+from clarifyvlm.language.lexicon import Vocabulary
 from clarifyvlm.language.phrases import STARTS, Claim, Description, Phrases, Response
 
 _LISTED = ("and", ",", "or", ":", "but")

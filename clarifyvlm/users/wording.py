@@ -13,7 +13,7 @@ import yaml
 
 from clarifyvlm.language.asks import ASKED, UNKNOWN, Told
 from clarifyvlm.language.facts import YES, Case
-from clarifyvlm.language.lexicon import CORNERS
+from clarifyvlm.language.items import CORNERS
 from clarifyvlm.language.offers import ORDINALS, Offer, in_a_row, near, offers_of
 from clarifyvlm.language.phrases import Description
 from clarifyvlm.records import Object

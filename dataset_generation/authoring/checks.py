@@ -18,18 +18,9 @@ from authoring.calls import Asker, Said
 from authoring.prompts import BLIND_HOW, Dialogue, blind_prompt, readings_prompt, salient
 from clarifyvlm.endpoint.client import Endpoint
 from clarifyvlm.language.facts import Case, answer_of
-from clarifyvlm.language.lexicon import (
-    COLORS,
-    COLUMNS,
-    MIDDLE,
-    PATTERNS,
-    ROWS,
-    SHAPES,
-    SYNONYMS,
-    TOKEN,
-    items_of,
-    normalise,
-)
+from clarifyvlm.language.items import items_of
+from clarifyvlm.language.lexicon import COLORS, COLUMNS, MIDDLE, PATTERNS, ROWS, SHAPES, SYNONYMS
+from clarifyvlm.language.normal import TOKEN, normalise
 from clarifyvlm.language.offers import readings_named
 from clarifyvlm.records import Example, Prediction, Turn, Verdict
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from sys import intern
 
 from clarifyvlm.errors import UserError
-from clarifyvlm.language.lexicon import IRREGULAR, items_of, plural_of, vocabulary
+from clarifyvlm.language.items import items_of
+from clarifyvlm.language.lexicon import IRREGULAR, plural_of, vocabulary
 from clarifyvlm.world.places import place_of
 from folder.faults import listed
 from photographs.boxes import overlap, salience

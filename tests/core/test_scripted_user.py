@@ -7,7 +7,8 @@ import pytest
 
 from clarifyvlm import jsonl
 from clarifyvlm.language.facts import Case
-from clarifyvlm.language.lexicon import TOKEN, normalise, vocabulary
+from clarifyvlm.language.lexicon import vocabulary
+from clarifyvlm.language.normal import TOKEN, normalise
 from clarifyvlm.language.offers import readings_named
 from clarifyvlm.records import Example
 from clarifyvlm.users import scripted

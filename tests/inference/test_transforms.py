@@ -15,7 +15,8 @@ from clarifyvlm.errors import UserError
 from clarifyvlm.images import open_image
 from clarifyvlm.judges.scene import SceneJudge
 from clarifyvlm.language.facts import Case
-from clarifyvlm.language.lexicon import TOKEN, normalise, vocabulary
+from clarifyvlm.language.lexicon import vocabulary
+from clarifyvlm.language.normal import TOKEN, normalise
 from clarifyvlm.language.offers import readings_named
 from clarifyvlm.records import Example, Prediction
 from clarifyvlm.world import scenes, wording

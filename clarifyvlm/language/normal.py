@@ -1,0 +1,147 @@
+"""A response's text as the reader takes it: lower case, plain quotes, contractions written out, people's turns of speech
+as the plain words that mean the same."""
+
+import re
+
+CODE = re.compile(r"[{}<>=_|\\^~`#@]")
+ORDERS = re.compile(
+    r"\b(ignore|disregard|instructions?|verdict|grade|graded|score|scores|criteri(?:a|on)|rubric|"
+    r"prompt|strategy|responses?|judge|mark this|system)\b"
+)
+TOKEN = re.compile(r"[a-z]+|\d+|[.?!;:,()\n]")
+_APOSTROPHE_IS = re.compile(r"\b(it|there|that|what|where|here|which|who|he|she|one)'s\b")
+_SHORT = ((re.compile(r"\b(?:cannot|can't|cant)\b"), "can not"), (re.compile(r"\bwon't\b"), "will not"),
+          (re.compile(r"n't\b"), " not"), (_APOSTROPHE_IS, r"\1 is"), (re.compile(r"'re\b"), " are"),
+          (re.compile(r"'m\b"), " am"), (re.compile(r"'(?:d|ll|ve)\b"), " would"),
+          (re.compile(r"'s\b"), " poss"))  # fmt: skip
+_QUOTES = str.maketrans({"’": "'", "‘": "'", "“": None, "”": None, '"': None, "*": None, "—": ",", "–": ",", "/": " "})
+_PAPER = re.compile(r"\b(?:in|by|with) (?:(?:an?|the|some|gr[ae]y|silver|brown|wrapping|gift) )*paper\b")
+_LET = re.compile(r"\bnot (?:let|allow|permit|enable) (?:me|us|one|you) (?:to )?(?:see|tell|say|know|make out)\b")
+_DASH = re.compile(r"\s-+\s|--+")
+_QUOTED = re.compile(r'["“”«»]([^"“”«»\n]{1,40})["“”«»]')
+# People's spellings and turns, before anything is read.
+_TURNS = tuple(
+    (re.compile(rf"\b(?:{turn})\b"), plain)
+    for turn, plain in (
+        ("u", "you"),
+        ("ur", "your"),
+        ("teh", "the"),
+        ("rn|tbh|m8|mate|innit|lol|haha|imo|imho", ""),
+        ("pls|plz", "please"),
+        ("dunno|do not know", "can not tell"),
+        ("wdym", "what do you mean"),
+        ("theres", "there is"),
+        (
+            "its(?= (?:an?|the|not|in|on|at|up|down|just|prob|all|both|only|too|hard|wrapped|blurred|red|orange|yellow|green|blue|"
+            "purple|pink|brown|black|white|gr[ae]y|yelow|big|small|large|tiny|round)\\b)",
+            "it is",
+        ),
+        ("thats", "that is"),
+        ("thatd be|that would be", "that is"),
+        ("theyre", "they are"),
+        ("dont", "do not"),
+        ("doesnt", "does not"),
+        ("isnt", "is not"),
+        ("arent", "are not"),
+        ("couldnt", "can not"),
+        ("wont", "will not"),
+        ("id say", ""),
+        ("em|'em", "them"),
+        ("gonna", "going to"),
+        ("kinda|sorta|kind of|sort of", ""),
+        ("no way to (?:know|tell|say|see)", "can not tell"),
+        ("no (?:clue|idea)", "can not tell"),
+        ("(?:is|are|was) unable to|am not able to|(?:is|are) not able to|fail(?:s|ed)? to|could not", "can not"),
+        (
+            "can not be (?:made out|worked out|figured out|settled|compared|answered|recovered|inferred|discerned|verified)",
+            "can not be determined",
+        ),
+        ("(?:make|figure|work) (?:it )?out", "tell"),
+        ("to (?:the )?(?:upper|top) (?:of )?(?=left|right)", "top"),
+        (
+            "instead of|as opposed to|in contrast to|compared (?:to|with)|in comparison (?:to|with)|as against",
+            "unlike",
+        ),
+        (
+            "apart from|aside from|other than|with the exception of|except for|save for|not counting|leaving out",
+            "except",
+        ),
+        ("as well as|along ?side|together with|plus", "and"),
+        ("out of", "of"),
+        ("among|amongst", "of"),
+        ("either (?:of|one)", "either"),
+        ("made up of|composed of|consist(?:s|ing) of|comprises?", "contains"),
+        (
+            "in front of|on top of|close to|closest to|nearest to|adjacent to|next to|right beside|right by|touching|bordering|"
+            "overlapping|overlaps|covering|surrounded by|stacked on",
+            "near",
+        ),
+        (r"near(?= the (?:very )?(?:top|bottom|left|right|center|centre|middle|upper|lower)\b)", "at"),
+        (r"over(?= (?:on|in|at|to|there)\b)", ""),
+        (r"(?<=can )spot|(?<=not )spot|to spot", "see"),
+        (r"my (?:reading|interpretation)(?: is)? ?:?", "i take you to mean "),
+        ("(?:look|seem|appear)s? like", "is"),
+        (
+            "on the other hand|by the way|in case that helps|if that helps|as it happens|in fact|of course|as far as i can see",
+            "",
+        ),
+        ("^nowhere", "there is none ,"),
+        (
+            "(?:if|in case|should|unless) you(?: (?:are|were|re|r))? (?:talking|asking|looking|thinking|curious|interested|after|meant)"
+            "(?: (?:about|at|of|for|to|in))?",
+            "if you mean",
+        ),
+        (
+            r"(?:if|in case) (the [a-z ]{3,40}?) (?:was|is|were) (?:meant|what you (?:mean|meant)|the one you (?:mean|meant))",
+            r"if you mean \1 :",
+        ),
+        (
+            ", which i (?:suppose|assume|guess|think|take it) is (?:yours|the one you (?:mean|meant|care about|want)) ,?",
+            "",
+        ),
+        (
+            "(?:so |and )?the (?:correct |right |final )?answer (?:is|would be)(?: then)?|(?:that|this|which) (?:makes|gives|leaves)",
+            " : ",
+        ),
+        ("rather than", ", not"),
+        ("golden yellow", "yellow"),
+        (r"step \d+ ?[:.,)]?", ""),
+        ("furthest|farthest", "far"),
+        ("half ?way (?:up|down|between top and bottom|between the top and the bottom)", "middle"),
+        ("mid height|at half height|vertically centered|midway(?: down| up)?", "middle"),
+        ("way|all the way", ""),
+        ("at the very", "at the"),
+        ("neither of", "none of"),
+        (
+            "is not (?:a )?part of (?:it|this|the)|is not (?:of|in|on|found in|present in)|does not (?:exist|appear|show up|occur)",
+            "is missing",
+        ),
+        ("nowhere to be (?:seen|found)", "missing"),
+        ("no such thing as an?", "no"),
+        ("anywhere|at all|whatsoever|to be (?:found|seen)", ""),
+        ("can spot|can see|can find|can count|can make out", "see"),
+    )
+)
+
+
+def normalise(text: str) -> str:
+    """Lower case, plain quotes, contractions written out, dashes between words as commas."""
+    text = text.lower().translate(_QUOTES)
+    for mark in ("=", "+"):
+        if mark in text:
+            text = re.sub(rf"(?<=\w) \{mark} (?=\w)", " : " if mark == "=" else " and ", text)
+    if "'" in text or "cannot" in text or "cant" in text:
+        for pattern, replacement in _SHORT:
+            text = pattern.sub(replacement, text)
+        text = text.replace("'", "")
+    if "paper" in text:
+        text = _PAPER.sub(" ", text)  # its color is the wrapping's
+    if " not " in text:
+        text = _LET.sub("not tell", text)
+    for turn, plain in _TURNS:
+        text = turn.sub(plain, text)
+    if "no way" in text:
+        text = text.replace("no way", "impossible")
+    if "-" in text:
+        text = _DASH.sub(", ", text).replace("-", " ")
+    return text
