@@ -5,7 +5,7 @@ bare value; what follows decides which claim it makes. Words it does not know ar
 """
 
 from clarifyvlm.language.phrases import STARTS, Description
-from clarifyvlm.language.predicates import Predicates
+from clarifyvlm.language.subjects import Subjects
 
 _LISTED = ("and", ",", "or", ":", "but")
 _PASSED = (
@@ -27,7 +27,7 @@ _PASSED = (
 _BREAKS = (",", ":", "but", "so", "as")
 
 
-class Statements(Predicates):
+class Statements(Subjects):
     """Clauses that state something."""
 
     def parse(self) -> None:
