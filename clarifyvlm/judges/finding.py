@@ -25,7 +25,8 @@ class Finding:
         if response is None:
             response = read(case.readable(text), case.words, case.asked) if not self._is_echo(text) else Response()
         self.response = response
-        self.before = read(case.readable(before), case.words, case.asked).claims if before else []
+        reasoned = read(case.readable(before), case.words, case.asked) if before else Response()
+        self.before, self.reasoned = reasoned.claims, reasoned.named
         self.pairs: list[tuple[frozenset[int] | None, object, bool]] = []
         self.several = False  # knows that there are several: "both are red", "one is red"
         self.whole = False  # "both are red"
@@ -105,6 +106,10 @@ class Finding:
                 self.denied = True
             elif d is not None and not d.definite and claim.attribute not in case.asked and not d.one:
                 self._read_mention(claim, d)  # "a red star is at the top left"
+            elif d is not None and claim.attribute == "cells" and case.asked & set(d.given()) and d.one and not d.cells:
+                placed = d.without()  # "the red one is at the top left"
+                placed.cells = claim.value
+                self._read_mention(claim, placed)
             elif claim.attribute == "name" and claim.value == "blur":
                 self.blurred = True  # "it is just a smudge"
             elif claim.attribute in case.asked and self._on_target(d):
@@ -175,7 +180,7 @@ class Finding:
             return False
         if case.asked & {"count", "yesno"}:
             return case.consistent(d)
-        if self._guessed() and any(d is named for named in self.response.named):
+        if (self._guessed() or not case.targets) and any(d is named for named in self.response.named):
             return True  # whatever the misspelt word is taken for
         if case.targets:
             found, unknown = case.find(d)
@@ -203,7 +208,14 @@ class Finding:
             return frozenset(i for i, (_, a, _) in enumerate(case.readings) if a == attribute)
         if d is None or d.whole or not (d.given() or d.unknown) or not case.readings:
             return None
-        found = case.find(d)[0]
+        found, unknown = case.find(d)
+        if not found and unknown and d.relation:
+            found = case.find(d.without("relation"))[0]
+        if (
+            not found and d.cells and (d.name or d.color or d.size or d.pattern)
+        ):  # "a small star at the top": a large one
+            found = [o for o in case.targets if o.place in d.cells]
+            found = found if len(found) == 1 else []
         fitting = frozenset(i for i, (objects, _, _) in enumerate(case.readings) if any(o in found for o in objects))
         return None if len(fitting) == len(case.readings) else fitting
 
@@ -260,13 +272,16 @@ class Finding:
         if self.told_apart and len(case.readings) > 1 and not case.by_attribute:
             return True
         asked = case.question.given()
-        for d in response.named:
+        for d in [*response.named, *self.reasoned]:
             if d.modified:
                 return True
             if d.attribute and case.by_attribute:
                 return True
             if any(a not in asked and (a not in case.asked or self._guessed()) for a in d.given()):
                 return True
+            if d.cells and len(case.readings) > 1 and "cells" not in case.asked:
+                if 0 < sum(o in case.targets for o in case.find(d)[0]) < len(case.targets):
+                    return True  # "the upper of the two", asked about the object on the right
         offered = [d for ask in response.asks if not ask.open and len(ask.alternatives) == 1 for d in ask.alternatives]
         if any(set(d.given()) - set(asked) - case.asked for d in offered):
             return True  # "Do you mean the large one? It is red."

@@ -4,9 +4,10 @@ Every check has four outcomes, for a picture may hide something and an annotatio
 """
 
 import re
+from dataclasses import replace
 from difflib import get_close_matches
 
-from clarifyvlm.language.items import cells_of
+from clarifyvlm.language.items import both_places, cells_of
 from clarifyvlm.language.lexicon import COCO_NAMES, COLORS, KNOWN_NAMES, PATTERNS, SHAPES, vocabulary
 from clarifyvlm.language.normal import TOKEN, normalise
 from clarifyvlm.language.phrases import STARTS, Claim, Description, Phrases
@@ -127,7 +128,7 @@ class Case:
             if "name" not in o.hidden:
                 return NO
             worst = HIDDEN
-        if d.cells is not None and o.place not in d.cells and not self._is_beside_target(o, d):
+        if d.cells is not None and o.place not in d.cells and not self._is_placed(o, d):
             return NO
         for attribute in ("color", "pattern"):
             wanted = getattr(d, attribute)
@@ -148,6 +149,12 @@ class Case:
             related = self.related(o, *d.relation)
             worst = min(worst, related) if related != NO else NO
         return worst
+
+    def _is_placed(self, o: Object, d: Description) -> bool:
+        """Whether a place is said in view of the question: "in the middle", asked about what is at the top."""
+        if d.cells == CENTER and self.question.cells and o in self.targets:
+            return o.place in both_places(self.question.cells, CENTER)
+        return self._is_beside_target(o, d)
 
     def _is_beside_target(self, o: Object, d: Description) -> bool:
         """ "To the right", asked about what is right of something: of one of the targets."""
@@ -176,6 +183,8 @@ class Case:
     def related(self, o: Object, relation: str, d: Description) -> int:
         """Whether `o` is left of, above, larger than, ... something that `d` fits; no fact says what is near what."""
         others = [p for p in self.find(d)[0] if p is not o]
+        if not others and d.one and not d.given() and not self.targets:
+            return NOT_ANNOTATED  # "right of it"
         if relation == "near":
             return NOT_ANNOTATED if others else NO
         for p in others:
@@ -224,6 +233,8 @@ class Case:
                 codes = [(o, self.fits(d, o)) for o in pool if o.place in CROSS]
                 looser = d.without("cells")
                 found = [o for o in pool if o.place in CROSS and self.fits(looser, o) == YES]
+                if d.name and sum(self.fits(looser, o) == YES for o in pool) < 2:
+                    found = []  # the only one, and elsewhere
         if d.ordinal and found:
             far = {"left": 0, "right": 0, "top": 1, "bottom": 1}[d.ordinal[1]]
             order = sorted(found, key=lambda o: _center(o)[far], reverse=d.ordinal[1] in ("right", "bottom"))
@@ -264,7 +275,10 @@ class Case:
             found = [self.fits(claim.value, o) for o in self.pool(None)]
             return None if not found or NOT_ANNOTATED in found else NO in found
         found, unknown = self.find(claim.subject)
-        if claim.subject is not None and claim.subject.whole and (claim.subject.beside or claim.subject.other):
+        if not found and unknown and claim.subject is not None and claim.subject.relation:
+            near = self._attribute_true(replace(claim, subject=claim.subject.without("relation")))
+            return False if near is False else None  # "the circle next to it is large": no circle is
+        if claim.subject is not None and (claim.subject.beside or claim.subject.whole and claim.subject.other):
             beside = self.find(claim.subject.beside)[0] if claim.subject.beside else self.targets
             found = [o for o in found if o not in beside]
         if not found:
@@ -296,6 +310,8 @@ class Case:
     def _yesno_true(self, claim: Claim) -> bool | None:
         """Of the readings that the subject fits, where it names one."""
         answers = {v for _, _, v in self.readings}
+        if not answers:
+            return None
         d = claim.subject
         if d is None or not (d.given() or d.whole or d.number):
             return claim.value in answers
@@ -313,6 +329,8 @@ class Case:
 
     def _fragment_true(self, d: Description, alone: bool) -> bool | None:
         """A phrase alone answers the question: it has to fit what was asked about."""
+        if d.whole and d.one and d.given() and not d.cells and self.targets:  # "all of them large"
+            return all(self.fits(d.without("whole"), o) != NO for o in self.targets)
         pool = self.targets if alone and self.targets and not self.asked & {"count", "yesno"} else None
         if pool is not None and not d.one and not self.consistent(d, ignore=self.asked):
             pool = None
@@ -324,7 +342,8 @@ class Case:
             if self.asked & {"count", "yesno"}:
                 return any(v in ("no", 0) for _, _, v in self.readings) or not self.readings
             return not self.targets
-        if self.other is not None and self.example.kind == "relation" and self.consistent(d, to=self.other):
+        of_relation = self.other is not None and self.example.kind == "relation" and not d.anywhere
+        if of_relation and self.consistent(d, to=self.other):
             there = self.find(d.without("cells", "relation", "one"), self.objects)[0]
             if any(not any(_lies(o, self.side, t) for o in there if o is not t) for t in self.targets):
                 return True  # of one of them

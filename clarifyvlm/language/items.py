@@ -78,6 +78,7 @@ _SPELLINGS = tuple(
         ]
     )
 )
+_PART_OF = ("two", "three", "four", "five", "these", "those", "them")
 _NOT_AFTER_OF = ("picture", "image", "photo", "photograph", "scene", "side", "frame", "drawing")
 
 
@@ -107,6 +108,8 @@ def place_at(tokens: list[str], i: int) -> tuple[tuple, int] | None:
             if following and (following[0] in ROWS or following[0] in COLUMNS or following[0] in MIDDLE):
                 i = tokens.index(following[0], i + 1)  # "the middle of the left side"
                 continue
+            if following and following[0] in _PART_OF:
+                break  # "the lower of the two circles"
             if following and following[0] not in _NOT_AFTER_OF and middle == 0 and (row is None) != (column is None):
                 relation = {0: "left", 2: "right"}[column] if row is None else {0: "above", 2: "below"}[row]
                 return ("R", relation), i + 1
@@ -240,7 +243,7 @@ def _joined_places(items: list[tuple]) -> list[tuple]:
         if items[i][0] == "L":
             j = i + 1
             while j < len(items) and (
-                items[j][0] in (",", "prep") or (items[j][0] == "det" and items[j - 1][0] == "prep")
+                items[j][0] in (",", "prep", "pic") or (items[j][0] == "det" and items[j - 1][0] == "prep")
             ):
                 j += 1
             before = i - 1

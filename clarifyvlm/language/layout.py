@@ -24,13 +24,14 @@ _BULLET = re.compile(r"^\s*(?:[-*•‣▪·+–—]\s+|\(?\d{1,2}[.)]\s+|\(?[a-
 _RULE = re.compile(r"^\s*\|?[\s:|=-]*-{2,}[\s:|=-]*$")
 _EMPHASIS = re.compile(r"[*`]{1,3}|(?<!\w)_{1,2}(?=\S)|(?<=\S)_{1,2}(?!\w)")
 _ARROW = re.compile(r"\s*(?:→|⇒|->|=>|⟶|➜)\s*")
+_KEYED = re.compile(r"^([\w*\x27 ]{1,40}) [–—-] (?=[^–—]+$)")  # "* center – circle"
 # Boxes and points in numbers, smileys.
 _BOXES = re.compile(
     r"<(box|bbox|quad|point|loc)[^>]*>.*?</\1>|<(?:loc_?)?\d+>|[\[(]{1,2}\s*\d+(?:\.\d+)?(?:\s*,\s*\d+(?:\.\d+)?)+\s*[\])]{1,2}"
     r"|<3|[:;]-?[)(DP](?!\w)",
     re.S,
 )
-_LATEX = re.compile(r"\$|\\(?:times|quad|,|;|\(|\)|\[|\])")
+_LATEX = re.compile(r"\$|\\(?:quad|,|;|\(|\)|\[|\])")
 # Keys of a JSON answer: those that hold it, and those that are no part of it.
 _HOLDS = ("final_answer", "answer", "answers", "response", "result", "output", "message", "text", "clarifying_question",
           "clarification", "question_to_user", "follow_up", "follow_up_question")  # fmt: skip
@@ -87,7 +88,7 @@ def _lines(text: str) -> str:
             continue
         header = None
         bullet = _BULLET.match(line)
-        line = _ARROW.sub(": ", line[bullet.end() :] if bullet else line)
+        line = _ARROW.sub(": ", _KEYED.sub(r"\1: ", line[bullet.end() :]) if bullet else line)
         lines.append(_EMPHASIS.sub("", line))
     return "\n".join(line for line in lines if line.strip())
 

@@ -122,7 +122,7 @@ _FUNCTION_WORDS = {
     "differ": "differ differs different distinct mismatch dissimilar",
     "like": "like",
     "do": "do does did",
-    "know": "tell say know determine identify recognize recognise decide distinguish discern make judge told "
+    "know": "tell say know determine identify recognize recognise decide distinguish discern make judge told recognizable recognisable identifiable discernible distinguishable readable "
     "determined "
     "known identified recognized recognised judged",
     "unsure": "idea clue unsure uncertain unclear unknown impossible unable hard difficult unanswerable sure "
@@ -184,7 +184,7 @@ IGNORED = frozenset(
     "appearing him sorry hmm hm oh ooh hey hi hello uh um er erm haha lol imo tho innit btw fyi obvs obviously prob "
     "probs smack based looking overall specifically namely particular alone itself filled painted coloured "
     "rendered made up simply merely specific own geometric basic "
-    "found easily directly slightly somewhat fairly pretty quite really noticeably clearly please kindly "
+    "further farther found easily directly slightly somewhat fairly pretty quite really noticeably clearly please kindly "
     "instead thank thanks let lets still already again once instead beyond recognition even before why afraid".split()
 )
 

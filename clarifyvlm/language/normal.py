@@ -109,6 +109,21 @@ _TURNS = tuple(
         ("furthest|farthest", "far"),
         ("half ?way (?:up|down|between top and bottom|between the top and the bottom)", "middle"),
         ("mid height|at half height|vertically centered|midway(?: down| up)?", "middle"),
+        (r"too (\w+)(?: for (?:me|us|anyone))? to (?=identify|tell|say|know|recogni[sz]e|see)", r"\1 , can not "),
+        (r"whatever (color|shape|size|pattern) (the [a-z ]{3,30}?|it) has", r"the \1 of \2"),
+        ("(?:going )?(?:row by row|one by one|one after (?:the other|another)|in turn)", ""),
+        (
+            "here is (?:what|all that) (?:the (?:picture|image|photo) (?:contains|shows|has)|(?:i|we) (?:can )?(?:see|find|found))",
+            "",
+        ),
+        ("(?:occupies|fills|takes up)(?= the)", "is at"),
+        ("as the (?:subject|target|object|topic|one) (?:of (?:your|the) question|you (?:mean|meant)|in question)", ""),
+        (r"(?:i )?(?:would|can|could|will) (?:place|put|locate) (it|them|that one)", r"\1 is"),
+        (
+            "to (?:describe|compare|speak of|talk about|report|mention|work with|go by|judge by|hold against)(?= it|$| ?[.,;])",
+            "",
+        ),
+        (r"(?<=[a-z] )\(? ?(?:x|×|\\times) ?(\d+) ?\)?", r"( \1 )"),
         ("way|all the way", ""),
         ("at the very", "at the"),
         ("neither of", "none of"),
@@ -138,10 +153,10 @@ def normalise(text: str) -> str:
         text = _PAPER.sub(" ", text)  # its color is the wrapping's
     if " not " in text:
         text = _LET.sub("not tell", text)
+    if "-" in text:
+        text = _DASH.sub(", ", text).replace("-", " ")
     for turn, plain in _TURNS:
         text = turn.sub(plain, text)
     if "no way" in text:
         text = text.replace("no way", "impossible")
-    if "-" in text:
-        text = _DASH.sub(", ", text).replace("-", " ")
     return text

@@ -32,10 +32,10 @@ _RHETORICAL = re.compile(r"^(?:is|are|was|were|does|do) not\b|^(?:is|are) (?:it|
 _ONSET = re.compile(
     r"\b(?:which|what|where|who|whose|how|(?:do|did|could|can|would|will|are) you|(?:should|shall|may|can) i|"
     r"please|tell me|"
-    r"is (?:it|the|that|this)|are (?:they|the)|you mean|(?:would|could|might) (?:that|it|this|the)|(?:was|were) (?:it|you))\b"
+    r"is (?:it|the|that|this)|are (?:they|the)|you meant?|(?:would|could|might) (?:that|it|this|the)|(?:was|were) (?:it|you))\b"
 )
 _CHAT = re.compile(
-    r"\b(?:how (?:can|may) i|anything else|something else|why|does that help|is that (?:ok|right|correct|clear)|"
+    r"\b(?:how (?:can|may) i|anything else|(?<!or )(?<!or about )something else|why|does that help|is that (?:ok|right|correct|clear)|"
     r"know more|what do "
     r"you think|can i help|need anything|what is (?:this|that|going on)|"
     r"(?:want|like) me to (?:describe (?:the|more|any|all)|list|explain|help|continue|elaborate|tell you more|go on))\b"
@@ -78,6 +78,13 @@ _COURTESY = re.compile(
 )
 # ... unless an item of one of these kinds says something after all ("sorry, I cannot tell its color").
 _SAYS = frozenset(("c", "s", "t", "n", "L", "R", "#", "attr", "no", "none", "nothing", "not", "know", "unsure", "hide"))
+_TELLS = _SAYS | frozenset(("yes", "nay", "see", "there", "mean", "take", "assume"))
+# "When you say 'orange', do you mean ..." says nothing of the picture; no more do offers of further help.
+_OF_WORDS = re.compile(r"^(?:by|when you (?:say|write|ask about)|with|saying) [^,]{3,40} , ?$")
+_HELP = re.compile(
+    r"(?:^| (?:, |but |and |: )+)(?:if you [a-z ]+, )?i (?:can|could|would|will|am)(?: also| be| gladly| happily| always)* "
+    r"(?:glad|happy|pleased|compare|describe|help|tell you (?:about|more))\b.*$"
+)
 _CHOOSE = frozenset(("specify", "identify", "name", "indicate", "choose", "pick", "point", "select", "clarify"))
 _ENDS = frozenset(".!?;\n")
 
@@ -120,6 +127,9 @@ def _sentence(reader: "_Reader", tokens: list[str], end: str) -> None:
         end = "?"
     if _AGREEMENT.search(text) or (end != "?" and _is_courtesy(tokens, reader.words)):
         return None
+    if end != "?" and (helps := _HELP.search(text)):
+        text = text[: helps.start()]
+        tokens = text.split()
     reader.response.depends |= "depend" in text
     reader.response.guessed |= bool(_GUESS.search(text))
     reader.response.hedged |= bool(_HEDGE.search(text))
@@ -131,7 +141,9 @@ def _sentence(reader: "_Reader", tokens: list[str], end: str) -> None:
             return reader.rhetorical([t for t in tokens if t != "not"])
         onset = _ONSET.search(text)
         if onset:
-            reader.statement(text[: onset.start()].split())
+            before = _OF_WORDS.sub("", text[: onset.start()]).split()
+            if any(kind in _TELLS for kind, _ in items_of(before, reader.words)):
+                reader.statement(before)
             if not _CHAT.search(text):
                 reader.ask(text[onset.start() :].split())
         elif not _CHAT.search(text):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from clarifyvlm.language.items import items_of
+from clarifyvlm.language.items import both_places, items_of
 from clarifyvlm.language.lexicon import GROUPS, Vocabulary
 
 ATTRIBUTES = ("name", "color", "size", "pattern", "cells", "hidden", "relation")
@@ -30,6 +30,7 @@ class Description:
         "ordinal",
         "beside",
         "modified",
+        "anywhere",
     )
 
     def __init__(self, **given):
@@ -44,6 +45,7 @@ class Description:
         self.attribute = None  # "its color": the phrase names a property, not an object
         self.abstract = False  # "a light blue background": nothing that facts know
         self.modified = False  # by a word that nobody knows: "the thick book"
+        self.anywhere = False  # "no star in the picture"
         self.most = False  # "most of the stars"
         self.ordinal = None  # "the second from the left": (2, "left")
         self.only = False  # "the only star"
@@ -154,6 +156,8 @@ class Phrases:
             elif k == "ord":
                 d.ordinal = v
                 d.definite = True
+            elif k == "most" and self.kind(i + 1) == "s":
+                pass  # "the most prominent star"
             elif k == "most":
                 d.most = d.plural = True
             elif k == "only" and self.kind(i + 1) in ("#", *SLOTS, "n", "g", "unk", "attr", "other"):
@@ -164,7 +168,7 @@ class Phrases:
                 headed = True  # "the wrapped shape", "every shape"
                 i += 1
                 break
-            elif k == "same" and self.kind(i + 1) in ("attr", *SLOTS, "n", "g"):
+            elif k == "same" and self.kind(i + 1) in ("attr", "abs", *SLOTS, "n", "g"):
                 pass
             elif k == "many":
                 d.number, d.at_least, d.plural = v, True, True
@@ -250,7 +254,8 @@ class Phrases:
             return None
         if d.size in ("max", "min") and (d.plural and not d.whole or not d.definite) and self.kind(i) != "than":
             d.size = None  # "two smaller circles": than what?
-            headed = headed or not d.given()
+            if not d.given():
+                d.unknown, headed = "smaller", True
         if not headed:
             d.one = True
         if d.name:
@@ -269,7 +274,8 @@ class Phrases:
         whole, end = found
         part = whole.without("number", "plural", "whole", "definite")
         if d.cells or d.size:
-            part.cells, part.size, part.definite = d.cells or part.cells, d.size or part.size, True
+            both = both_places(d.cells, part.cells) if d.cells and part.cells else None
+            part.cells, part.size, part.definite = both or d.cells or part.cells, d.size or part.size, True
         part.number, part.plural = d.number, d.number not in (None, 1)
         part.whole, part.other, part.most, part.part = d.whole, d.other, d.most, True
         return part, end
@@ -334,7 +340,7 @@ class Phrases:
                     return i
                 j = end - 1
             elif k == "pic" and (j > i or self.items[j][1] == "here"):
-                pass
+                d.anywhere = True
             else:
                 return i
             i = j + 1

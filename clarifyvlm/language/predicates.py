@@ -68,7 +68,9 @@ class Predicates(Phrases):
         self.response.unsure = True
         subject = None
         while i < self.n and self.kind(i) not in (":", ",", "but", "so", "as"):
-            if self.kind(i) == "attr":
+            if self.kind(i) == "attr" and self.kind(i + 1) == "unk":
+                pass  # "what color gred is"
+            elif self.kind(i) == "attr":
                 if self.kind(i + 1) == "of" and (found := self.noun_phrase(i + 2)):
                     subject = found[0]
                 self.add("hidden", subject or self.subject, attribute=self.items[i][1])
@@ -141,7 +143,7 @@ class Predicates(Phrases):
                 if gap := self._gapped(j, began):
                     i = gap
                     continue
-                if self.kind(j) not in (*STARTS, "hid", "attr") or (k == "," and self.kind(j) == "for"):
+                if self.kind(j) not in (*STARTS, "hid", "attr", "R") or (k == "," and self.kind(j) == "for"):
                     break
                 i = j
                 continue
@@ -181,6 +183,9 @@ class Predicates(Phrases):
                 i += 1
                 while self.kind(i) in ("prep", "det", "pic"):
                     i += 1
+            elif k in ("yes", "nay", "no") and "yesno" in self.asked and self.kind(i + 1) in (None, ","):
+                self._answers("yes" if k == "yes" else "no", subjects[0])  # "for the left one it is no"
+                i += 1
             elif k == "empty":
                 for s in subjects:
                     self.add("deny", s)
@@ -202,7 +207,9 @@ class Predicates(Phrases):
                     self.add("attribute", s, attribute="relation", value=(v, found[0]), negated=negated, either=either)
                 i = found[1]
                 if v == "near" and self.kind(i) == "and" and not self._opens_clause(i + 1):
-                    if second := self._thing(i + 1):  # "between the star and the square"
+                    if (
+                        second := self.noun_phrase(i + 1) if self.kind(i + 1) in ("det", "n") else None
+                    ):  # "between the star and the square"
                         i = second[1]
             elif k == "s" and self.kind(i + 1) == "than" and (found := self.noun_phrase(i + 2)):
                 for s in subjects:

@@ -175,6 +175,9 @@ class Statements(Subjects):
                     continue
                 return i
             d, i = found
+            if d.one and set(d.given()) == {"cells"} and self.kind(i) in ("det", "#", "c", "s", "t", "n"):
+                self.scope, first = d.cells, True  # "..., on the left an orange star"
+                continue
             self._mention(d, negated, either)
             if first and not negated and (d.given() or d.one) and not d.plural:
                 self.subject = d
@@ -233,6 +236,8 @@ class Statements(Subjects):
                 self.add("deny", Description(unknown=self.items[i][1]))
                 i += 1
         while self.kind(i) in ("cop", "see", "there", "pic", "absent", "prep"):
+            if self.kind(i) == "pic" and self.response.claims and self.response.claims[-1].subject:
+                self.response.claims[-1].subject.anywhere = True
             i += 1
         return i
 
@@ -308,4 +313,12 @@ class Statements(Subjects):
         if not found or self.kind(found[1]) == "cop":
             return i
         self.subject = found[0]
+        last = self.response.claims[-1] if self.kind(i - 2) == "," and self.response.claims else None
+        if last and last.kind == "fragment" and last.subject.one and set(last.subject.given()) <= self.asked:
+            self._attributes(found[0], last.subject)  # "purple, for the left one"
+            self.response.claims.remove(last)
+            return found[1]
+        if last and last.kind == "yesno" and last.subject is None:
+            last.subject = found[0]
+            return found[1]
         return self._value_after(found[1], found[0])

@@ -39,6 +39,14 @@ class Subjects(Predicates):
         if self.kind(j) in ("yes", "nay", "no") and self.kind(j + 1) not in (*STARTS, "attr") and "yesno" in self.asked:
             self._answers("yes" if self.kind(j) == "yes" else "no", d)
             return j + 1
+        if self.kind(j) == "not" and self.kind(j + 1) in (None, "see", "pic", "there", "prep"):  # "star: not found"
+            self.add("deny", d)
+            return j + 1
+        if self.kind(j) == "no" and "yesno" in self.asked and (found := self.noun_phrase(j + 1)):
+            self._answers("no", d)
+            return found[1]
+        if d.plural and not d.given() and not d.one or self.kind(j) == "#" and self.items[j][1] == 1:
+            return i  # "the shapes: a star, ...", "at the top: one on the left ..."
         found = self.noun_phrase(j) if self.kind(j) in STARTS and self.kind(j) != "pron" else None
         if not found or self._opens_clause(j) or not set(found[0].given()) & self.asked:
             return i
@@ -51,6 +59,8 @@ class Subjects(Predicates):
     def _property(self, i: int, owner: Description) -> int:
         """ "its color is red", "the color of the star is hidden": i is at the property's word."""
         attribute = self.items[i][1]
+        if self.kind(i - 1) in ("differ", "many") and self.kind(i + 1) == ":" and self.response.claims:
+            owner = self.response.claims[-1].subject or owner  # "circles in different colors: ..."
         i += 1
         if self.kind(i) in ("attr",):
             i += 1
@@ -151,6 +161,9 @@ class Subjects(Predicates):
             self._attributes(found[0], d)
             return found[1]
         if d.one and not d.given() and d.number is None and not d.other:
+            return i
+        if k == "there" and d.one and set(d.given()) == {"cells"}:  # "in the top left corner there is a star"
+            self.scope = d.cells
             return i
         if d.number is not None and not d.given() and not d.unknown and not d.plural and "count" not in self.asked:
             return i  # "one a square"
