@@ -16,6 +16,7 @@ from clarifyvlm.world.places import PLACES
 from clarifyvlm.world.queries import MISSPELLINGS
 
 YES, NO, NOT_ANNOTATED, HIDDEN = 1, 0, -1, -2
+TOUCH = 0.25  # share of the smaller box that "with", "on" and "in" take in a photograph
 CENTER = frozenset(("center",))
 CROSS = ("top middle", "middle left", "middle right", "bottom middle")
 SIZE_WORDS = ("small", "medium", "large")
@@ -187,12 +188,31 @@ class Case:
             return NOT_ANNOTATED  # "right of it"
         if relation == "near":
             return NOT_ANNOTATED if others else NO
+        if relation in ("with", "on", "of"):
+            return self._accompanies(o, relation, d, others)
         for p in others:
             if p is not o:
                 sizes = {"max": o.salience > p.salience, "min": o.salience < p.salience}
                 if sizes.get(relation, _lies(o, relation, p)):
                     return YES
         return NO
+
+    def _accompanies(self, o: Object, relation: str, d: Description, others: list[Object]) -> int:
+        """Whether `o` is "in the green hat", "holding the cup", "on the rug", "carried by the man": as readings say, or
+        as the boxes lie; where they do not tell, no fact does."""
+        held = [objects for objects, _, _ in self.readings if len(objects) > 1]
+        if any(p in objects and o in objects for objects in held for p in others):
+            return YES
+        for p in others:
+            rivals = [q for q in self.objects if q.name == (p if relation == "of" else o).name]
+            a, b = (o, rivals) if relation == "of" else (p, rivals)
+            mine = _shared(o, p)
+            if mine > 0 and mine >= max((_shared(a, q) for q in b if q is not a), default=0.0):
+                return YES
+        if not others:
+            return NOT_ANNOTATED if d.unknown or not self.complete or not d.name else NO
+        taken = all(any(_shared(q, p) > TOUCH for q in self.objects if q is not p and q.name == o.name) for p in others)
+        return NO if taken and relation != "of" else NOT_ANNOTATED
 
     def word(self, o: Object, attribute: str) -> str | None:
         """How one would say an attribute of `o`; a size in a photograph is relative to others of its class."""
@@ -469,6 +489,13 @@ def _lies(o: Object, side: str, p: Object) -> bool:
 
 def _area(o: Object) -> float:
     return max(0.0, o.box[2] - o.box[0]) * max(0.0, o.box[3] - o.box[1])
+
+
+def _shared(o: Object, p: Object) -> float:
+    """How much of the smaller one's box the two share."""
+    width = min(o.box[2], p.box[2]) - max(o.box[0], p.box[0])
+    height = min(o.box[3], p.box[3]) - max(o.box[1], p.box[1])
+    return max(0.0, width) * max(0.0, height) / (min(_area(o), _area(p)) or 1.0)
 
 
 def _center(o: Object) -> tuple[float, float]:

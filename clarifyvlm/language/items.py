@@ -143,7 +143,11 @@ def cells_of(place: str) -> frozenset[str]:
 
 
 CORNERS = frozenset(("top left", "top right", "bottom left", "bottom right"))
-_AFTER_ADVERB = ("in", "at", "there", "here", "next", "above", "below", "under", "beside", "now")
+_AFTER_ADVERB = ("in", "at", "there", "here", "next", "now", *(w for w in RELATIONS if w != "between"))
+
+
+_OWNERS = (["its"], ["his"], ["her"], ["their"])
+_HELD = (["hand"], ["hands"], ["arm"], ["arms"], ["leg"], ["foot"], ["shoulder"], ["edge"], ["half"], ["part"])
 
 
 def _is_side(tokens: list[str], i: int) -> bool:
@@ -198,6 +202,11 @@ def items_of(tokens: list[str], words: Vocabulary) -> list[tuple]:
             continue
         if word == "right" and tokens[i + 1 : i + 2] and tokens[i + 1] in _AFTER_ADVERB and not _is_side(tokens, i):
             i += 1  # "right in the center"
+            continue
+        if word in COLUMNS and tokens[i - 1 : i] in _OWNERS and tokens[i + 1 : i + 2] not in _HELD:
+            items[-1] = ("R", word)  # "to its right": right of it
+            items.append(("pron", "they" if tokens[i - 1] == "their" else "it"))
+            i += 1 + (tokens[i + 1 : i + 2] == ["side"])
             continue
         if word in ROWS or word in COLUMNS or word in MIDDLE:
             if word == "mid" and tokens[i + 1 : i + 2] == ["sized"]:

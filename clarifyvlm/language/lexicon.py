@@ -74,8 +74,28 @@ SYNONYMS = {
     "plant": "potted plant",
     "table": "dining table", "hydrant": "fire hydrant",
 }  # fmt: skip
+# What people call a thing for which facts have another name: (names that facts may have, other words for it).
+_ALIKE = (
+    ("jacket|coat", "coat|jacket|blazer|anorak|parka"),
+    ("hat|cap", "cap|hat|beanie|bonnet"),
+    ("sweater", "jumper|pullover|sweatshirt|cardigan|hoodie"),
+    ("shirt", "blouse|tee"),
+    ("bag|backpack|handbag", "bag|handbag|purse|sack|pouch|rucksack"),
+    ("rug", "carpet|mat"),
+    ("pillow", "cushion"),
+    ("trash can|bin", "bin|garbage can|trash bin|dustbin|rubbish bin|garbage bin|wastebasket"),
+    ("bandana", "scarf|kerchief"),
+    ("paddle", "oar"),
+    ("leash", "lead"),
+    ("desk", "table"),
+    ("woman", "lady|woman"),
+    ("man", "guy|gentleman|fella|man|dude|bloke|fellow|chap"),
+    ("boy", "kid|child|lad|boy"),
+    ("girl", "kid|child|lass|girl"),
+)
+_PEOPLE = ("man", "woman", "boy", "girl", "child")
 IRREGULAR = {
-    "person": ("people", "persons"), "man": ("men",), "woman": ("women",), "child": ("children",), "mouse": ("mice",),
+    "person": ("people", "persons"), "man": ("men",), "woman": ("women",), "gentleman": ("gentlemen",), "child": ("children",), "mouse": ("mice",),
     "sheep": ("sheep",), "knife": ("knives",), "skis": ("skis",), "scissors": ("scissors",),
 }  # fmt: skip
 NUMBERS = {
@@ -136,6 +156,7 @@ _FUNCTION_WORDS = {
     "pick picking consider considering",
     "as": "as",
     "poss": "poss",
+    "hold": "holding wearing carrying wears carries wore carried held rides riding gripping grips clutching grasping",
     "so": "so because since therefore thus hence then",
 }
 FUNCTION = {w: (kind, w) for kind, words in _FUNCTION_WORDS.items() for w in words.split()}
@@ -218,6 +239,10 @@ class Vocabulary:
             for plural in plural_of(surface):
                 self._add(plural, ("n", (name, True)))
             self._add(surface, ("n", (name, False)))
+        for surface, called in _called(names).items():
+            for plural in plural_of(surface):
+                self._add(plural, ("n", (called, True)))
+            self._add(surface, ("n", (called, False)))
         self._add("plus sign", ("n", ("cross", False)))
         self.one |= {w: ("n", (n, False)) for w, n in SHAPE_ADJECTIVES.items()}
         # "orange" is a fruit in photographs, and a color where objects have colors.
@@ -232,6 +257,17 @@ class Vocabulary:
             self.one[surface] = item
         else:
             self.many.setdefault(words[0], []).append((words, item))
+
+
+def _called(names: frozenset[str]) -> dict[str, str | tuple[str, ...]]:
+    """What words mean that facts with these names have others for: "coat" -> "jacket", "person" -> man or woman."""
+    called: dict[str, str | tuple[str, ...]] = {}
+    for known, words in _ALIKE:
+        if name := next((n for n in known.split("|") if n in names), None):
+            called |= {word: name for word in words.split("|") if word not in names and word not in called}
+    if people := tuple(n for n in _PEOPLE if n in names):
+        called |= dict.fromkeys(("person", "someone", "somebody"), ("person", *people))
+    return called
 
 
 @lru_cache(maxsize=4096)

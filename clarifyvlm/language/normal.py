@@ -9,7 +9,9 @@ ORDERS = re.compile(
     r"prompt|strategy|responses?|judge|mark this|system)\b"
 )
 TOKEN = re.compile(r"[a-z]+|\d+|[.?!;:,()\n]")
-_APOSTROPHE_IS = re.compile(r"\b(it|there|that|what|where|here|which|who|he|she|one)'s\b")
+_APOSTROPHE_IS = re.compile(
+    r"\b(it|there|that|what|where|here|which|who|he|she|one|nobody|someone|somebody|everyone)'s\b"
+)
 _SHORT = ((re.compile(r"\b(?:cannot|can't|cant)\b"), "can not"), (re.compile(r"\bwon't\b"), "will not"),
           (re.compile(r"n't\b"), " not"), (_APOSTROPHE_IS, r"\1 is"), (re.compile(r"'re\b"), " are"),
           (re.compile(r"'m\b"), " am"), (re.compile(r"'(?:d|ll|ve)\b"), " would"),

@@ -114,6 +114,11 @@ class Response:
 PARTS = frozenset(("det", "n", "c", "s", "t", "#", "g"))
 _AFTER = (None, ",", "prep", "and", "with")
 SLOTS = {"c": "color", "s": "size", "t": "pattern", "L": "cells", "hide": "hidden"}
+_ACCOMPANIED = (
+    frozenset(("prep", w) for w in ("in", "on", "at"))
+    | {("with", "with")}
+    | {("hold", w) for w in ("holding", "wearing", "carrying", "gripping", "clutching", "grasping")}
+)
 STARTS = frozenset("det all other many least most only ord prep # n g c s t L hide than pron unk abs".split())
 
 
@@ -328,6 +333,8 @@ class Phrases:
             k = self.kind(j)
             if j > i and (away := self._abstract(i, j)):
                 j = away - 1
+            elif end := self._accompanied(d, i):
+                j = end - 1
             elif k == "L" and d.cells is None:
                 d.cells = self.items[j][1]
             elif k == "R" and d.relation is None and (found := self.related_phrase(j)):
@@ -347,6 +354,39 @@ class Phrases:
             if self.kind(i) == "," and self.kind(j - 1) == "(" or (self.kind(i) == "," and self.kind(j - 2) == "("):
                 i += 1
 
+    def _accompanied(self, d: Description, i: int) -> int | None:
+        """ "The boy in the green hat", "the woman holding a cup", "the cup on the table", "a bag carried by the man",
+        "the bag that the man carries": sets the relation; where it ends."""
+        k, v = self.items[i] if i < self.n else (None, None)
+        if d.relation is not None or d.abstract:
+            return None
+        if k == "hold" and self.kind(i + 1) == "prep" and v in ("carried", "held"):
+            relation, j = "of", i + 2
+        elif (k, v) in _ACCOMPANIED:
+            relation, j = "on" if v in ("on", "in", "at") else "with", i + 1
+        elif k in ("rel", "det") and v in ("who", "which", "that") and self.kind(i + 1) in ("hold", "see"):
+            relation, j = "with", i + 2
+        else:
+            return None
+        saved = self.noun
+        found = self.noun_phrase(j) if self.kind(j) in ("det", "n", "c", "s", "#") else None
+        self.noun = saved
+        if not found or found[0].abstract or not (found[0].name or found[0].unknown) or found[0].one:
+            return None
+        if self.kind(j) != "det" and v in ("with", "in", "on", "at") and not found[0].name:
+            return None  # "with stripes"
+        d.relation = (relation, found[0])
+        return found[1]
+
+    def _carrier(self, d: Description, i: int) -> int | None:
+        """ "(the bag that) the man is carrying": sets the relation; where it ends."""
+        found = self.noun_phrase(i) if self.kind(i) == "det" and d.relation is None else None
+        end = found and found[1] + (self.kind(found[1]) == "cop")
+        if not found or self.kind(end) != "hold":
+            return None
+        d.relation = ("of", found[0])
+        return end + 1
+
     def _abstract(self, i: int, j: int) -> int | None:
         """Where "on a light blue background", "with straight edges" ends: prepositions at i, their phrase at j."""
         while j > i and self.kind(j - 1) == "det":
@@ -364,8 +404,12 @@ class Phrases:
 
     def _relative(self, d: Description, i: int) -> int | None:
         """ "that is large": attributes after the copula; None where it is no such clause."""
+        if self.kind(i) == "hold" or self.items[i : i + 1] in ([("see", "has")], [("see", "holds")]):
+            return self._accompanied(d, i - 1)  # "the woman who holds the cup"
         if self.kind(i) != "cop":
-            return None
+            return self._carrier(d, i)
+        if self.kind(i + 1) == "hold":
+            return self._accompanied(d, i + 1)
         i += 1
         while self.kind(i) in ("prep", "det"):
             i += 1

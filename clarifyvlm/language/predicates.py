@@ -1,9 +1,10 @@
 """Predicates of the scene reader, what is said of a subject: "... red, not blue", "... hidden", "... not there"."""
 
 from clarifyvlm.language.items import both_places
-from clarifyvlm.language.lexicon import Vocabulary
+from clarifyvlm.language.lexicon import SHAPES, Vocabulary
 from clarifyvlm.language.phrases import STARTS, Claim, Description, Phrases, Response
 
+SHAPE_NAMES = frozenset(SHAPES.values())
 _LISTED = ("and", ",", "or", ":", "but")
 
 
@@ -156,6 +157,11 @@ class Predicates(Phrases):
                 i += 1
             elif k == "not":
                 negated, i = True, i + 1
+            elif k == "hold" and (found := self._held(subjects, i + 1, negated)):
+                i = found
+            elif k == "hold" and first:
+                i += 1
+                continue
             elif k == "hid":
                 for s in subjects:
                     self.add("hidden", s)
@@ -237,6 +243,31 @@ class Predicates(Phrases):
         self._distribute(began)
         self.negated = self.possible = False
         return i
+
+    def _held(self, subjects: list[Description | None], i: int, negated: bool = False) -> int | None:
+        """ "(The man is wearing) an orange vest", "(the woman has) a beige one": who has what, and what is said of it.
+        None where it is no thing, or where what somebody holds is asked."""
+        found = (
+            self.noun_phrase(i) if self.kind(i) in ("det", "n", "c", "s", "#") and "name" not in self.asked else None
+        )
+        if not found or found[0].abstract or found[0].name in SHAPE_NAMES:
+            return None
+        d, end = found
+        if not d.name and not d.unknown and not (d.one and self.kind(end - 1) == "#"):
+            return None
+        for s in subjects:
+            thing = d.without("cells") if d.cells else d.without()
+            if d.one:
+                thing.relation = ("of", s)
+                self.add("fragment", thing)
+            else:
+                thing.relation = None
+                self.add("attribute", s, attribute="relation", value=("with", thing), negated=negated)
+                if thing.color and not negated and s is not None:
+                    owned = thing.without()
+                    owned.relation, owned.definite = ("of", s), True
+                    self.add("fragment", owned)
+        return end
 
     def _excepted(self, i: int) -> int | None:
         """ "... are green, except for the one at the top": the claims before it say nothing of that one."""

@@ -129,6 +129,8 @@ class Subjects(Predicates):
         if k in ("yes", "nay") and "yesno" in self.asked:  # "the left one yes"
             self._answers("yes" if k == "yes" else "no", d)
             return i + 1
+        if k == "hold":
+            return self._predicate([self._refer(s) for s in subjects], i)
         if k in ("do", "same", "differ") and (end := self._does(d, i)):
             return end
         if k == "cop" and not d.name and (owner := self._owned(i + 1)):  # "red is its color"
@@ -246,6 +248,9 @@ class Subjects(Predicates):
                 self.add("hidden", d, attribute=self.items[j][1])
                 return j + 1
             return i
+        if end := self._held([d], i, self.negated):
+            self.negated = False
+            return end
         while self.kind(i) in ("det", "attr", "prep", "of"):
             i += 1
         return self._predicate([d], i)
