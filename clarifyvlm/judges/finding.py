@@ -36,6 +36,10 @@ class Finding:
         self.denied = False
         self.implied: list[tuple] = []  # yes or no, from what is said to be there: counts where neither word is said
         self.total = False  # of a count: "three in all"
+        if case.other is not None and len(self.response.named) == 1 and not self._guessed():
+            for claim in self.response.claims:  # "I take you to mean the large star. Yes."
+                if claim.kind == "yesno" and claim.subject is None and self.response.named[0].given():
+                    claim.subject = self.response.named[0]
         for claim in self.response.claims:
             self._read(claim)
         if not self.pairs and not self.denied:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 
 from clarifyvlm.language.items import both_places, cells_of
-from clarifyvlm.language.lexicon import COCO_NAMES, COLORS, KNOWN_NAMES, PATTERNS, SHAPES, vocabulary
+from clarifyvlm.language.lexicon import COCO_NAMES, COLORS, KNOWN_NAMES, PATTERNS, PEOPLE, SHAPES, vocabulary
 from clarifyvlm.language.normal import TOKEN, normalise
 from clarifyvlm.language.phrases import STARTS, Claim, Description, Phrases
 from clarifyvlm.records import Example, Object
@@ -212,7 +212,10 @@ class Case:
         if not others:
             return NOT_ANNOTATED if d.unknown or not self.complete or not d.name else NO
         taken = all(any(_shared(q, p) > TOUCH for q in self.objects if q is not p and q.name == o.name) for p in others)
-        return NO if taken and relation != "of" else NOT_ANNOTATED
+        if relation == "of":
+            held = any(_shared(q, o) > TOUCH for q in self.objects if q not in others and q.name in ("person", *PEOPLE))
+            return NO if held and not any(_shared(p, o) for p in others) else NOT_ANNOTATED
+        return NO if taken else NOT_ANNOTATED
 
     def word(self, o: Object, attribute: str) -> str | None:
         """How one would say an attribute of `o`; a size in a photograph is relative to others of its class."""
@@ -255,6 +258,11 @@ class Case:
                 found = [o for o in pool if o.place in CROSS and self.fits(looser, o) == YES]
                 if d.name and sum(self.fits(looser, o) == YES for o in pool) < 2:
                     found = []  # the only one, and elsewhere
+        if d.number and d.cells in EXTREMES and (d.definite or d.one) and len(found) != d.number and d.plural:
+            looser, far = d.without("cells"), EXTREMES[d.cells]  # "the two on the right"
+            order = sorted((o for o in pool if self.fits(looser, o) == YES), key=far, reverse=True)
+            if set(map(id, found)) <= set(map(id, order[: d.number])):
+                found = order[: d.number]
         if d.ordinal and found:
             far = {"left": 0, "right": 0, "top": 1, "bottom": 1}[d.ordinal[1]]
             order = sorted(found, key=lambda o: _center(o)[far], reverse=d.ordinal[1] in ("right", "bottom"))

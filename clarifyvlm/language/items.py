@@ -79,6 +79,7 @@ _SPELLINGS = tuple(
     )
 )
 _PART_OF = ("two", "three", "four", "five", "these", "those", "them")
+_PARTS_OF = ("side", "corner", "edge", "end", "half", "part")  # "the left side of the table": no "left of the table"
 _NOT_AFTER_OF = ("picture", "image", "photo", "photograph", "scene", "side", "frame", "drawing")
 
 
@@ -110,7 +111,8 @@ def place_at(tokens: list[str], i: int) -> tuple[tuple, int] | None:
                 continue
             if following and following[0] in _PART_OF:
                 break  # "the lower of the two circles"
-            if following and following[0] not in _NOT_AFTER_OF and middle == 0 and (row is None) != (column is None):
+            beyond = following and following[0] not in _NOT_AFTER_OF and tokens[i - 1] not in _PARTS_OF
+            if beyond and middle == 0 and (row is None) != (column is None):
                 relation = {0: "left", 2: "right"}[column] if row is None else {0: "above", 2: "below"}[row]
                 return ("R", relation), i + 1
             break
@@ -216,6 +218,9 @@ def items_of(tokens: list[str], words: Vocabulary) -> list[tuple]:
             found = place_at(tokens, i)
             items.append(found[0])
             i = found[1]
+            if found[0][0] == "L" and tokens[i : i + 1] == ["of"] and tokens[i - 1] in _PARTS_OF:
+                items.append(("skip", "side of"))
+                i += 1
             continue
         if word == "corner":
             items.append(("attr", "place") if tokens[i - 1 : i] in (["which"], ["what"]) else ("L", CORNERS))
@@ -252,7 +257,7 @@ def _joined_places(items: list[tuple]) -> list[tuple]:
         if items[i][0] == "L":
             j = i + 1
             while j < len(items) and (
-                items[j][0] in (",", "prep", "pic") or (items[j][0] == "det" and items[j - 1][0] == "prep")
+                items[j][0] in (",", "prep", "pic") or (items[j][0] == "det" and items[j - 1][0] in ("prep", "of"))
             ):
                 j += 1
             before = i - 1

@@ -93,7 +93,7 @@ _ALIKE = (
     ("boy", "kid|child|lad|boy"),
     ("girl", "kid|child|lass|girl"),
 )
-_PEOPLE = ("man", "woman", "boy", "girl", "child")
+PEOPLE = ("man", "woman", "boy", "girl", "child")
 IRREGULAR = {
     "person": ("people", "persons"), "man": ("men",), "woman": ("women",), "gentleman": ("gentlemen",), "child": ("children",), "mouse": ("mice",),
     "sheep": ("sheep",), "knife": ("knives",), "skis": ("skis",), "scissors": ("scissors",),
@@ -147,7 +147,7 @@ _FUNCTION_WORDS = {
     "known identified recognized recognised judged",
     "unsure": "idea clue unsure uncertain unclear unknown impossible unable hard difficult unanswerable sure "
     "certain clear",
-    "mean": "mean means meant meaning refer refers referring asking ask talking interested intend intended mind",
+    "mean": "mean means meant meaning refer refers referring asking ask talking thinking curious interested intend intended mind",
     "take": "read reading take taking took understand understood interpret interpreting treat treating",
     "such": "such",
     "hides": "hides hide conceals conceal covers",
@@ -265,7 +265,7 @@ def _called(names: frozenset[str]) -> dict[str, str | tuple[str, ...]]:
     for known, words in _ALIKE:
         if name := next((n for n in known.split("|") if n in names), None):
             called |= {word: name for word in words.split("|") if word not in names and word not in called}
-    if people := tuple(n for n in _PEOPLE if n in names):
+    if people := tuple(n for n in PEOPLE if n in names):
         called |= dict.fromkeys(("person", "someone", "somebody"), ("person", *people))
     return called
 

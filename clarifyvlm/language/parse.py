@@ -243,6 +243,7 @@ class _Reader(Statements):
         elif self.items and any(k in STARTS for k, _ in self.items):
             self.ask(["you", "mean", *tokens])
             self.response.asks[-1].elliptic = True
+            self.echoed = found[0] if found and found[0].name and found[1] == self.n else None
 
     def offers(self, tokens: list[str]) -> bool:
         """ "The left one or the right one", without its question mark: nothing that was asked for."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from clarifyvlm.language.items import both_places, items_of
-from clarifyvlm.language.lexicon import GROUPS, Vocabulary
+from clarifyvlm.language.lexicon import GROUPS, PEOPLE, SHAPES, Vocabulary
 
 ATTRIBUTES = ("name", "color", "size", "pattern", "cells", "hidden", "relation")
 
@@ -111,6 +111,7 @@ class Response:
     depends: bool = False  # "it depends on which star": what is joined by "or" is a list, not a doubt
 
 
+SHAPE_NAMES = frozenset(SHAPES.values())
 PARTS = frozenset(("det", "n", "c", "s", "t", "#", "g"))
 _AFTER = (None, ",", "prep", "and", "with")
 SLOTS = {"c": "color", "s": "size", "t": "pattern", "L": "cells", "hide": "hidden"}
@@ -120,6 +121,12 @@ _ACCOMPANIED = (
     | {("hold", w) for w in ("holding", "wearing", "carrying", "gripping", "clutching", "grasping")}
 )
 STARTS = frozenset("det all other many least most only ord prep # n g c s t L hide than pron unk abs".split())
+
+
+def _is_person(items: list[tuple]) -> bool:
+    """Whether the item is a noun for people: "(the coat of the) woman"."""
+    name = items[0][1][0] if items and items[0][0] == "n" else None
+    return bool(name) and bool({"person", *PEOPLE}.intersection((name,) if isinstance(name, str) else name))
 
 
 class Phrases:
@@ -224,6 +231,9 @@ class Phrases:
                     self.kind(i + 1) == "unk" and self.items[i + 1][1].isalpha() and self.kind(i + 2) in _AFTER
                 ):  # "a dog leash"
                     d.name, d.unknown, i = None, self.items[i + 1][1], i + 1
+                elif self.kind(i + 1) == "n" and not plural and not {v[0], self.items[i + 1][1][0]} & SHAPE_NAMES:
+                    i += 1  # "a dog leash"
+                    d.name, d.plural = self.items[i][1]
                 headed = True
                 counted = d.plural or self.kind(start - 1) == "no" or self.kind(start - 1) == "rel"
                 if counted and self.kind(i + 1) == "or" and self.kind(i + 2) == "n":  # "two stars or squares"
@@ -241,14 +251,13 @@ class Phrases:
                 d.abstract = headed = True
                 i += 1
                 break
-            elif k == "unk" and (
-                self.kind(i + 1) in ("n", "g", "abs") or (self.kind(i + 1) == "#" and self.items[i + 1][1] == 1)
-            ):
+            elif k == "unk" and self._modifies(i + 1):
                 d.modified = True  # a misspelt word: "the gred object"
             elif k == "unk" and i > start and d.unknown is None and self.kind(i - 1) in ("det", "no", "c", "s", "t"):
                 d.unknown = v
                 headed = True
-                i += 1
+                while self.kind(i) == "unk":  # "a double decker"
+                    i += 1
                 break
             else:
                 break
@@ -269,7 +278,19 @@ class Phrases:
             self.noun = None
         d.noun = self.noun if d.one else None
         i = self._post_modifiers(d, i)
+        if d.name and self.kind(i) == "poss" and self.kind(i + 1) in ("n", "c", "s", "unk"):  # "the woman's coat"
+            found = self.noun_phrase(i + 1)
+            if found and found[0].name and found[0].relation is None:
+                found[0].relation, found[0].definite = ("of", d), True
+                return found
         return d, i
+
+    def _modifies(self, i: int) -> bool:
+        """Whether a noun follows at i, after more adjectives or at once: "(an open) black umbrella"."""
+        end = i + 3
+        while i < end and self.kind(i) in ("unk", "c", "s", "t"):
+            i += 1
+        return self.kind(i) in ("n", "g", "abs") or (self.kind(i) == "#" and self.items[i][1] == 1)
 
     def _part(self, d: Description, i: int) -> tuple[Description, int] | None:
         """ "one of the red stars", "two of them": the phrase at i is what it is a part of."""
@@ -337,6 +358,9 @@ class Phrases:
                 j = end - 1
             elif k == "L" and d.cells is None:
                 d.cells = self.items[j][1]
+                if self.items[j + 1 : j + 2] == [("skip", "side of")]:  # "on the left side of the table"
+                    found = self.noun_phrase(j + 2) if self.kind(j + 2) in ("det", "n", "pic") else None
+                    j = found[1] - 1 if found else j + 1
             elif k == "R" and d.relation is None and (found := self.related_phrase(j)):
                 d.relation, j = (self.items[j][1], found[0]), found[1] - 1
             elif k in ("c", "t") and (j > i or self.kind(i - 1) == "g") and getattr(d, SLOTS[k]) is None:
@@ -360,8 +384,14 @@ class Phrases:
         k, v = self.items[i] if i < self.n else (None, None)
         if d.relation is not None or d.abstract:
             return None
+        while k == "," and self.kind(i + 1) == "hold" and self.kind(i + 2) == "prep":  # "a bag, carried by the man"
+            i, (k, v) = i + 1, self.items[i + 1]
+        while k in ("prep", "cop") and self.kind(i + 1) == "prep" and v not in ("is", "are", "was", "were"):
+            i, (k, v) = i + 1, self.items[i + 1]  # "the one down on the rug", "lying on the rug"
         if k == "hold" and self.kind(i + 1) == "prep" and v in ("carried", "held"):
             relation, j = "of", i + 2
+        elif k == "of" and d.name and self.kind(i + 1) == "det" and _is_person(self.items[i + 2 : i + 3]):
+            relation, j = "of", i + 1
         elif (k, v) in _ACCOMPANIED:
             relation, j = "on" if v in ("on", "in", "at") else "with", i + 1
         elif k in ("rel", "det") and v in ("who", "which", "that") and self.kind(i + 1) in ("hold", "see"):

@@ -1,10 +1,9 @@
 """Predicates of the scene reader, what is said of a subject: "... red, not blue", "... hidden", "... not there"."""
 
 from clarifyvlm.language.items import both_places
-from clarifyvlm.language.lexicon import SHAPES, Vocabulary
-from clarifyvlm.language.phrases import STARTS, Claim, Description, Phrases, Response
+from clarifyvlm.language.lexicon import Vocabulary
+from clarifyvlm.language.phrases import SHAPE_NAMES, STARTS, Claim, Description, Phrases, Response
 
-SHAPE_NAMES = frozenset(SHAPES.values())
 _LISTED = ("and", ",", "or", ":", "but")
 
 
@@ -15,6 +14,7 @@ class Predicates(Phrases):
         super().__init__(words)
         self.response, self.asked = response, asked
         self.subject: Description | None = None
+        self.echoed: Description | None = None  # "The zebra? There isn't one."
         self.scope: frozenset[str] | None = None  # "At the top: one on the left"
 
     def add(self, kind: str, subject=None, **more) -> Claim:
@@ -68,7 +68,9 @@ class Predicates(Phrases):
         """ "I cannot tell ...": what follows, up to the next clause, is not asserted; a property in it is not shown."""
         self.response.unsure = True
         subject = None
+        placed = (self.items[i - 1 : i + 1][-1:] or [None])[0] == ("rel", "where")
         while i < self.n and self.kind(i) not in (":", ",", "but", "so", "as"):
+            placed |= self.items[i] == ("rel", "where")
             if self.kind(i) == "attr" and self.kind(i + 1) == "unk":
                 pass  # "what color gred is"
             elif self.kind(i) == "attr":
@@ -79,6 +81,8 @@ class Predicates(Phrases):
                 subject, i = found[0] if found[0].given() else None, found[1]
                 continue
             i += 1
+        if placed and "cells" in self.asked:
+            self.add("hidden", subject or self.subject, attribute="cells")  # "where the star is"
         self.negated = False
         return i
 
@@ -326,6 +330,9 @@ class Predicates(Phrases):
             return None
         d, end = found
         last = self.response.claims[-1].attribute
+        if last == "cells" and d.one and d.cells and d.color:  # "and a white one at the top"
+            self._attributes(d.without("cells"), Description(cells=d.cells))
+            return end
         if not d.definite or last is None:
             return None
         if last == "cells" and d.cells and (d.name or d.color or d.size or d.other):

@@ -186,6 +186,8 @@ class Statements(Subjects):
 
     def _mention(self, d: Description, negated: bool, either: bool = False) -> None:
         bare = d.one and not d.given()
+        if negated and bare and self.echoed is not None:  # "Zebra? There isn't one."
+            d, bare = self.echoed, False
         if d.only and d.plural and d.number is None and not negated and self.kind(0) != "no":
             d.only = False
             for attribute, value in d.given().items():  # "there are only circles"
@@ -263,7 +265,9 @@ class Statements(Subjects):
         return self._none_is(Description(), i)
 
     def _none_is(self, d: Description, i: int) -> int:
-        """ "no object is PREDICATE": denies what has both."""
+        """ "no object is PREDICATE": denies what has both; "nobody is wearing a hat" denies the hat."""
+        if self.kind(i) == "hold":
+            d, i = (Description() if d.one or d.name else d), i + 1
         found = self.noun_phrase(i) if self.kind(i) in STARTS else None
         if found:
             for attribute, value in found[0].given().items():

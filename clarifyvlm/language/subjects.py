@@ -186,13 +186,17 @@ class Subjects(Predicates):
         if self.kind(j) == "rel" and self.kind(j + 1) == "cop":  # "the star, which is at the top, is"
             j += 2
         found = self.noun_phrase(j) if self.kind(j) in STARTS and self.kind(j) != "pron" else None
-        if not found or not (found[0].definite or set(found[0].given()) <= {"cells", "relation"}):
+        if not found or not (
+            found[0].definite or set(found[0].given()) <= {"cells", "relation"} or (self.kind(j) == "det" and i > j - 2)
+        ):
             return None
         more, end = found
         end += self.kind(end) == ","
         if self.kind(end) not in ("cop", "do") and not (self.kind(end) == "see" and self.items[end][1] == "has"):
             return None
         for attribute, value in more.given().items():
+            if d.size in ("max", "min") and attribute in ("name", "color") and attribute not in self.asked:
+                self.add("attribute", d.without(), attribute=attribute, value=value).aside = True
             if getattr(d, attribute) is None:
                 setattr(d, attribute, value)
         return end
@@ -226,7 +230,9 @@ class Subjects(Predicates):
     def _has(self, d: Description, i: int) -> int:
         """ "the star has a red color", "... has no visible color"."""
         d = self._refer(d)
-        if d is not None and set(d.given()) == {"cells"} and self.kind(i) not in ("no", "attr"):  # "the left side has"
+        if (
+            d is not None and set(d.given()) == {"cells"} and not d.number and self.kind(i) not in ("no", "attr")
+        ):  # "the left side has"
             self.scope = d.cells
             return self._objects(i)
         if "yesno" in self.asked:
