@@ -33,15 +33,16 @@ def verdict_of(
     judge: str, example: Example, prediction: Prediction, first: Finding, last: Finding | None, raw: str | None = None
 ) -> Verdict:
     """The verdict on a prediction from what its `first` response says, and the `last` one after the user's reply.
-    A failure where one of them could not be read."""
-    for finding in filter(None, (first, last)):
-        if finding.failure:
-            evidence = {finding.failure: finding.unread} if finding.unread else {}
-            about = {"example_id": prediction.example_id, "model": prediction.model, "judge": judge}
-            return Verdict(**about, failure=finding.failure, evidence=evidence, raw=raw)
+    A failure where the first could not be read; where the last could not, nothing is known of how it ends."""
+    if first.failure:
+        evidence = {first.failure: first.unread} if first.unread else {}
+        about = {"example_id": prediction.example_id, "model": prediction.model, "judge": judge}
+        return Verdict(**about, failure=first.failure, evidence=evidence, raw=raw)
     criteria, evidence = first.criteria()
     after = {}
-    if last is not None:
+    if last is not None and last.failure:
+        after = {"unknown": ["answer_right_after_reply"]}
+    elif last is not None:
         after = {
             "answer_right_after_reply": last.answers_reading(prediction.reading),
             "used_after_reply": last.used,
