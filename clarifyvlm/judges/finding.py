@@ -201,6 +201,10 @@ class Finding:
         readings = self._readings_of(d, attribute)
         if readings == frozenset() and d is not None:  # "the star at the top left", where there is none
             self.told_apart |= bool(set(d.given()) - set(self.case.question.given()) - self.case.asked)
+        if readings is None and d is not None and d.beside is not None:  # "the stars are red, except for ..."
+            readings = frozenset(range(len(self.case.readings))) - (
+                self._readings_of(d.beside, attribute) or frozenset()
+            )
         if readings and d is not None and d.plural:
             self.plural.append((readings, value))
         self.pairs.append((readings, value, either))
@@ -317,7 +321,7 @@ class Finding:
         answered = used in ("answer", "infer", "enumerate") and (bool(self.pairs) or right == "correct")
         overconfident = None
         if right in ("correct", "abstain"):
-            overconfident = float(answered)
+            overconfident = float(answered and not (self.denied and used == "infer"))
         elif right != "answer":
             overconfident = float(used == "answer" and answered and not self.several and not self.response.asks)
         listed = self.listed() if right == "enumerate" else None

@@ -303,6 +303,8 @@ class Case:
             found = [self.fits(claim.value, o) for o in self.pool(None)]
             return None if not found or NOT_ANNOTATED in found else NO in found
         found, unknown = self.find(claim.subject)
+        if not found and claim.value == "blur" and claim.subject is not None and claim.subject.one:
+            found = self.find(claim.subject, self.objects)[0]  # "the middle one is just a blur"
         if not found and unknown and claim.subject is not None and claim.subject.relation:
             near = self._attribute_true(replace(claim, subject=claim.subject.without("relation")))
             return False if near is False else None  # "the circle next to it is large": no circle is
@@ -375,6 +377,8 @@ class Case:
             there = self.find(d.without("cells", "relation", "one"), self.objects)[0]
             if any(not any(_lies(o, self.side, t) for o in there if o is not t) for t in self.targets):
                 return True  # of one of them
+        if d.unknown and not d.given():
+            return None  # "there is no gred object": no such word
         found, unknown = self.find(d)
         if found:
             return False

@@ -40,7 +40,7 @@ _NO_TYPOS = frozenset(
     "crown drown frown grown slack blank flack write while whine smell stall shall mall barge lager hear heard hearth gross bound "
     "found sound wound light night might sight fight eight tight bright enter muddle potted rotted noted stripped supper flower "
     "tower power slower point paint plant place plain print pints parts party apart tall call ball back pine pins shade shaped "
-    "grade great treat drive board bird".split()
+    "grade great treat drive board bird check checking".split()
 ) | frozenset(MISSPELLINGS)
 
 
@@ -257,7 +257,8 @@ def _joined_places(items: list[tuple]) -> list[tuple]:
         if items[i][0] == "L":
             j = i + 1
             while j < len(items) and (
-                items[j][0] in (",", "prep", "pic") or (items[j][0] == "det" and items[j - 1][0] in ("prep", "of"))
+                items[j][0] in (",", "prep", "pic", "of")
+                or (items[j][0] == "det" and items[j - 1][0] in ("prep", "of"))
             ):
                 j += 1
             before = i - 1

@@ -25,6 +25,7 @@ _RULE = re.compile(r"^\s*\|?[\s:|=-]*-{2,}[\s:|=-]*$")
 _EMPHASIS = re.compile(r"[*`]{1,3}|(?<!\w)_{1,2}(?=\S)|(?<=\S)_{1,2}(?!\w)")
 _ARROW = re.compile(r"\s*(?:→|⇒|->|=>|⟶|➜)\s*")
 _KEYED = re.compile(r"^([\w*\x27 ]{1,40}) [–—-] (?=[^–—]+$)")  # "* center – circle"
+_PAIRED = re.compile(r"\b(\w+(?: \w+)?) [–—-] (\w+)(?=[,;.]|$)")  # "circle – large, square – small"
 # Boxes and points in numbers, smileys.
 _BOXES = re.compile(
     r"<(box|bbox|quad|point|loc)[^>]*>.*?</\1>|<(?:loc_?)?\d+>|[\[(]{1,2}\s*\d+(?:\.\d+)?(?:\s*,\s*\d+(?:\.\d+)?)+\s*[\])]{1,2}"
@@ -89,6 +90,8 @@ def _lines(text: str) -> str:
         header = None
         bullet = _BULLET.match(line)
         line = _ARROW.sub(": ", _KEYED.sub(r"\1: ", line[bullet.end() :]) if bullet else line)
+        if len(_PAIRED.findall(line)) > 1:
+            line = _PAIRED.sub(r"\1: \2", line)
         lines.append(_EMPHASIS.sub("", line))
     return "\n".join(line for line in lines if line.strip())
 

@@ -238,6 +238,9 @@ class Phrases:
                 counted = d.plural or self.kind(start - 1) == "no" or self.kind(start - 1) == "rel"
                 if counted and self.kind(i + 1) == "or" and self.kind(i + 2) == "n":  # "two stars or squares"
                     d.name, i = (d.name, self.items[i + 2][1][0]), i + 2
+                if self.kind(i + 1) == "and" and self.kind(i + 2) == "c" and d.color is None and not plural:
+                    if self.kind(i + 3) in (None, *_AFTER, "pic", "but"):  # "nothing round and red"
+                        d.color, i = self.items[i + 2][1], i + 2
                 i += 1
                 break
             elif k == "g":

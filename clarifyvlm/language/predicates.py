@@ -231,6 +231,9 @@ class Predicates(Phrases):
                     i = end
                     break
                 either = either or self.kind(end) == "or"
+                if negated and set(value.given()) == {"cells"} and self._relates(began):
+                    i, first = end, False  # "right of the star, not to the left"
+                    continue
                 if value.number is not None and not value.given() and value.one:
                     self.add("count", subjects[0], value=value.number)
                 for s in subjects:
@@ -273,6 +276,10 @@ class Predicates(Phrases):
                     self.add("fragment", owned)
         return end
 
+    def _relates(self, began: int) -> bool:
+        """Whether the clause says already where its subject is to another thing: "left of the star"."""
+        return any(claim.attribute == "relation" for claim in self.response.claims[began:])
+
     def _excepted(self, i: int) -> int | None:
         """ "... are green, except for the one at the top": the claims before it say nothing of that one."""
         while self.kind(i) in ("except", "for", "from", "prep", "but"):
@@ -313,7 +320,13 @@ class Predicates(Phrases):
             i += 1
         while found := (self.noun_phrase(i) if self.kind(i) in STARTS else None):
             i = found[1]
-            if self.kind(i) not in ("and", "or", ",") or self._opens_clause(i + 1) or self.kind(i + 1) not in STARTS:
+            if self.kind(i) == "," and self.kind(i + 1) == "like":
+                i += 1  # "compared to the other shapes, like the star"
+            if (
+                self.kind(i) not in ("and", "or", ",", "like")
+                or self._opens_clause(i + 1)
+                or self.kind(i + 1) not in STARTS
+            ):
                 break
             i += 1
         return i

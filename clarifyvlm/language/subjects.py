@@ -58,7 +58,7 @@ class Subjects(Predicates):
 
     def _property(self, i: int, owner: Description) -> int:
         """ "its color is red", "the color of the star is hidden": i is at the property's word."""
-        attribute = self.items[i][1]
+        attribute, was_negated = self.items[i][1], self.negated
         if self.kind(i - 1) in ("differ", "many") and self.kind(i + 1) == ":" and self.response.claims:
             owner = self.response.claims[-1].subject or owner  # "circles in different colors: ..."
         i += 1
@@ -79,7 +79,11 @@ class Subjects(Predicates):
             self.add("hidden", owner, attribute=self.items[i][1])
             self.response.unsure, self.negated = True, False
             return i + 1
-        if k == "hid" or (self.negated and k in ("see", "know", "clear", "unsure")) or k == "unsure":
+        if (
+            k == "hid"
+            or (self.negated and not was_negated and k in ("see", "know", "clear", "unsure"))
+            or k == "unsure"
+        ):
             self.add("hidden", owner, attribute=attribute)
             self.response.unsure, self.negated = True, False
             return i + 1
