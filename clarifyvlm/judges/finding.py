@@ -365,7 +365,7 @@ class Finding:
         for claim, true in truths:
             if claim.kind == "hidden" and self.denied and not case.targets:
                 continue  # "so it has no color"
-            if true is False and not (claim.either and (either or self.used == "abstain")):
+            if true is False and (claim.possible or not (claim.either and (either or self.used == "abstain"))):
                 evidence["grounded"] = f"not so: {_words(claim)}"
                 return False
         if self.denied and not case.targets:

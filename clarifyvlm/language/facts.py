@@ -277,9 +277,12 @@ class Case:
 
     def true(self, claim: Claim) -> bool | None:
         """Whether a claim holds; None where facts cannot say (a color in an annotation without colors)."""
+        d = claim.subject
+        if claim.possible and claim.kind == "attribute" and d is not None and d.definite and d.cells and not d.unknown:
+            found, unknown = self.find(d, self.objects)  # "the red blob at the top might be a star": is it there?
+            return None if found or unknown or claim.negated else False
         if claim.possible and claim.kind != "hidden":
             return None
-        d = claim.subject
         match claim.kind:
             case "attribute":
                 return self._attribute_true(claim)
@@ -333,7 +336,7 @@ class Case:
             if subject.one and not subject.given():  # "both": the two that are compared
                 second = self.find(self.other.without("definite"), self.objects)[0]
                 return YES in codes and any(self.fits(d, o) == YES for o in second)
-        if subject is not None and subject.plural and subject.definite | subject.whole and subject.number is None:
+        if subject is not None and subject.plural and (subject.whole or (subject.definite and subject.number is None)):
             return all(code == YES for code in codes)
         return YES in codes
 
@@ -397,6 +400,9 @@ class Case:
             counts.add(len(found))
         elif d is not None and d.given():
             counts.add(len(self.find(d)[0]))
+        if bare and "count" in self.asked and not any(isinstance(c, int) for c in counts):
+            sure = len(self.find(self.question, self.objects)[0])
+            return True if at_least and sure >= n else (False if n < sure and not at_least else None)
         if any(isinstance(c, int) and (c >= n if at_least else c == n) for c in counts):
             return True
         if unknown or (not self.complete and counts and n > max(c for c in counts if isinstance(c, int))):

@@ -130,10 +130,8 @@ _TURNS = tuple(
         ("can not (?:give|provide|offer|state|compare)(?: you)?(?: the two| them| both)?", "can not tell"),
         ("(?:so |and )?(?:it|that|they|this|that one) (?:does|do) not count", ""),
         ("what (?:is|lies|hides) (?:beneath|underneath|below|behind|under)(?: it| the wrapping)?", "the color"),
-        (
-            "(?<=blurred |blurry  |fuzzy   )(?:spot|patch|mass)",
-            "blob",
-        ),
+        (r"(blurred|blurry|fuzzy|hazy)((?: [a-z]+)?) (?:spot|patch|mass)", r"\1\2 blob"),
+        ("in there", "here"),
         ("way|all the way", ""),
         ("at the very", "at the"),
         ("neither of", "none of"),

@@ -222,7 +222,7 @@ class Phrases:
                 elif k == "c" and (several := self._all_of(i)):  # "pink, brown and purple shapes"
                     v, i = several
                 setattr(d, SLOTS[k], v)
-            elif k in ("and", ",") and self._joins(i, d):
+            elif k in ("and", ",") and self.kind(start - 1) != ":" and self._joins(i, d):
                 pass
             elif k == "n":
                 d.name, plural = v
@@ -305,7 +305,7 @@ class Phrases:
         if d.cells or d.size:
             both = both_places(d.cells, part.cells) if d.cells and part.cells else None
             part.cells, part.size, part.definite = both or d.cells or part.cells, d.size or part.size, True
-        part.number, part.plural = d.number, d.number not in (None, 1)
+        part.number, part.plural = d.number, d.whole or d.number not in (None, 1)
         part.whole, part.other, part.most, part.part = d.whole, d.other, d.most, True
         return part, end
 

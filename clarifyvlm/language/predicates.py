@@ -20,6 +20,13 @@ class Predicates(Phrases):
     def add(self, kind: str, subject=None, **more) -> Claim:
         if self.scope and subject is not None and subject.cells and (both := both_places(self.scope, subject.cells)):
             subject.cells = both
+        elif (
+            self.scope
+            and subject is not None
+            and kind in ("exists", "count")
+            and not (subject.cells or subject.one or subject.definite)
+        ):
+            subject.cells = self.scope  # "on the left there is a star"
         claim = Claim(kind, subject, possible=self.possible, **more)
         self.response.claims.append(claim)
         if subject is not None and subject.only and kind != "deny":
@@ -234,7 +241,8 @@ class Predicates(Phrases):
                 if negated and set(value.given()) == {"cells"} and self._relates(began):
                     i, first = end, False  # "right of the star, not to the left"
                     continue
-                if value.number is not None and not value.given() and value.one:
+                counts = value.number is not None and (value.number > 1 or "count" in self.asked)  # "one a square"
+                if counts and not value.given() and value.one:
                     self.add("count", subjects[0], value=value.number)
                 for s in subjects:
                     self._attributes(s, value, negated, either)

@@ -206,9 +206,10 @@ class Statements(Subjects):
 
     def _denied(self, i: int) -> int:
         """After "no": the phrase denied, and others joined to it; "no object is a star" denies a star."""
-        if self.kind(i) == "attr":
-            self.response.unsure |= self.items[i][1] == "count"  # "no reliable count"
-            return i + 1
+        j = i + 1 if self.kind(i) == "unk" else i
+        if self.kind(j) in ("attr", "count") and self.kind(j + 1) != "cop":
+            self.response.unsure |= self.items[j][1] == "count"  # "no reliable count"
+            return j + 1
         if self.kind(i) == "unsure":  # "no idea"
             return self._unsure(i + 1)
         if self.kind(i) in (None, "pic", "prep", "such"):  # "There is no.", "no such thing"
@@ -237,7 +238,13 @@ class Statements(Subjects):
             if self.kind(i) == "unk":  # "no wombat"
                 self.add("deny", Description(unknown=self.items[i][1]))
                 i += 1
-        while self.kind(i) in ("cop", "see", "there", "pic", "absent", "prep"):
+        return self._past_there(i)
+
+    def _past_there(self, i: int) -> int:
+        """Past "... is visible in the picture", after what is denied."""
+        while self.kind(i) in ("cop", "see", "there", "pic", "absent", "prep") or (
+            self.kind(i) == "det" and self.kind(i + 1) == "pic"
+        ):
             if self.kind(i) == "pic" and self.response.claims and self.response.claims[-1].subject:
                 self.response.claims[-1].subject.anywhere = True
             i += 1
@@ -272,12 +279,13 @@ class Statements(Subjects):
         if found:
             for attribute, value in found[0].given().items():
                 setattr(d, attribute, value)
-            d.unknown = d.unknown or found[0].unknown
+            d.unknown, d.anywhere = d.unknown or found[0].unknown, found[0].anywhere
             i = found[1]
         elif self.kind(i) == "unk":  # "nothing is bluown"
             d, i = Description(unknown=self.items[i][1]), i + 1
         if d.given() or d.unknown:
             self.add("deny", d)
+            return self._past_there(i)
         return i
 
     # --- readings named, and what cannot be told

@@ -114,6 +114,8 @@ class Subjects(Predicates):
                 break
             subjects.append(found[0])
             i = found[1]
+        if len(subjects) > 1 and d.whole and d.name:  # "both the star and the circle"
+            d.whole = d.plural = False
         if len(subjects) > 1 and self.kind(i) != "cop":
             subjects, i = [d], self.noun_phrase(start)[1]
         if len(subjects) == 1 and (end := self._apposed(d, i)):
@@ -154,6 +156,8 @@ class Subjects(Predicates):
             self.add("attribute", None, attribute=None, value=d, negated=True)  # "neither blue nor green: ..."
             self.negated = k == "or"
             return i
+        if d.whole and d.one and not d.given() and k in ("c", "s", "t"):  # "all of them large"
+            return self._predicate([d], i)
         if k == ":" or (k == "," and d.definite and not set(d.given()) & self.asked):
             end = self._value_after(i, d)
             if end != i:
