@@ -5,6 +5,7 @@ from clarifyvlm.language.facts import Case
 from clarifyvlm.language.foreign import is_foreign
 from clarifyvlm.language.items import speaks_of_pictures
 from clarifyvlm.language.layout import plain
+from clarifyvlm.language.lexicon import PEOPLE
 from clarifyvlm.language.normal import TOKEN, normalise
 from clarifyvlm.language.parse import read
 from clarifyvlm.language.phrases import Ask, Claim, Description, Response
@@ -151,9 +152,11 @@ class Finding:
             number = claim.value if claim.kind == "count" else 1
             at_least = d is not None and d.at_least
             part = (
-                d is not None and set(d.given()) - set(case.question.given()) and self._readings_of(d, "count") is None
+                d is not None
+                and set(self._told(d)) - set(case.question.given())
+                and self._readings_of(d, "count") is None
             )
-            whole = d is None or set(d.given()) <= set(case.question.given())
+            whole = d is None or set(self._told(d)) <= set(case.question.given())
             if not at_least and not part and (d is None or self._on_target(d)):
                 if claim.kind == "count" and whole:
                     self.pairs = [] if not self.total else self.pairs
@@ -168,12 +171,17 @@ class Finding:
             return
         given = d.given()
         for attribute in case.asked & set(given):
-            if attribute == "name" and given[attribute] == case.question.name and case.example.kind == "relation":
+            same = given[attribute] == case.question.name or {given[attribute], case.question.name} <= set(PEOPLE)
+            if attribute == "name" and same and case.example.kind == "relation":
                 continue  # "there are two men: ...": what they hold is asked
             rest = d.without(attribute)
             rest.number = None
             if self._on_target(rest):
                 self._answer(rest, attribute, given[attribute], claim.either)
+
+    def _told(self, d: Description) -> dict:
+        """What `d` gives, without what all of them are on or in: "(two cups) on the table"."""
+        return d.without("relation").given() if d.relation and d.relation[0] == "on" else d.given()
 
     def _on_target(self, d: Description | None) -> bool:
         """Whether a claim about `d` is about what the question asks about."""
@@ -242,7 +250,9 @@ class Finding:
                 return "abstain"  # what is said to be there explains it
             if response.unsure:  # "I cannot tell, but probably red" answers; "I cannot tell: it is red" says nothing
                 partly = [
-                    c for c in response.claims if c.kind == "hidden" and c.subject is not None and c.subject.given()
+                    c
+                    for c in response.claims
+                    if c.kind == "hidden" and c.subject is not None and (c.subject.given() or c.subject.other)
                 ]
                 if (
                     partly

@@ -169,7 +169,9 @@ class Case:
         if o.size is not None:
             return YES if o.size == d.size else NO
         areas = [_area(p) for p in self.objects if p.name == o.name]
-        if len(areas) < 2 or max(areas) < 1.3 * min(areas):
+        if len(areas) < 2:
+            return YES
+        if max(areas) < 1.3 * min(areas):
             return NOT_ANNOTATED
         middle = (max(areas) * min(areas)) ** 0.5
         return YES if (_area(o) >= middle) == (d.size == "large") else NO
@@ -187,7 +189,7 @@ class Case:
         if not others and d.one and not d.given() and not self.targets:
             return NOT_ANNOTATED  # "right of it"
         if relation == "near":
-            return NOT_ANNOTATED if others else NO
+            return NOT_ANNOTATED if any(self._may_be_near(o, p) for p in others) else NO
         if relation in ("with", "on", "of"):
             return self._accompanies(o, relation, d, others)
         for p in others:
@@ -196,6 +198,13 @@ class Case:
                 if sizes.get(relation, _lies(o, relation, p)):
                     return YES
         return NO
+
+    def _may_be_near(self, o: Object, p: Object) -> bool:
+        """Whether the gap between the two is less than a third of the picture, either way."""
+        for low, size in ((0, self.example.facts.width), (1, self.example.facts.height)):
+            if max(o.box[low], p.box[low]) - min(o.box[low + 2], p.box[low + 2]) > size / 3:
+                return False
+        return True
 
     def _accompanies(self, o: Object, relation: str, d: Description, others: list[Object]) -> int:
         """Whether `o` is "in the green hat", "holding the cup", "on the rug", "carried by the man": as readings say, or

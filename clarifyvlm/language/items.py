@@ -83,6 +83,18 @@ _PARTS_OF = ("side", "corner", "edge", "end", "half", "part")  # "the left side 
 _NOT_AFTER_OF = ("picture", "image", "photo", "photograph", "scene", "side", "frame", "drawing")
 
 
+def _is_choice(tokens: list[str], start: int, following: str) -> bool:
+    """Whether a place that starts there chooses of several: "the lower of the circles"; "to the left of the bars" not."""
+    chosen = tokens[start] in ("lower", "upper") or tokens[start].endswith("most")
+    return chosen and following.endswith("s") and tokens[start - 1 : start] == ["the"]
+
+
+def _is_part_of_thing(tokens: list[str], i: int) -> bool:
+    """Whether "side of" at i goes on with a thing: "(on the left side of) the table"; not with "the picture"."""
+    following = [t for t in tokens[i + 1 : i + 3] if t not in ("the", "this", "a", "an", "my")][:1]
+    return tokens[i - 1] in _PARTS_OF and bool(following) and following[0] not in (*_NOT_AFTER_OF, *ROWS, *COLUMNS)
+
+
 def place_at(tokens: list[str], i: int) -> tuple[tuple, int] | None:
     """The place or relation that starts at tokens[i], and where it ends: ("L", cells) or ("R", name)."""
     row = column = None
@@ -109,7 +121,7 @@ def place_at(tokens: list[str], i: int) -> tuple[tuple, int] | None:
             if following and (following[0] in ROWS or following[0] in COLUMNS or following[0] in MIDDLE):
                 i = tokens.index(following[0], i + 1)  # "the middle of the left side"
                 continue
-            if following and following[0] in _PART_OF:
+            if following and (following[0] in _PART_OF or _is_choice(tokens, start, following[0])):
                 break  # "the lower of the two circles"
             beyond = following and following[0] not in _NOT_AFTER_OF and tokens[i - 1] not in _PARTS_OF
             if beyond and middle == 0 and (row is None) != (column is None):
@@ -218,7 +230,7 @@ def items_of(tokens: list[str], words: Vocabulary) -> list[tuple]:
             found = place_at(tokens, i)
             items.append(found[0])
             i = found[1]
-            if found[0][0] == "L" and tokens[i : i + 1] == ["of"] and tokens[i - 1] in _PARTS_OF:
+            if found[0][0] == "L" and tokens[i : i + 1] == ["of"] and _is_part_of_thing(tokens, i):
                 items.append(("skip", "side of"))
                 i += 1
             continue

@@ -206,7 +206,7 @@ IGNORED = frozenset(
     "probs smack based looking overall specifically namely particular alone itself filled painted coloured "
     "rendered made up simply merely specific own geometric basic "
     "further farther found easily directly slightly somewhat fairly pretty quite really noticeably clearly please kindly "
-    "instead thank thanks let lets still already again once instead beyond recognition even before why afraid".split()
+    "dead instead thank thanks let lets still already again once instead beyond recognition even before why afraid".split()
 )
 
 

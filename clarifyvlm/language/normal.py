@@ -98,8 +98,9 @@ _TURNS = tuple(
             r"if you mean \1 :",
         ),
         (
-            ", which i (?:suppose|assume|guess|think|take it) is (?:yours|the one you (?:mean|meant|care about|want)) ,?",
-            "",
+            r"(the [a-z -]{3,40}?) ?, which i (?:suppose|assume|guess|think|take it) is "
+            r"(?:yours|the one you (?:mean|meant|care about|want)) ?,?",
+            r"i take you to mean \1 : it",
         ),
         (
             "(?:so |and )?the (?:correct |right |final )?answer (?:is|would be)(?: then)?|(?:that|this|which) (?:makes|gives|leaves)",
@@ -109,6 +110,17 @@ _TURNS = tuple(
         ("golden yellow", "yellow"),
         (r"step \d+ ?[:.,)]?", ""),
         ("furthest|farthest", "far"),
+        (r"to the (?=(?:far )?(?:left|right) *(?:[,.;:!?)]|$|and |or |in |is |there |then |with ))", "on the "),
+        (
+            "(?:to be|as|is) (?:what|the one|which) you (?:have|had) in mind",
+            "as the one you mean",
+        ),
+        ("you (?:have|had) in mind", "you mean"),
+        ("overlaps(?: with)?", "near"),
+        ("(?:you )?can not miss (?:it|them|him|her)", ""),
+        ("(?:up high|high up)(?! in)", "at the top"),
+        ("(?:down low|low down)", "at the bottom"),
+        ("(?:at|on) (?:each|either|both) sides? of", "near"),
         ("half ?way (?:up|down|between top and bottom|between the top and the bottom)", "middle"),
         ("mid height|at half height|vertically centered|midway(?: down| up)?", "middle"),
         (r"too (\w+)(?: for (?:me|us|anyone))? to (?=identify|tell|say|know|recogni[sz]e|see)", r"\1 , can not "),

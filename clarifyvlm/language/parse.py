@@ -205,7 +205,7 @@ class _Reader(Statements):
                     ask.open = ask.open or v in ("which", "who") or (means and not aux)
                     if aux and not means and self.kind(i + 2) != "attr" and self.kind(i + 3) != "attr":
                         ask.dimensions.add("name")
-                    after_which = v == "which"
+                    after_which = v in ("which", "whose")
                     i += 1
                     continue
             elif k == "attr":
@@ -241,9 +241,9 @@ class _Reader(Statements):
         if (values or any(k == "cop" for k, _ in self.items)) and not any(k == "or" for k, _ in self.items):
             self.statement(tokens)
         elif self.items and any(k in STARTS for k, _ in self.items):
+            self.echoed = found[0] if found and found[0].name and found[1] == self.n else None
             self.ask(["you", "mean", *tokens])
             self.response.asks[-1].elliptic = True
-            self.echoed = found[0] if found and found[0].name and found[1] == self.n else None
 
     def offers(self, tokens: list[str]) -> bool:
         """ "The left one or the right one", without its question mark: nothing that was asked for."""
@@ -275,7 +275,7 @@ class _Reader(Statements):
 
     def statement(self, tokens: list[str]) -> None:
         self.load(tokens)
-        self.scope, before = None, len(self.response.claims)
+        self.scope, self.side, before = None, None, len(self.response.claims)
         self.parse()
         if self.scope and len(self.response.claims) == before:
             self.add("fragment", Description(cells=self.scope, one=True), alone=True)

@@ -172,6 +172,8 @@ class Phrases:
                 pass  # "the most prominent star"
             elif k == "most":
                 d.most = d.plural = True
+            elif k == "only" and i == start and self.kind(i + 1) == "det":
+                start += 1  # "only a bench"
             elif k == "only" and self.kind(i + 1) in ("#", *SLOTS, "n", "g", "unk", "attr", "other"):
                 d.only = True
             elif (
@@ -439,6 +441,9 @@ class Phrases:
         """ "that is large": attributes after the copula; None where it is no such clause."""
         if self.kind(i) == "hold" or self.items[i : i + 1] in ([("see", "has")], [("see", "holds")]):
             return self._accompanied(d, i - 1)  # "the woman who holds the cup"
+        if self.kind(i) == "R" and d.relation is None and (found := self.related_phrase(i)):
+            d.relation = (self.items[i][1], found[0])  # "the star that overlaps it"
+            return found[1]
         if self.kind(i) != "cop":
             return self._carrier(d, i)
         if self.kind(i + 1) == "hold":

@@ -15,6 +15,7 @@ class Predicates(Phrases):
         self.response, self.asked = response, asked
         self.subject: Description | None = None
         self.echoed: Description | None = None  # "The zebra? There isn't one."
+        self.side: tuple | None = None  # "To the left of the square: a star"
         self.scope: frozenset[str] | None = None  # "At the top: one on the left"
 
     def add(self, kind: str, subject=None, **more) -> Claim:
@@ -93,6 +94,13 @@ class Predicates(Phrases):
         self.negated = False
         return i
 
+    def related_phrase(self, i: int) -> tuple[Description, int] | None:
+        """ "(To the right of) it": of the reading that was named, if any was."""
+        found = super().related_phrase(i)
+        if found and found[0].one and found[0].definite and not found[0].given() and self.response.named:
+            return self.response.named[-1], found[1]
+        return found
+
     def _refer(self, d: Description) -> Description | None:
         """What a pronoun stands for: the subject so far (None: what the question is about)."""
         if not d.one or d.given() or d.other or d.unknown or d.number is not None or d.whole:
@@ -160,7 +168,7 @@ class Predicates(Phrases):
                 i = j
                 continue
             if k == "all":
-                if self.kind(i + 1) not in ("c", "s", "t", "det", "L", "prep", "hide", "R"):
+                if self.kind(i + 1) not in ("c", "s", "t", "det", "L", "prep", "hide", "R", "hold"):
                     break
                 subjects = [Description(one=True, whole=True, plural=True) if s is None else s for s in subjects]
                 for s in subjects:
@@ -360,7 +368,11 @@ class Predicates(Phrases):
             self._attributes(d.without("cells"), Description(cells=d.cells))
             return end
         value = self.noun_phrase(end) if self.kind(end) in ("c", "s", "t", "prep", "L", "det", "n") else None
-        if value and last in value[0].given() and not value[0].definite | bool(value[0].name and last != "name"):
+        if (
+            value
+            and last in value[0].given()
+            and not value[0].definite | bool(value[0].name and last != "name" and "name" not in self.asked)
+        ):
             self._attributes(d, value[0])
             return value[1]
         return None

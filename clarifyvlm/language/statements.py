@@ -107,6 +107,12 @@ class Statements(Subjects):
             for claim in [c for c in self.response.claims[-1:] if c.kind == "attribute"]:
                 self.add("attribute", found[0], attribute=claim.attribute, value=claim.value, negated=claim.negated)
             return found[1]
+        if k == "R" and (end := self._beyond(i)):
+            return end
+        if k == "rel" and v == "what" and "see" in (following, self.kind(i + 2)):  # "what I do see are two buses"
+            j = next((j for j in range(i + 1, min(i + 5, self.n)) if self.kind(j) == "cop"), None)
+            if j:
+                return self._objects(j + 1)
         if k in ("assume", "take"):
             return self._assumed(i + 1)
         if k == "for":
@@ -122,6 +128,20 @@ class Statements(Subjects):
         elif k not in _PASSED and (k, v) not in (("rel", "if"), ("rel", "whether")):
             self.response.skipped.append(str(v if k in ("unk", "rel") else k))
         return i + 1
+
+    def _beyond(self, i: int) -> int | None:
+        """ "To the left of the square (there is a star)": where the things lie that are named next; "to the right of
+        the small one, yes": read on at the phrase."""
+        found = self.related_phrase(i)
+        if not found:
+            return None
+        j = found[1]
+        while self.kind(j) in (",", ":"):
+            j += 1
+        if self.kind(j) in ("there", "see") or (self.kind(j) == "cop" and self.kind(j + 1) in STARTS):
+            self.side = (self.items[i][1], found[0])
+            return self._there(j + 1) if self.kind(j) == "cop" else j
+        return i + 1 if "yesno" in self.asked else None
 
     # --- what is there and what is not
 
@@ -186,6 +206,8 @@ class Statements(Subjects):
 
     def _mention(self, d: Description, negated: bool, either: bool = False) -> None:
         bare = d.one and not d.given()
+        if self.side and not d.relation and not bare:
+            d.relation = self.side
         if negated and bare and self.echoed is not None:  # "Zebra? There isn't one."
             d, bare = self.echoed, False
         if d.only and d.plural and d.number is None and not negated and self.kind(0) != "no":

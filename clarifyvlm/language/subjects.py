@@ -118,7 +118,10 @@ class Subjects(Predicates):
             d.whole = d.plural = False
         if len(subjects) > 1 and self.kind(i) != "cop":
             subjects, i = [d], self.noun_phrase(start)[1]
-        if len(subjects) == 1 and (end := self._apposed(d, i)):
+        leads = "prep" in (self.kind(start), self.kind(start - 1) if start else None)
+        if leads and d.unknown and not d.given():  # "in this living room, ..."
+            return i
+        if len(subjects) == 1 and not leads and (end := self._apposed(d, i)):
             i = end
         k, v = self.items[i] if i < self.n else (None, None)
         if k == "poss":
