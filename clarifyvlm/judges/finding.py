@@ -41,6 +41,9 @@ class Finding:
             for claim in self.response.claims:  # "I take you to mean the large star. Yes."
                 if claim.kind == "yesno" and claim.subject is None and self.response.named[0].given():
                     claim.subject = self.response.named[0]
+        if all(c.kind == "fragment" and not c.either for c in self.response.claims):  # "Red, blue": all of them answer
+            for claim in self.response.claims:
+                claim.alone |= bool(set(claim.subject.given()) & case.asked)
         for claim in self.response.claims:
             self._read(claim)
         if not self.pairs and not self.denied:

@@ -458,7 +458,8 @@ class Case:
         if d is None or (d.one and not d.given() and not d.unknown):
             return True
         if d.unknown:
-            return self.is_question_word(d.unknown)
+            alike = self.guesses and get_close_matches(d.unknown, self.question_tokens, n=1, cutoff=0.7)
+            return bool(alike) or self.is_question_word(d.unknown)
         q = self.question.given()
         if d.name is None and d.given() == {} and not d.other:
             return True  # "there is no object": nor the one asked for

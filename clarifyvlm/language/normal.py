@@ -110,6 +110,14 @@ _TURNS = tuple(
         ("golden yellow", "yellow"),
         (r"step \d+ ?[:.,)]?", ""),
         ("furthest|farthest", "far"),
+        (
+            "(?:read |reading |going |listed |counted |in order )?(?:from )?(?:the )?(?:top|left|right|bottom)(?: side)? to "
+            "(?:the )?(?:top|left|right|bottom)",
+            "",
+        ),
+        ("is not an? (?:color|colour|word|shape|term|name|thing) (?:that )?(?:i|we|anyone) (?:know|recogni[sz]e)", ""),
+        ("(?:searched|checked|scanned) (?:the (?:picture|image|photo|scene) )?for", "looked for"),
+        ("such as [a-z ]+", ""),
         (r"to the (?=(?:far )?(?:left|right) *(?:[,.;:!?)]|$|and |or |in |is |there |then |with ))", "on the "),
         (
             "(?:to be|as|is) (?:what|the one|which) you (?:have|had) in mind",

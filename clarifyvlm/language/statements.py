@@ -113,6 +113,13 @@ class Statements(Subjects):
             j = next((j for j in range(i + 1, min(i + 5, self.n)) if self.kind(j) == "cop"), None)
             if j:
                 return self._objects(j + 1)
+        if (
+            v == "looked" and following == "for" and (found := self.noun_phrase(i + 2))
+        ):  # "I looked for a star, but ..."
+            end = found[1] + (self.kind(found[1]) == ",")
+            if self.kind(end) == "but" and not found[0].definite and found[0].given():
+                self.add("deny", found[0])
+                return end
         if k in ("assume", "take"):
             return self._assumed(i + 1)
         if k == "for":

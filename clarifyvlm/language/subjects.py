@@ -127,6 +127,12 @@ class Subjects(Predicates):
         if k == "poss":
             if self.kind(i + 1) == "attr":
                 return self._property(i + 1, d)
+            if self.kind(i + 1) in ("c", "s", "t", "prep", "L", "hide", "hid", "not") and self.kind(i + 2) not in (
+                "attr",
+                "n",
+                "g",
+            ):
+                return self._predicate([self._refer(d)], self._skip(i + 1))  # "the left one's red"
             return i + 1
         if k == "mean" and self.kind(i + 1) != "cop":  # "if it means red"
             return self._named(i + 1)
@@ -257,6 +263,9 @@ class Subjects(Predicates):
             found = self.noun_phrase(j) if self.kind(j) in (*STARTS, "no") else None
             if found and (found[0].name or found[0].color or found[0].unknown):
                 self._answers("no" if self.negated or j > i else "yes", d)
+                if not self.negated and j == i:
+                    self.add("exists", found[0].without("cells", "relation")).aside = True
+                    self.subject = found[0].without("cells", "relation")  # "which is a square"
                 self.negated = False
                 return found[1]
         if self.kind(i) == "no":
