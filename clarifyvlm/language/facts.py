@@ -6,6 +6,7 @@ Every check has four outcomes, for a picture may hide something and an annotatio
 import re
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import lru_cache
 
 from clarifyvlm.language.items import both_places, cells_of
 from clarifyvlm.language.lexicon import COCO_NAMES, COLORS, KNOWN_NAMES, PATTERNS, PEOPLE, SHAPES, vocabulary
@@ -486,6 +487,11 @@ def is_guess(value, guesses: frozenset[str]) -> bool:
     return set(value if isinstance(value, tuple) else (value,)) <= guesses
 
 
+@lru_cache(maxsize=4096)
+def _close_to(token: str) -> frozenset[str]:
+    return frozenset(get_close_matches(token, _GUESSABLE, n=3, cutoff=0.6))
+
+
 def guesses_of(tokens: list[str], known) -> frozenset[str]:
     """The words that the misspelt ones among `tokens` could stand for."""
     found: set[str] = set()
@@ -493,7 +499,7 @@ def guesses_of(tokens: list[str], known) -> frozenset[str]:
         if token in MISSPELLINGS:
             found |= set(MISSPELLINGS[token])
         elif known(token) is None and len(token) > 3:
-            found |= set(get_close_matches(token, _GUESSABLE, n=3, cutoff=0.6))
+            found |= _close_to(token)
     return frozenset(found)
 
 

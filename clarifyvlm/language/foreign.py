@@ -18,14 +18,18 @@ _ENGLISH = frozenset(
     "the is are of in it there which that you one this and an to what not at on i can with for no a do".split()
 )
 
+_FOREIGN = _SMALL - _ENGLISH
+
 
 def is_foreign(text: str) -> bool:
     """True where most letters are of another script, or the small words are of another language."""
+    if text.isascii() and len(_FOREIGN.intersection(text.lower().split())) < 2:
+        return False
     letters = _LETTERS.findall(text)
     if len(letters) >= 4 and sum(ord(letter) > 0x2FF for letter in letters) > len(letters) / 2:
         return True
     words = [word.lower() for word in _WORD.findall(text)]
-    theirs = sum(word in _SMALL and word not in _ENGLISH for word in words)
+    theirs = sum(word in _FOREIGN for word in words)
     ours = sum(word in _ENGLISH and word not in _SMALL for word in words)
     accents = any(ord(letter) > 0x7F for letter in letters)
     return len(words) > 2 and theirs + accents >= 2 and theirs + accents > 2 * ours

@@ -32,6 +32,11 @@ _BOXES = re.compile(
     r"|<3|[:;]-?[)(DP](?!\w)",
     re.S,
 )
+# What none of the rest is looked for without.
+_LAID_OUT = re.compile(
+    r"[<{\[*_`#|\\\n◁$→⇒⟶➜=]|->|^\W*[-–—+•]|^\(?\w{1,2}[.)]\s|[:;]-?[)(DP]|(?:answer|conclusion|verdict|short|therefore)\W{0,3}:",
+    re.I,
+)
 _LATEX = re.compile(r"\$|\\(?:quad|,|;|\(|\)|\[|\])")
 # Keys of a JSON answer: those that hold it, and those that are no part of it.
 _HOLDS = ("final_answer", "answer", "answers", "response", "result", "output", "message", "text", "clarifying_question",
@@ -54,6 +59,8 @@ def after_reasoning(text: str) -> str:
 def plain(text: str) -> tuple[str, str]:
     """(what is said before the answer, the answer) as prose, a line for each item of a list; where no mark such as
     `Answer:` or \\boxed{} tells the answer, all of it is the answer."""
+    if not _LAID_OUT.search(text):
+        return "", text
     text = after_reasoning(text)
     if tagged := _ANSWER_TAG.findall(text):
         text = tagged[-1] if tagged[-1].strip() else ""

@@ -2,6 +2,7 @@
 as the plain words that mean the same."""
 
 import re
+from functools import lru_cache
 
 CODE = re.compile(r"[{}<>=_|\\^~`#@]")
 ORDERS = re.compile(
@@ -167,6 +168,10 @@ _TURNS = tuple(
 )
 
 
+_SOME_TURN = re.compile("|".join(turn.pattern for turn, _ in _TURNS))  # most responses of a small model have none
+
+
+@lru_cache(maxsize=8192)
 def normalise(text: str) -> str:
     """Lower case, plain quotes, contractions written out, dashes between words as commas."""
     text = text.lower().translate(_QUOTES)
@@ -183,8 +188,9 @@ def normalise(text: str) -> str:
         text = _LET.sub("not tell", text)
     if "-" in text:
         text = _DASH.sub(", ", text).replace("-", " ")
-    for turn, plain in _TURNS:
-        text = turn.sub(plain, text)
+    if _SOME_TURN.search(text):
+        for turn, plain in _TURNS:
+            text = turn.sub(plain, text)
     if "no way" in text:
         text = text.replace("no way", "impossible")
     return text
