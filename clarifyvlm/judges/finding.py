@@ -393,6 +393,8 @@ class Finding:
     def _may_exist(self, d: Description, offered: bool = False) -> bool:
         """Whether what a phrase presupposes is there. An offer of words does not: "green or red?", "a star?"."""
         case = self.case
+        if d.unknown and d.definite and not case.targets and case.is_question_word(d.unknown):
+            return False  # "whose hat?"
         if d.attribute or d.other or d.abstract or d.unknown or not (d.given() or d.number):
             return True
         if offered and not d.definite and d.number is None and not d.cells:

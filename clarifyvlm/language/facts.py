@@ -300,7 +300,7 @@ class Case:
                 return self._fragment_true(d, claim.alone)
             case "exists":
                 found, unknown = self.find(d)
-                return True if found else (None if unknown or not self.complete else False)
+                return True if found else (None if unknown or not self._is_told(d) else False)
             case "deny":
                 return self._denial_true(d)
             case "count":
@@ -310,6 +310,13 @@ class Case:
             case "hidden":
                 return self._hidden_true(claim)
         return None
+
+    def _is_told(self, d: Description | None) -> bool:
+        """Whether the annotation would have what `d` says: it is complete, or colors other things of this name."""
+        if self.complete or d is None:
+            return True
+        alike = [o for o in self.objects if is_one_of(o.name, d.name)] if d.name else self.targets if d.one else []
+        return bool(alike) and d.color is not None and all(o.color for o in alike)
 
     def _attribute_true(self, claim: Claim) -> bool | None:
         if isinstance(claim.value, Description):  # "not red"
