@@ -24,9 +24,11 @@ class Finding:
         before, text = plain(text)
         extracted = response is not None
         if response is None:
-            response = read(case.readable(text), case.words, case.asked) if not self._is_echo(text) else Response()
+            response = (
+                read(case.readable(text), case.words, case.asked, case.verb) if not self._is_echo(text) else Response()
+            )
         self.response = response
-        reasoned = read(case.readable(before), case.words, case.asked) if before else Response()
+        reasoned = read(case.readable(before), case.words, case.asked, case.verb) if before else Response()
         self.before, self.reasoned = reasoned.claims, reasoned.named
         self.pairs: list[tuple[frozenset[int] | None, object, bool]] = []
         self.several = False  # knows that there are several: "both are red", "one is red"
@@ -229,6 +231,7 @@ class Finding:
             return None
         found, unknown = case.find(d)
         if not found and unknown and d.relation:
+            self.told_apart |= d.definite and not d.plural and case.question.relation is None
             found = case.find(d.without("relation"))[0]
         if (
             not found and d.cells and (d.name or d.color or d.size or d.pattern)

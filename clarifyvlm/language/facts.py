@@ -90,6 +90,7 @@ class Case:
         self.question, self.other = self._described(self.question_tokens)
         sides = {"left": "left", "right": "right", "above": "above", "up": "above", "below": "below", "down": "below"}
         self.side = next((sides[token] for token in self.question_tokens if token in sides), "")
+        self.verb = next((t for t in self.question_tokens if t in ("wearing", "holding", "carrying")), "")
         self.guesses = guesses_of(self.question_tokens, self.words.one.get)
         self.salient = max(
             range(len(self.readings)),
@@ -225,7 +226,7 @@ class Case:
         if relation == "of":
             held = any(_shared(q, o) > TOUCH for q in self.objects if q not in others and q.name in ("person", *PEOPLE))
             return NO if held and not any(_shared(p, o) for p in others) else NOT_ANNOTATED
-        return NO if taken else NOT_ANNOTATED
+        return NO if taken and relation == "with" else NOT_ANNOTATED
 
     def word(self, o: Object, attribute: str) -> str | None:
         """How one would say an attribute of `o`; a size in a photograph is relative to others of its class."""
@@ -273,6 +274,8 @@ class Case:
             order = sorted((o for o in pool if self.fits(looser, o) == YES), key=far, reverse=True)
             if set(map(id, found)) <= set(map(id, order[: d.number])):
                 found = order[: d.number]
+        if not pool and d.one and d.noun and not d.given():  # "two men: one of them ..."
+            found = [o for o in self.objects if o.name == d.noun]
         if d.ordinal and found:
             far = {"left": 0, "right": 0, "top": 1, "bottom": 1}[d.ordinal[1]]
             order = sorted(found, key=lambda o: _center(o)[far], reverse=d.ordinal[1] in ("right", "bottom"))
@@ -415,6 +418,8 @@ class Case:
         if d is not None and not d.one:
             found, unknown = self.find(d)
             counts.add(len(found))
+            if d.relation and d.relation[0] in ("on", "near"):  # "four chairs around the table"
+                counts.add(len(self.find(d.without("relation"))[0]))
         elif d is not None and d.given():
             counts.add(len(self.find(d)[0]))
         if bare and "count" in self.asked and not any(isinstance(c, int) for c in counts):
@@ -479,6 +484,8 @@ class Case:
                 continue
             if attribute == "relation" and asked is not None:
                 continue
+            if isinstance(value, tuple) and asked in value:
+                continue  # "nobody", of a woman
             if asked != value and not (attribute == "size" and {asked, value} <= {"large", "max"}):
                 return False
         return bool(d.given())

@@ -92,7 +92,10 @@ def _is_choice(tokens: list[str], start: int, following: str) -> bool:
 def _is_part_of_thing(tokens: list[str], i: int) -> bool:
     """Whether "side of" at i goes on with a thing: "(on the left side of) the table"; not with "the picture"."""
     following = [t for t in tokens[i + 1 : i + 3] if t not in ("the", "this", "a", "an", "my")][:1]
-    return tokens[i - 1] in _PARTS_OF and bool(following) and following[0] not in (*_NOT_AFTER_OF, *ROWS, *COLUMNS)
+    if not following or following[0] in (*_NOT_AFTER_OF, *ROWS, *COLUMNS):
+        return False
+    several = following[0] in _PART_OF or following[0].endswith("s")
+    return tokens[i - 1] in _PARTS_OF or (tokens[i - 1] in MIDDLE and not several)
 
 
 def place_at(tokens: list[str], i: int) -> tuple[tuple, int] | None:

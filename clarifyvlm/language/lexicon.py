@@ -67,6 +67,7 @@ COCO_NAMES = tuple(
 SYNONYMS = {
     "automobile": "car", "settee": "couch", "cab": "car", "mug": "cup", "cellular": "cell phone", "coach": "bus",
     "jet": "airplane", "cycle": "bicycle", "hound": "dog", "kitty": "cat", "pup": "dog", "fella": "person", "kid": "person",
+    "pedestrian": "person", "human": "person", "toddler": "person", "cyclist": "person", "lad": "person",
     "gentleman": "person", "someone": "person", "somebody": "person", "man": "person", "woman": "person", "boy": "person", "girl": "person", "child": "person", "guy": "person",
     "lady": "person", "bike": "bicycle", "motorbike": "motorcycle", "plane": "airplane", "aeroplane": "airplane",
     "sofa": "couch", "television": "tv", "phone": "cell phone", "cellphone": "cell phone", "fridge": "refrigerator",
@@ -120,7 +121,7 @@ _FUNCTION_WORDS = {
     "there": "there",
     "see": "see find finds spot notice locate detect observe show shows contain contains depict depicts display displays include includes "
     "has have "
-    "got shown holds hold seen visible contained",
+    "got shown seen visible contained",
     "count": "count counted counting",
     "prep": "at in on by inside within towards into around from along across down up toward",
     "with": "with without",
@@ -156,7 +157,7 @@ _FUNCTION_WORDS = {
     "pick picking consider considering",
     "as": "as",
     "poss": "poss",
-    "hold": "holding wearing carrying wears carries wore carried held rides riding gripping grips clutching grasping",
+    "hold": "hold wear carry ride holds holding wearing worn ridden carrying wears carries wore carried held rides riding gripping grips clutching grasping",
     "so": "so because since therefore thus hence then",
 }
 FUNCTION = {w: (kind, w) for kind, words in _FUNCTION_WORDS.items() for w in words.split()}

@@ -22,6 +22,12 @@ _PAPER = re.compile(r"\b(?:in|by|with) (?:(?:an?|the|some|gr[ae]y|silver|brown|w
 _LET = re.compile(r"\bnot (?:let|allow|permit|enable) (?:me|us|one|you) (?:to )?(?:see|tell|say|know|make out)\b")
 _DASH = re.compile(r"\s-+\s|--+")
 _QUOTED = re.compile(r'["“”«»]([^"“”«»\n]{1,40})["“”«»]')
+_COLOR = "red|orange|yellow|green|blue|purple|pink|brown|black|white|gr[ae]y"
+# "It's a street scene with two buses": what the picture is.
+_SCENE = (
+    "(?:it|this|that|here) is (?:just |only )?(?:an?|the) (?:[a-z]+ ){0,2}?(?:scene|photo|photograph|picture|image|shot|room|"
+    "kitchen|street|park|beach|market|harbou?r|garden|office|zoo|playground)"
+)
 # People's spellings and turns, before anything is read.
 _TURNS = tuple(
     (re.compile(rf"\b(?:{turn})\b"), plain)
@@ -111,6 +117,13 @@ _TURNS = tuple(
         ("golden yellow", "yellow"),
         (r"step \d+ ?[:.,)]?", ""),
         ("furthest|farthest", "far"),
+        (_SCENE + " (?:with|of|showing|that shows|where there (?:is|are))", "there is"),
+        (_SCENE, ""),
+        (
+            rf"(?<=(?:red|own|ack|ite|een|lue|low|ink|rey|ray|ple|nge)) with (?:{_COLOR}) (?=stripes|dots|spots|checks)",
+            " with ",
+        ),
+        ("(?:is )?not possible to (?:see|tell|say|know|make out)", "can not tell"),
         (
             "(?:read |reading |going |listed |counted |in order )?(?:from )?(?:the )?(?:top|left|right|bottom)(?: side)? to "
             "(?:the )?(?:top|left|right|bottom)",

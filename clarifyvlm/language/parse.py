@@ -89,16 +89,17 @@ _CHOOSE = frozenset(("specify", "identify", "name", "indicate", "choose", "pick"
 _ENDS = frozenset(".!?;\n")
 
 
-def read(text: str, words: Vocabulary, asked: frozenset[str] = frozenset()) -> Response:
+def read(text: str, words: Vocabulary, asked: frozenset[str] = frozenset(), verb: str = "") -> Response:
     """Everything that `text` claims, names and asks.
 
     `asked`: the attributes that the question is about, by the names of Description (place is "cells"), "count" or
-    "yesno"; they decide whether "Red?" is a hesitant answer or offers an alternative.
+    "yesno"; `verb`: what "what is the man wearing?" asks about; they decide whether "Red?" is a hesitant answer or offers an alternative.
     """
     response = Response()
     if len(text) > MAX_CHARACTERS:
         return response
     reader = _Reader(response, words, asked)
+    reader.verb = verb
     for tokens, end in _sentences(text):
         _sentence(reader, tokens, end)
     return response

@@ -116,7 +116,7 @@ PARTS = frozenset(("det", "n", "c", "s", "t", "#", "g"))
 _AFTER = (None, ",", "prep", "and", "with")
 SLOTS = {"c": "color", "s": "size", "t": "pattern", "L": "cells", "hide": "hidden"}
 _ACCOMPANIED = (
-    frozenset(("prep", w) for w in ("in", "on", "at"))
+    frozenset(("prep", w) for w in ("in", "on", "at", "around", "by", "inside"))
     | {("with", "with")}
     | {("hold", w) for w in ("holding", "wearing", "carrying", "gripping", "clutching", "grasping")}
 )
@@ -198,7 +198,7 @@ class Phrases:
                 and self.kind(i + 1) in (*PARTS, "pron")
             ):
                 if self.kind(i + 1) == "pron":
-                    d.one = True
+                    d.one, d.noun = True, self.noun
                     return d, i + 2
                 if part := self._part(d, i + 1):
                     return part
@@ -258,7 +258,12 @@ class Phrases:
                 break
             elif k == "unk" and self._modifies(i + 1):
                 d.modified = True  # a misspelt word: "the gred object"
-            elif k == "unk" and i > start and d.unknown is None and self.kind(i - 1) in ("det", "no", "c", "s", "t"):
+            elif (
+                k == "unk"
+                and i > start
+                and d.unknown is None
+                and (self.kind(i - 1) in ("det", "no", "c", "s", "t", "many") or (self.kind(i - 1) == "#" and d.plural))
+            ):
                 d.unknown = v
                 headed = True
                 while self.kind(i) == "unk":  # "a double decker"
@@ -359,6 +364,8 @@ class Phrases:
             k = self.kind(j)
             if j > i and (away := self._abstract(i, j)):
                 j = away - 1
+            elif k == "unk" and d.name and self.items[j][1].endswith("ing") and self.kind(j + 1) in ("prep", "R"):
+                pass  # "people waiting near a bench"
             elif end := self._accompanied(d, i):
                 j = end - 1
             elif k == "L" and d.cells is None:
@@ -393,12 +400,12 @@ class Phrases:
             i, (k, v) = i + 1, self.items[i + 1]
         while k in ("prep", "cop") and self.kind(i + 1) == "prep" and v not in ("is", "are", "was", "were"):
             i, (k, v) = i + 1, self.items[i + 1]  # "the one down on the rug", "lying on the rug"
-        if k == "hold" and self.kind(i + 1) == "prep" and v in ("carried", "held"):
+        if k == "hold" and self.kind(i + 1) == "prep" and v in ("carried", "held", "worn", "ridden"):
             relation, j = "of", i + 2
         elif k == "of" and d.name and self.kind(i + 1) == "det" and _is_person(self.items[i + 2 : i + 3]):
             relation, j = "of", i + 1
         elif (k, v) in _ACCOMPANIED:
-            relation, j = "on" if v in ("on", "in", "at") else "with", i + 1
+            relation, j = "with" if k in ("with", "hold") else "on", i + 1
         elif k in ("rel", "det") and v in ("who", "which", "that") and self.kind(i + 1) in ("hold", "see"):
             relation, j = "with", i + 2
         else:
@@ -439,7 +446,7 @@ class Phrases:
 
     def _relative(self, d: Description, i: int) -> int | None:
         """ "that is large": attributes after the copula; None where it is no such clause."""
-        if self.kind(i) == "hold" or self.items[i : i + 1] in ([("see", "has")], [("see", "holds")]):
+        if self.kind(i) == "hold" or self.items[i : i + 1] in ([("see", "has")], [("see", "have")]):
             return self._accompanied(d, i - 1)  # "the woman who holds the cup"
         if self.kind(i) == "R" and d.relation is None and (found := self.related_phrase(i)):
             d.relation = (self.items[i][1], found[0])  # "the star that overlaps it"

@@ -15,6 +15,7 @@ class Predicates(Phrases):
         self.response, self.asked = response, asked
         self.subject: Description | None = None
         self.echoed: Description | None = None  # "The zebra? There isn't one."
+        self.verb = ""  # what the question asks about: "holding", "wearing"
         self.side: tuple | None = None  # "To the left of the square: a star"
         self.scope: frozenset[str] | None = None  # "At the top: one on the left"
 
@@ -76,9 +77,8 @@ class Predicates(Phrases):
         """ "I cannot tell ...": what follows, up to the next clause, is not asserted; a property in it is not shown."""
         self.response.unsure = True
         subject = None
-        placed = (self.items[i - 1 : i + 1][-1:] or [None])[0] == ("rel", "where")
+        start, before = i, len(self.response.claims)
         while i < self.n and self.kind(i) not in (":", ",", "but", "so", "as"):
-            placed |= self.items[i] == ("rel", "where")
             if self.kind(i) == "attr" and self.kind(i + 1) == "unk":
                 pass  # "what color gred is"
             elif self.kind(i) == "attr":
@@ -89,8 +89,12 @@ class Predicates(Phrases):
                 subject, i = found[0] if found[0].given() else None, found[1]
                 continue
             i += 1
-        if placed and "cells" in self.asked:
+        rest = self.items[start:i]
+        if ("rel", "where") in rest and "cells" in self.asked:
             self.add("hidden", subject or self.subject, attribute="cells")  # "where the star is"
+        elif ("rel", "what") in rest and len(self.response.claims) == before and "name" in self.asked:
+            if not any(k in ("mean", "unk", "c") for k, _ in rest):  # "what the woman is holding"
+                self.add("hidden", subject or self.subject, attribute="name")
         self.negated = False
         return i
 
@@ -176,7 +180,7 @@ class Predicates(Phrases):
                 i += 1
             elif k == "not":
                 negated, i = True, i + 1
-            elif k == "hold" and (found := self._held(subjects, i + 1, negated)):
+            elif k == "hold" and (found := self._held(subjects, i + 1, negated, v)):
                 i = found
             elif k == "hold" and first:
                 i += 1
@@ -243,6 +247,9 @@ class Predicates(Phrases):
             elif k in (*STARTS, "unk") and (found := self.noun_phrase(i)):
                 value, end = found
                 if value.abstract:
+                    if value.cells:  # "in the background on the left"
+                        for s in subjects:
+                            self._attributes(s, Description(cells=value.cells), negated, either)
                     i = end
                     break
                 either = either or self.kind(end) == "or"
@@ -267,12 +274,12 @@ class Predicates(Phrases):
         self.negated = self.possible = False
         return i
 
-    def _held(self, subjects: list[Description | None], i: int, negated: bool = False) -> int | None:
+    def _held(self, subjects: list[Description | None], i: int, negated: bool = False, verb: str = "") -> int | None:
         """ "(The man is wearing) an orange vest", "(the woman has) a beige one": who has what, and what is said of it.
         None where it is no thing, or where what somebody holds is asked."""
-        found = (
-            self.noun_phrase(i) if self.kind(i) in ("det", "n", "c", "s", "#") and "name" not in self.asked else None
-        )
+        if "name" in self.asked and (not verb or not self.verb or (verb[:3] == "wea") == (self.verb == "wearing")):
+            return None
+        found = self.noun_phrase(i) if self.kind(i) in ("det", "n", "c", "s", "#") else None
         if not found or found[0].abstract or found[0].name in SHAPE_NAMES:
             return None
         d, end = found

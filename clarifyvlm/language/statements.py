@@ -281,8 +281,10 @@ class Statements(Subjects):
 
     def _none(self, i: int) -> int:
         """ "none": of what the question is about; "none of the objects is a star"."""
-        i += 1
         d = Description(one=True)
+        if self.items[i][1] == "nobody":
+            d = Description(name=self.words.one["person"][1][0])
+        i += 1
         if self.kind(i) == "of":
             found = self.noun_phrase(i + 1)
             d, i = found if found else (d, i + 1)
