@@ -147,7 +147,8 @@ class Finding:
             if case.other is not None:
                 alike = case.example.kind == "relation" and d is not None and set(d.given()) - {"cells", "size"}
                 if alike and case.consistent(d, to=case.other) and not case.consistent_name(d):
-                    self.implied.append((None, "yes" if claim.value != 0 else "no", False))
+                    of = d.relation[1] if d.relation and d.relation[0] == case.side else None
+                    self.implied.append((self._readings_of(of, "yesno"), "yes" if claim.value != 0 else "no", False))
             elif d is not None and (d.given() or d.unknown) and self._on_target(d) and case.true(claim) is not None:
                 self.implied.append((None, "yes" if claim.value != 0 else "no", False))
             elif claim.kind == "count":
@@ -441,9 +442,17 @@ class Finding:
         ):
             return 0.0
         for d in self.response.named:
-            if d.given() and not any(o in objects for o in case.find(d)[0]):
+            if d.given() and not any(o in objects for o in case.find(self._known(d))[0]):
                 return 0.0
         return 1.0
+
+    def _known(self, d: Description) -> Description:
+        """Without a noun that facts do not know: "the red double decker" is the red one."""
+        if not d.unknown or self.case.is_question_word(d.unknown):
+            return d
+        known = d.without("unknown")
+        known.one = True
+        return known
 
     def _matched(self) -> dict[int, int]:
         """pair -> reading that it answers rightly; pairs whose subject tells no reading apart take one that is left."""

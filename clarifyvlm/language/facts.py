@@ -194,6 +194,10 @@ class Case:
             return NOT_ANNOTATED if any(self._may_be_near(o, p) for p in others) else NO
         if relation in ("with", "on", "of"):
             return self._accompanies(o, relation, d, others)
+        if relation == self.side and "yesno" in self.asked and self.fits(self.other or Description(), o) == YES:
+            answers = [v for objects, _, v in self.readings if any(p in others for p in objects[:1])]
+            if answers and all(v == "no" for v in answers):
+                return NO
         for p in others:
             if p is not o:
                 sizes = {"max": o.salience > p.salience, "min": o.salience < p.salience}
@@ -396,7 +400,7 @@ class Case:
                 return any(v in ("no", 0) for _, _, v in self.readings) or not self.readings
             return not self.targets
         of_relation = self.other is not None and self.example.kind == "relation" and not d.anywhere
-        if of_relation and self.consistent(d, to=self.other):
+        if of_relation and self.consistent(d, to=self.other) and not self.consistent_name(d):
             there = self.find(d.without("cells", "relation", "one"), self.objects)[0]
             if any(not any(_lies(o, self.side, t) for o in there if o is not t) for t in self.targets):
                 return True  # of one of them

@@ -35,7 +35,7 @@ SIZES = {
 PATTERNS = {
     "solid": "solid", "plain": "solid", "filled": "solid", "striped": "striped", "stripes": "striped",
     "stripy": "striped", "stripey": "striped", "dotted": "dotted", "dots": "dotted", "spotted": "dotted",
-    "spots": "dotted", "checked": "checked", "checkered": "checked", "chequered": "checked", "checks": "checked",
+    "spots": "dotted", "checked": "checked", "checkered": "checked", "chequered": "checked", "checkerboard": "checked", "chequerboard": "checked", "polka": "dotted", "checks": "checked",
 }  # fmt: skip
 SHAPES = {
     "circle": "circle", "disc": "circle", "disk": "circle", "square": "square", "triangle": "triangle",

@@ -117,6 +117,11 @@ _TURNS = tuple(
         ("golden yellow", "yellow"),
         (r"step \d+ ?[:.,)]?", ""),
         ("furthest|farthest", "far"),
+        (
+            r"(the [a-z -]{3,40}?) is the one (?:that )?i (?:looked at|took|chose|picked|went (?:with|for)|assumed|considered|"
+            r"am (?:looking at|talking about|going by|describing))",
+            r"i take you to mean \1 :",
+        ),
         (_SCENE + " (?:with|of|showing|that shows|where there (?:is|are))", "there is"),
         (_SCENE, ""),
         (

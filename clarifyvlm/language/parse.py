@@ -42,7 +42,8 @@ _CHAT = re.compile(
 )
 _REQUEST = re.compile(
     r"(?:^|(?<=, )|(?<=: )|(?<=\bso )|(?<=\band )|(?<=\bbut )|(?<=\bthen ))(?:(?:could|can|would|will) you|"
-    r"(?:do|did) you mean|"
+    r"(?:do|did) you mean|(?:if|once|when|as soon as) you (?:could |can |would )?(?:just )?"
+    r"(?:tell me|let me know|specify|clarify|describe|say (?:which|what|where))|"
     r"are you (?:asking|referring|talking)|(?:please |kindly |just )?(?:tell me|let me know|specify|clarify|"
     r"say (?:which|where|what|"
     r"whether|if)|point (?:out|to|it|at)|describe|indicate|choose|pick (?:one|which)|give me|help me|be more|explain|"
@@ -211,6 +212,8 @@ class _Reader(Statements):
                     continue
             elif k == "attr":
                 ask.dimensions.add("cells" if v == "place" else v)
+            elif k == "unk" and after_which and v not in ("s",):  # "whose hat?"
+                ask.restrict.append(Description(unknown=v, definite=True))
             elif k in ("pron", "mean", "of", "cop"):
                 after_which = after_which and k == "of"
                 i += 1

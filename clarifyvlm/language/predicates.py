@@ -15,6 +15,7 @@ class Predicates(Phrases):
         self.response, self.asked = response, asked
         self.subject: Description | None = None
         self.echoed: Description | None = None  # "The zebra? There isn't one."
+        self.topic: Description | None = None  # "For the large star: ..."
         self.verb = ""  # what the question asks about: "holding", "wearing"
         self.side: tuple | None = None  # "To the left of the square: a star"
         self.scope: frozenset[str] | None = None  # "At the top: one on the left"
@@ -101,8 +102,14 @@ class Predicates(Phrases):
     def related_phrase(self, i: int) -> tuple[Description, int] | None:
         """ "(To the right of) it": of the reading that was named, if any was."""
         found = super().related_phrase(i)
-        if found and found[0].one and found[0].definite and not found[0].given() and self.response.named:
-            return self.response.named[-1], found[1]
+        if (
+            found
+            and found[0].one
+            and found[0].definite
+            and not found[0].given()
+            and (self.topic or self.response.named)
+        ):
+            return self.topic or self.response.named[-1], found[1]
         return found
 
     def _refer(self, d: Description) -> Description | None:

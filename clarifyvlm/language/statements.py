@@ -107,6 +107,8 @@ class Statements(Subjects):
             for claim in [c for c in self.response.claims[-1:] if c.kind == "attribute"]:
                 self.add("attribute", found[0], attribute=claim.attribute, value=claim.value, negated=claim.negated)
             return found[1]
+        if k == "only" and following == "for":
+            return i + 1
         if k == "R" and (end := self._beyond(i)):
             return end
         if k == "rel" and v == "what" and "see" in (following, self.kind(i + 2)):  # "what I do see are two buses"
@@ -355,7 +357,7 @@ class Statements(Subjects):
         found = self.noun_phrase(i) if self.kind(i) in STARTS else None
         if not found or self.kind(found[1]) == "cop":
             return i
-        self.subject = found[0]
+        self.subject = self.topic = found[0]
         last = self.response.claims[-1] if self.kind(i - 2) == "," and self.response.claims else None
         if last and last.kind == "fragment" and last.subject.one and set(last.subject.given()) <= self.asked:
             self._attributes(found[0], last.subject)  # "purple, for the left one"
