@@ -180,6 +180,8 @@ class Finding:
             same = given[attribute] == case.question.name or {given[attribute], case.question.name} <= set(PEOPLE)
             if attribute == "name" and same and case.example.kind == "relation":
                 continue  # "there are two men: ...": what they hold is asked
+            if attribute == "cells" and case.question.cells and case.question.cells <= given[attribute]:
+                continue  # "on the right there is a star": the question says so
             rest = d.without(attribute)
             rest.number = None
             if self._on_target(rest):
@@ -388,6 +390,11 @@ class Finding:
         if self.denied and not case.targets:
             return True  # "you ask about a star, but there is none"
         asked = [d for ask in self.response.asks for d in (*ask.restrict, *ask.alternatives)]
+        said = [claim.subject for claim in self.response.claims if claim.subject is not None]
+        for d in (*said, *self.response.named, *asked):  # "one of the three stars"
+            if d.total is not None and case.true(Claim("count", d.total, value=d.total.number)) is False:
+                evidence["grounded"] = f"not so many: {_phrase(d.total)}"
+                return False
         for d in [*self.response.named, *asked]:
             if not self._may_exist(d, offered=any(d is a for a in asked)):
                 evidence["grounded"] = f"there is no {_phrase(d)}"
@@ -408,6 +415,8 @@ class Finding:
         if d.one and not d.definite and set(d.given()) <= case.asked:
             return True  # "red or blue?"
         found, unknown = case.find(d)
+        if offered and not found and d.one and "count" in case.asked:
+            found = case.find(d, case.objects)[0]  # "should I count the blurred one?"
         return bool(found) or unknown or not case.complete or (not d.given() and bool(d.number))
 
     def _answer_right(self, right: str) -> float | None:

@@ -248,6 +248,8 @@ class Case:
             if self.question.name is None and not self.question.unknown:
                 return self.objects if d is not None and d.given() else []
             return [o for o in self.objects if o.name == self.question.name] if d is not None and d.given() else []
+        if d.definite and d.number is not None and d.number > len(self.targets):
+            return self.objects  # "the six objects"
         if d.definite and any(self.fits(d, o) == YES for o in self.targets):
             return self.targets  # "the star": the one that the question is about, where there are others
         return self.objects
@@ -330,13 +332,16 @@ class Case:
             found = [self.fits(claim.value, o) for o in self.pool(None)]
             return None if not found or NOT_ANNOTATED in found else NO in found
         found, unknown = self.find(claim.subject)
-        if not found and claim.value == "blur" and claim.subject is not None and claim.subject.one:
-            found = self.find(claim.subject, self.objects)[0]  # "the middle one is just a blur"
+        if claim.value == "blur" and claim.subject is not None and claim.subject.one and claim.subject.cells:
+            found = self.find(claim.subject, self.objects)[0] or found  # "the middle one is just a blur"
         if not found and unknown and claim.subject is not None and claim.subject.relation:
             near = self._attribute_true(replace(claim, subject=claim.subject.without("relation")))
             return False if near is False else None  # "the circle next to it is large": no circle is
         if claim.subject is not None and (claim.subject.beside or claim.subject.whole and claim.subject.other):
+            said = Description(**{claim.attribute: claim.value})
             beside = self.find(claim.subject.beside)[0] if claim.subject.beside else self.targets
+            if not claim.subject.beside:  # "red, like all the others"
+                beside = [o for o in beside if self.fits(said, o) == YES] or beside
             found = [o for o in found if o not in beside]
         if not found:
             return None if unknown or (not self.complete and claim.subject is not None) else False
@@ -446,6 +451,9 @@ class Case:
         shown = [bool(o.hidden) if claim.attribute is None else claim.attribute in o.hidden for o in found]
         if claim.attribute == "color" and not any(shown) and self.example.facts.source != "scenes":
             return None
+        d = claim.subject
+        if d is not None and not claim.negated and (d.whole or d.number):  # "they are all wrapped", "two are wrapped"
+            return sum(shown) >= (len(found) if d.whole else d.number)
         return (not any(shown)) if claim.negated else any(shown)
 
     # --- the question

@@ -31,6 +31,7 @@ class Description:
         "beside",
         "modified",
         "anywhere",
+        "total",
     )
 
     def __init__(self, **given):
@@ -45,6 +46,7 @@ class Description:
         self.attribute = None  # "its color": the phrase names a property, not an object
         self.abstract = False  # "a light blue background": nothing that facts know
         self.modified = False  # by a word that nobody knows: "the thick book"
+        self.total = None  # "one of the three stars": a Description of the three stars
         self.anywhere = False  # "no star in the picture"
         self.most = False  # "most of the stars"
         self.ordinal = None  # "the second from the left": (2, "left")
@@ -61,7 +63,9 @@ class Description:
     def without(self, *attributes: str) -> "Description":
         copy = Description(**{s: getattr(self, s) for s in Description.__slots__})
         for attribute in attributes:
-            setattr(copy, attribute, None if attribute in (*ATTRIBUTES, "number", "beside", "ordinal") else False)
+            setattr(
+                copy, attribute, None if attribute in (*ATTRIBUTES, "number", "beside", "ordinal", "total") else False
+            )
         return copy
 
     def __repr__(self) -> str:
@@ -313,6 +317,7 @@ class Phrases:
             both = both_places(d.cells, part.cells) if d.cells and part.cells else None
             part.cells, part.size, part.definite = both or d.cells or part.cells, d.size or part.size, True
         part.number, part.plural = d.number, d.whole or d.number not in (None, 1)
+        part.total = whole if whole.number else None
         part.whole, part.other, part.most, part.part = d.whole, d.other, d.most, True
         return part, end
 

@@ -70,6 +70,8 @@ class Predicates(Phrases):
             if not more[0].definite:
                 break
             j = more[1]
+        if found[0].whole and found[0].one and not found[0].given() and self.kind(j) in ("c", "s", "t"):
+            return True  # "..., all of them large"
         while self.kind(j) in ("modal", "not", "do"):
             j += 1
         return self.kind(j) in ("cop", ":", "poss") or (self.kind(j) == "see" and self.items[j][1] in ("has", "have"))
@@ -157,6 +159,10 @@ class Predicates(Phrases):
             self.subject = named if len(subjects) == 1 and not named.plural else None
         negated, either, first = self.negated, False, True
         began = len(self.response.claims)
+        if i >= self.n and negated and began and self.response.claims[-1].kind == "attribute" and named is not None:
+            last = self.response.claims[-1]  # "the circle is not"
+            if last.attribute in self.asked and not last.negated and named.name:
+                self.add("attribute", named, attribute=last.attribute, value=last.value, negated=True)
         while i < self.n:
             k, v = self.items[i]
             if k in _LISTED:

@@ -63,6 +63,8 @@ class Statements(Subjects):
         if k == "see" or (k == "count" and not self.negated):
             return self._see(i)
         if k == "not":
+            if v == "neither" and (end := self._neither(i + 1)):
+                return end
             self.negated = True
             return i + 1
         if k == "modal":
@@ -104,9 +106,11 @@ class Statements(Subjects):
             self._answers("no" if self.negated != (k == "differ") else "yes")
             return self._compared(i + 1)
         if k == "so" and following == "cop" and (found := self.noun_phrase(i + 2)):  # "and so is the star"
-            for claim in [c for c in self.response.claims[-1:] if c.kind == "attribute"]:
-                self.add("attribute", found[0], attribute=claim.attribute, value=claim.value, negated=claim.negated)
-            return found[1]
+            while found:
+                end = self._likened(i + 2) or found[1]
+                found = self.noun_phrase(end + 1) if self.kind(end) == "and" and self.kind(end + 1) == "det" else None
+                i = end - 1
+            return end
         if k == "only" and following == "for":
             return i + 1
         if k == "R" and (end := self._beyond(i)):
@@ -126,6 +130,10 @@ class Statements(Subjects):
             return self._assumed(i + 1)
         if k == "for":
             return self._for(i + 1)
+        if k == "of" and following == "det" and (found := self.noun_phrase(i + 1)):
+            if found[0].number and self.kind(found[1]) == ",":  # "of the five objects, this one is ..."
+                self.add("count", found[0], value=found[0].number, aside=True)
+                return found[1]
         if k in STARTS:
             if k == "det" and following == "attr":  # "its color"
                 return i + 1
@@ -151,6 +159,28 @@ class Statements(Subjects):
             self.side = (self.items[i][1], found[0])
             return self._there(j + 1) if self.kind(j) == "cop" else j
         return i + 1 if "yesno" in self.asked else None
+
+    def _neither(self, i: int) -> int | None:
+        """ "Neither the star nor the circle is red", "... shows its color": where it ends; None for no such clause."""
+        subjects: list[Description | None] = []
+        while found := (self.noun_phrase(i) if self.kind(i) == "det" else None):
+            subjects.append(found[0])
+            i = found[1]
+            if self.kind(i) != "or":
+                break
+            i += 1
+        if len(subjects) < 2 or self.kind(i) not in ("cop", "see"):
+            return None
+        self.negated = True
+        if self.kind(i) == "cop":
+            return self._predicate(subjects, self._skip(i))
+        while self.kind(i + 1) in ("det", "attr"):
+            i += 1
+            if self.kind(i) == "attr":
+                for subject in subjects:
+                    self.add("hidden", subject, attribute=self.items[i][1])
+        self.negated, self.response.unsure = False, True
+        return i + 1
 
     # --- what is there and what is not
 
@@ -350,6 +380,10 @@ class Statements(Subjects):
             return i
         self.response.named.append(d)
         self.subject = d
+        more = self.noun_phrase(end + 1) if self.kind(end) == "," and self.kind(end + 1) == "det" else None
+        if more and more[0].definite and more[0].cells and self.kind(more[1]) in (",", ":"):
+            self._attributes(d, Description(cells=more[0].cells))  # "taking the larger one, the one at the top, ..."
+            return more[1]
         return self._value_after(end, d)
 
     def _for(self, i: int) -> int:

@@ -73,6 +73,9 @@ class Subjects(Predicates):
             return i
         if self.kind(i) == ":":
             i += 1
+            found = self.noun_phrase(i) if self.kind(i) in STARTS else None
+            if found and found[0].given() and attribute in ("size", "color") and attribute not in found[0].given():
+                return i  # "I check the sizes: a circle ..."
         i = self._skip(i)
         k = self.kind(i)
         if k == "hide":
