@@ -26,7 +26,8 @@ Criteria (None: does not apply):
                      and any reading named is that one. enumerate items: lists, and every pair is right. 0 when nothing
                      is committed. None on clarify, correct and abstain items.
     overconfident    None on answer items. Else 1 if one reading's answer is asserted as if there were no other (no
-                     reading named, no question beside it, no "both"); on correct and abstain items any answer is.
+                     reading named, no question beside it, no "both"); on correct and abstain items any answer is,
+                     but one that is given beside a denial ("there is no star; if you mean the circle, it is red").
     over_asked       answer, correct and abstain items: 1 if it asks what is meant, beside an answer or not; "it depends
                      on which star: ..." with the answers behind it asks nothing. Else None.
     complete         enumerate items: share of the readings that got their right answer. Else None.
