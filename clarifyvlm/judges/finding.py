@@ -149,6 +149,8 @@ class Finding:
                 if alike and case.consistent(d, to=case.other) and not case.consistent_name(d):
                     of = d.relation[1] if d.relation and d.relation[0] == case.side else None
                     self.implied.append((self._readings_of(of, "yesno"), "yes" if claim.value != 0 else "no", False))
+            elif case.question.name and d is not None and d.name is None and not (d.one or d.unknown):
+                pass  # "a blue object", asked about a blue star
             elif d is not None and (d.given() or d.unknown) and self._on_target(d) and case.true(claim) is not None:
                 self.implied.append((None, "yes" if claim.value != 0 else "no", False))
             elif claim.kind == "count":
@@ -284,7 +286,9 @@ class Finding:
         hidden = self.blurred or bool(claimed)
         if response.unsure or hidden:
             return "none" if self._asserts_asked() else "abstain"
-        about = any(c.kind in ("attribute", "fragment") and self._on_target(c.subject) for c in response.claims)
+        about = any(
+            c.kind in ("attribute", "fragment") and not c.aside and self._on_target(c.subject) for c in response.claims
+        )
         return "answer" if about else "none"
 
     def _asserts_asked(self) -> bool:

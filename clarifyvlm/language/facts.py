@@ -246,7 +246,7 @@ class Case:
             if self.targets:
                 return self.targets
             if self.question.name is None and not self.question.unknown:
-                return self.objects if d is not None and d.given() else []
+                return self.objects if d is not None and (d.given() or d.whole) else []
             return [o for o in self.objects if o.name == self.question.name] if d is not None and d.given() else []
         if d.definite and d.number is not None and d.number > len(self.targets):
             return self.objects  # "the six objects"

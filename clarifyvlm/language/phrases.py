@@ -286,6 +286,13 @@ class Phrases:
                 d.unknown, headed = "smaller", True
         if not headed:
             d.one = True
+        if (
+            d.whole
+            and self.items[start] == ("all", "both")
+            and self.kind(start + 1) == "det"
+            and self._is_single(i - 1)
+        ):
+            d.whole = d.plural = False  # "both the green one and the blue one"
         if d.name:
             self.noun = d.name if isinstance(d.name, str) else None
         elif headed and not d.one:
@@ -298,6 +305,10 @@ class Phrases:
                 found[0].relation, found[0].definite = ("of", d), True
                 return found
         return d, i
+
+    def _is_single(self, i: int) -> bool:
+        """Whether the head of a noun phrase at i is one thing: "star", "one"."""
+        return self.items[i] == ("#", 1) or (self.kind(i) == "n" and not self.items[i][1][1])
 
     def _modifies(self, i: int) -> bool:
         """Whether a noun follows at i, after more adjectives or at once: "(an open) black umbrella"."""

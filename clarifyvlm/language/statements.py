@@ -4,7 +4,7 @@ Works on the items of `lexicon.items_of`, left to right: a clause opens with "th
 bare value; what follows decides which claim it makes. Words it does not know are passed over.
 """
 
-from clarifyvlm.language.phrases import STARTS, Description
+from clarifyvlm.language.phrases import SHAPE_NAMES, STARTS, Description
 from clarifyvlm.language.subjects import Subjects
 
 _LISTED = ("and", ",", "or", ":", "but")
@@ -215,10 +215,11 @@ class Statements(Subjects):
             self.add("yesno", value="no" if negated else "yes")
             return i
         first, either = True, False
+        only: list[Description] | None = None
         while i < self.n:
             if not first:
                 if self.kind(i) not in _LISTED or self._opens_clause(i + 1):
-                    return i
+                    break
                 either = self.kind(i) == "or"
                 i += 1
             if self.kind(i) == "not":  # "a circle, not a star"
@@ -227,13 +228,17 @@ class Statements(Subjects):
                     self.add("deny", found[0])
                     i, first = found[1], False
                     continue
+            if self.kind(i) == "only":
+                negated, only, i = False, [], i + 1  # "I see no star, only squares"
             found = self.noun_phrase(i) if self.kind(i) in STARTS else None
             if not found:
                 if self.kind(i) == "pic" or (first and self.kind(i) in ("det", "prep")):
                     i += 1
                     continue
-                return i
+                break
             d, i = found
+            if only is not None:
+                only.append(d.without())
             if d.one and set(d.given()) == {"cells"} and self.kind(i) in ("det", "#", "c", "s", "t", "n"):
                 self.scope, first = d.cells, True  # "..., on the left an orange star"
                 continue
@@ -241,7 +246,19 @@ class Statements(Subjects):
             if first and not negated and (d.given() or d.one) and not d.plural:
                 self.subject = d
             first = False
+        self._exhausts(only or [])
         return i
+
+    def _exhausts(self, listed: list[Description]) -> None:
+        """ "There are only circles and a star": every object is one of these."""
+        names = [d.name for d in listed if d.name in SHAPE_NAMES and not (d.cells or d.relation)]
+        colors = [d.color for d in listed if d.color and not (d.name or d.cells or d.relation)]
+        for attribute, values in (("name", names), ("color", colors)):
+            if values and len(values) == len(listed):
+                value = values[0] if len(values) == 1 else tuple(values)
+                self.add(
+                    "attribute", Description(whole=True, plural=True), attribute=attribute, value=value
+                ).aside = True
 
     def _mention(self, d: Description, negated: bool, either: bool = False) -> None:
         bare = d.one and not d.given()
@@ -249,11 +266,6 @@ class Statements(Subjects):
             d.relation = self.side
         if negated and bare and self.echoed is not None:  # "Zebra? There isn't one."
             d, bare = self.echoed, False
-        if d.only and d.plural and d.number is None and not negated and self.kind(0) != "no":
-            d.only = False
-            for attribute, value in d.given().items():  # "there are only circles"
-                if attribute in ("name", "color"):
-                    self.add("attribute", Description(whole=True, plural=True), attribute=attribute, value=value)
         if negated:
             self.add("deny", None if bare else d)
         elif d.number is not None:
@@ -271,6 +283,11 @@ class Statements(Subjects):
         if self.kind(j) in ("attr", "count") and self.kind(j + 1) != "cop":
             self.response.unsure |= self.items[j][1] == "count"  # "no reliable count"
             return j + 1
+        if self.kind(i) == "such" and self.kind(i + 1) == "attr":  # "no such color as gred"
+            word = next((v for k, v in self.items[i + 2 : i + 4] if k == "unk"), None)
+            if word:
+                self.add("deny", Description(unknown=word))
+            return i + 4
         if self.kind(i) == "unsure":  # "no idea"
             return self._unsure(i + 1)
         if self.kind(i) in (None, "pic", "prep", "such"):  # "There is no.", "no such thing"
