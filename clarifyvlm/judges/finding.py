@@ -65,13 +65,20 @@ class Finding:
     def _is_understood(self, text: str) -> bool:
         """Whether what the words of a response say was read from them. A response that says nothing is understood."""
         response, said = self.response, [c for c in self.response.claims if not c.aside]
+        if self.used == "none" and response.empty and not response.skipped:
+            return True
         if self.used == "none" and (response.skipped or not (said or response.asks)) and not self._is_echo(text):
             return not speaks_of_pictures(text, self.case.words)
         if any(str(value).startswith("?") for _, value, _ in self.pairs):
             return False  # "it is a rabbit"
         if self.denied and self.pairs and self.case.targets:
             return False
+        if self.used == "abstain" and any(self._is_elsewhere(c.subject) for c in said if c.kind == "fragment"):
+            return False  # "unknown: the birthday of the painter"
         return len([word for word in response.skipped if not self.case.is_question_word(word)]) < 2
+
+    def _is_elsewhere(self, d: Description | None) -> bool:
+        return d is not None and bool(d.unknown) and not self.case.is_question_word(d.unknown)
 
     def _is_echo(self, text: str) -> bool:
         said, asked = TOKEN.findall(normalise(" ".join(text[:4000].split()))), self.case.question_tokens
@@ -158,6 +165,8 @@ class Finding:
             return
         if "count" in case.asked:
             number = claim.value if claim.kind == "count" else 1
+            if d is not None and not d.given() and (d.modified or claim.kind != "count"):
+                return  # "great object!", "one of the usual ones"
             at_least = d is not None and d.at_least
             part = (
                 d is not None
@@ -286,10 +295,16 @@ class Finding:
         hidden = self.blurred or bool(claimed)
         if response.unsure or hidden:
             return "none" if self._asserts_asked() else "abstain"
-        about = any(
-            c.kind in ("attribute", "fragment") and not c.aside and self._on_target(c.subject) for c in response.claims
-        )
-        return "answer" if about else "none"
+        return "answer" if any(self._tells(c) for c in response.claims) else "none"
+
+    def _tells(self, claim: Claim) -> bool:
+        """Whether a claim says of what is asked about what the question does not: "it is red", asked for a shape; "it
+        is not red" excludes one value only, "great star!" none."""
+        asked, d = self.case.question.given(), claim.subject
+        if claim.negated or claim.aside or claim.kind not in ("attribute", "fragment") or not self._on_target(d):
+            return False
+        said = {claim.attribute: claim.value} if claim.kind == "attribute" else d.given() if d is not None else {}
+        return any(asked.get(a) != v and not str(v).startswith("?") for a, v in said.items())
 
     def _asserts_asked(self) -> bool:
         """Whether something other than what the question is about gets a value of what it asks for."""

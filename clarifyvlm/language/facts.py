@@ -460,9 +460,16 @@ class Case:
 
     def is_absent_part(self, d: Description) -> bool:
         """Whether `d` is one of the two things that a question compares, and is not in the picture."""
+        if self._is_elsewhere(d):
+            return False
         return any(self.consistent(d, to=q) and d.name == q.name for q in (self.question, self.other)) and (
             d.name is not None and self.example.kind == "comparison" or self.consistent_name(d)
         )
+
+    def _is_elsewhere(self, d: Description) -> bool:
+        """ "No star in your hat": beside something that nobody asked about and no fact knows."""
+        beside = d.relation[1].unknown if d.relation is not None else None
+        return bool(beside) and not self.is_question_word(beside)
 
     def consistent_name(self, d: Description) -> bool:
         """Whether `d` repeats what the question names first."""
@@ -482,6 +489,8 @@ class Case:
         """Whether saying that there is no `d` says that what the question names is not there."""
         if d is None or (d.one and not d.given() and not d.unknown):
             return True
+        if d.abstract or self._is_elsewhere(d):
+            return False  # "no reason"
         if d.unknown:
             alike = self.guesses and get_close_matches(d.unknown, self.question_tokens, n=1, cutoff=0.7)
             return bool(alike) or self.is_question_word(d.unknown)

@@ -158,6 +158,7 @@ _FUNCTION_WORDS = {
     "as": "as",
     "poss": "poss",
     "hold": "hold wear carry ride holds holding wearing worn ridden carrying wears carries wore carried held rides riding gripping grips clutching grasping",
+    "when": "before",
     "so": "so because since therefore thus hence then",
 }
 FUNCTION = {w: (kind, w) for kind, words in _FUNCTION_WORDS.items() for w in words.split()}
@@ -207,7 +208,7 @@ IGNORED = frozenset(
     "probs smack based looking overall specifically namely particular alone itself filled painted coloured "
     "rendered made up simply merely specific own geometric basic "
     "further farther found easily directly slightly somewhat fairly pretty quite really noticeably clearly please kindly "
-    "dead instead thank thanks let lets still already again once instead beyond recognition even before why afraid".split()
+    "dead instead thank thanks let lets still already again once instead beyond recognition even why afraid".split()
 )
 
 

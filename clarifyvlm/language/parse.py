@@ -8,6 +8,7 @@ the reading taken ("I take you to mean ..."). It knows words, not facts: `scene.
 
 import re
 
+from clarifyvlm.language.empty import asks_what_is_meant, is_small_talk, is_tautology, strange
 from clarifyvlm.language.items import items_of
 from clarifyvlm.language.lexicon import Vocabulary
 from clarifyvlm.language.normal import CODE, ORDERS, TOKEN, normalise
@@ -37,7 +38,7 @@ _ONSET = re.compile(
 _CHAT = re.compile(
     r"\b(?:how (?:can|may) i|anything else|(?<!or )(?<!or about )something else|why|does that help|is that (?:ok|right|correct|clear)|"
     r"know more|what do "
-    r"you think|can i help|need anything|what is (?:this|that|going on)|"
+    r"you think|can i help|need anything|are you sure$|what is (?:this|that|going on)|"
     r"(?:want|like) me to (?:describe (?:the|more|any|all)|list|explain|help|continue|elaborate|tell you more|go on))\b"
 )
 _REQUEST = re.compile(
@@ -129,6 +130,9 @@ def _sentence(reader: "_Reader", tokens: list[str], end: str) -> None:
         end = "?"
     if _AGREEMENT.search(text) or (end != "?" and _is_courtesy(tokens, reader.words)):
         return None
+    if end != "?" and is_tautology(text):
+        reader.response.empty.append(text)
+        return None
     if end != "?" and (helps := _HELP.search(text)):
         text = text[: helps.start()]
         tokens = text.split()
@@ -182,7 +186,7 @@ def _is_courtesy(tokens: list[str], words: Vocabulary) -> bool:
 class _Reader(Statements):
     """Parses sentences into its `response`."""
 
-    def ask(self, tokens: list[str], wonders: bool = False) -> None:
+    def ask(self, tokens: list[str], wonders: bool = False, elliptic: bool = False) -> None:
         self.load(tokens)
         ask, i = Ask(wonders=wonders, words=tuple(tokens)), 0
         has_or = any(k == "or" for k, _ in self.items)
@@ -235,7 +239,19 @@ class _Reader(Statements):
             ask.open = False  # "please clarify": what?
         if _is_about_fact(tokens) and not ask.open:  # "Is it red?"
             ask.alternatives += [d for d in ask.restrict if d.one and d not in ask.alternatives]
-        self.response.asks.append(ask)
+        ask.elliptic = elliptic
+        if self._asks_something(ask):
+            self.response.asks.append(ask)
+        else:
+            self.response.skipped.append(" ".join(tokens))
+
+    def _asks_something(self, ask: Ask) -> bool:
+        """Whether a question is one about what is meant: not "who drew it?", "are you ready?"."""
+        tokens = list(ask.words)
+        content = ask.open or ask.dimensions or ask.alternatives or ask.restrict
+        if is_small_talk(tokens) or not (content or (asks_what_is_meant(tokens) and not ask.elliptic)):
+            return False
+        return ask.means or len(ask.alternatives) > 1 or not strange(self.items)
 
     def elliptic(self, tokens: list[str]) -> None:
         """A question without question word: "The large one?" offers a reading, "Red?" answers with a rising voice."""
@@ -246,8 +262,7 @@ class _Reader(Statements):
             self.statement(tokens)
         elif self.items and any(k in STARTS for k, _ in self.items):
             self.echoed = found[0] if found and found[0].name and found[1] == self.n else None
-            self.ask(["you", "mean", *tokens])
-            self.response.asks[-1].elliptic = True
+            self.ask(["you", "mean", *tokens], elliptic=True)
 
     def offers(self, tokens: list[str]) -> bool:
         """ "The left one or the right one", without its question mark: nothing that was asked for."""

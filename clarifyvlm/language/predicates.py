@@ -1,5 +1,6 @@
 """Predicates of the scene reader, what is said of a subject: "... red, not blue", "... hidden", "... not there"."""
 
+from clarifyvlm.language.empty import strange
 from clarifyvlm.language.items import both_places
 from clarifyvlm.language.lexicon import Vocabulary
 from clarifyvlm.language.phrases import SHAPE_NAMES, STARTS, Claim, Description, Phrases, Response
@@ -78,6 +79,9 @@ class Predicates(Phrases):
 
     def _unsure(self, i: int) -> int:
         """ "I cannot tell ...": what follows, up to the next clause, is not asserted; a property in it is not shown."""
+        if vain := self._tells_nothing(i):
+            self.response.skipped.append("can not tell " + " ".join(str(v or k) for k, v in self.items[i:vain]))
+            return vain
         self.response.unsure = True
         subject = None
         start, before = i, len(self.response.claims)
@@ -113,6 +117,15 @@ class Predicates(Phrases):
         ):
             return self.topic or self.response.named[-1], found[1]
         return found
+
+    def _tells_nothing(self, i: int) -> int | None:
+        """ "I cannot tell *a lie*": where what cannot be told ends, if it is nothing of the picture."""
+        j = i
+        while j < self.n and self.kind(j) not in (":", ",", "but", "so", "as"):
+            j += 1
+        rest = self.items[i:j]
+        vain = strange(rest) or ("with", "without") in rest or [kind for kind, _ in rest] == ["det", "cop"]
+        return j if vain or ("not", "never") in self.items[max(0, i - 2) : i] else None
 
     def _refer(self, d: Description) -> Description | None:
         """What a pronoun stands for: the subject so far (None: what the question is about)."""

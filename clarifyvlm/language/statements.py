@@ -4,6 +4,7 @@ Works on the items of `lexicon.items_of`, left to right: a clause opens with "th
 bare value; what follows decides which claim it makes. Words it does not know are passed over.
 """
 
+from clarifyvlm.language.empty import strange
 from clarifyvlm.language.phrases import SHAPE_NAMES, STARTS, Description
 from clarifyvlm.language.subjects import Subjects
 
@@ -23,6 +24,7 @@ _PASSED = (
     "for",
     "there",
     "so",
+    "when",
 )  # nothing is lost with them
 _BREAKS = (",", ":", "but", "so", "as")
 
@@ -73,6 +75,7 @@ class Statements(Subjects):
         if (
             k in ("know", "count")
             and self.negated
+            and self.kind(i - 1) != "unk"  # "I would not dare to say"
             or (k == "unsure" and (self.negated or v not in ("sure", "certain", "clear")))
         ):
             return self._unsure(i + 1)
@@ -290,11 +293,13 @@ class Statements(Subjects):
             return i + 4
         if self.kind(i) == "unsure":  # "no idea"
             return self._unsure(i + 1)
-        if self.kind(i) in (None, "pic", "prep", "such"):  # "There is no.", "no such thing"
+        if self.kind(i) in (None, "prep", "such"):  # "There is no.", "no such thing"
             self.add("deny", None)
             return i + 2 if self.kind(i) == "such" else i
         while found := (self.noun_phrase(i) if self.kind(i) in (*STARTS, "unk") else None):
             d, i = found
+            if self.kind(i) == "cop" and self.kind(i + 1) == "as":
+                return self.n  # "no star is as red as this one"
             if self.kind(i) == "cop" and self.kind(i + 1) not in (
                 None,
                 "see",
@@ -306,6 +311,8 @@ class Statements(Subjects):
                 "but",
             ):
                 return self._none_is(d, i + 1)
+            if end := self._narrowed(i):
+                return end
             self.add("deny", d)
             if self.kind(i) not in ("or", "and") or self._opens_clause(i + 1):
                 break
@@ -313,6 +320,8 @@ class Statements(Subjects):
             if self.kind(i) == "no":
                 i += 1
         else:
+            if self.kind(i) == "unk" and (end := self._narrowed(i + 1)):
+                return end
             if self.kind(i) == "unk":  # "no wombat"
                 self.add("deny", Description(unknown=self.items[i][1]))
                 i += 1
@@ -328,6 +337,18 @@ class Statements(Subjects):
             i += 1
         return i
 
+    def _narrowed(self, i: int) -> int | None:
+        """ "There is no star *that I like*", "... *before you came*": where words end that leave open whether one is."""
+        j, narrow = i, self.kind(i) == "rel" or (self.kind(i) == "det" and self.items[i][1] == "that")
+        while j < self.n and self.kind(j) not in (*_BREAKS, "and", "or", "not"):
+            narrow |= self.kind(j) == "when"
+            j += 1
+        if not narrow and not strange(self.items[i:j]):
+            return None
+        kept = self.response.empty if narrow and self.items[i][1] != "whose" else self.response.skipped
+        kept.append("no ... " + " ".join(str(v or k) for k, v in self.items[i:j]))
+        return j
+
     def _none(self, i: int) -> int:
         """ "none": of what the question is about; "none of the objects is a star"."""
         d = Description(one=True)
@@ -339,6 +360,8 @@ class Statements(Subjects):
             d, i = found if found else (d, i + 1)
         if self.kind(i) == "cop":
             return self._none_is(d, i + 1)
+        if end := self._narrowed(i):
+            return end
         self.add("deny", None if d.one and not d.given() else d)
         return i
 

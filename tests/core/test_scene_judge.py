@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import time
 from collections import Counter
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from clarifyvlm import jsonl, rewards
 from clarifyvlm.judges import JudgeArguments, make_judge
+from clarifyvlm.language.lexicon import SHAPES
 from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
 from clarifyvlm.world.places import PLACES, at
 from stages import script
@@ -238,6 +240,31 @@ def test_fast_enough_to_be_a_reward(scenes):
     for _ in range(3):
         scene_judge.judge(examples, predictions)
     assert (time.process_time() - started) / (3 * len(rows)) < 0.001
+
+
+EMPTY = [json.loads(line) for line in (DATA / "empty_phrases.jsonl").read_text().splitlines()]
+NATURAL = Path(__file__).resolve().parents[2] / "inference" / "auditing" / "natural" / "examples.jsonl"
+COMES_TRUE = {"elephant": "elephant", "it most certainly is one": "count"}  # in a phrase -> where that is no nonsense
+
+
+@pytest.mark.parametrize("strategy", sorted({row["imitates"] for row in EMPTY}))
+def test_empty_phrases_earn_nothing(strategy):
+    """What says nothing and has the shape of something pays on the items of the strategy that it imitates."""
+    examples = [e for e in jsonl.read(NATURAL, Example) if e.strategy == strategy]
+    examples = random.Random(0).sample(examples, min(40, len(examples)))
+    phrases = [row["text"] for row in EMPTY if row["imitates"] == strategy]
+    assert len(phrases) >= 30
+    for e in examples:
+        words = re.findall(r"[a-z]+", e.question.lower())
+        noun = next((w for w in reversed(words) if w in SHAPES), "object")
+        attribute = e.kind if e.kind in ("color", "shape", "size", "position") else "color"
+        for phrase in phrases:
+            if any(part in phrase.lower() and where in (*words, e.kind) for part, where in COMES_TRUE.items()):
+                continue
+            texts = [phrase.format(noun=noun, attribute=attribute, color=color) for color in ("red", "blue")]
+            for text, verdict in zip(texts, judge(e, *texts), strict=True):
+                earned = rewards.total(e, verdict, Prediction(example_id=e.id, text=text))
+                assert earned is None or earned <= 0, (e.id, e.question, text, verdict.used_strategy, earned)
 
 
 COURTESIES = """I hope this helps. | All the best. | Here is my reply. | Have a nice day. | That was a good question. |
