@@ -124,11 +124,12 @@ def _sentences(text: str):
 
 def _sentence(reader: "_Reader", tokens: list[str], end: str) -> None:
     text = " ".join(tokens)
-    if len(tokens) > 3 and len(set(tokens)) * 3 <= len(tokens):
+    if len(tokens) > 3 and len(set(tokens)) * 3 <= len(tokens) and _ONSET.match(text):
         return None  # "which which which which"
     if end != "?" and _UNMARKED.search(text):
         end = "?"
     if _AGREEMENT.search(text) or (end != "?" and _is_courtesy(tokens, reader.words)):
+        reader.response.polite = True
         return None
     if end != "?" and is_tautology(text):
         reader.response.empty.append(text)
@@ -296,7 +297,7 @@ class _Reader(Statements):
         self.load(tokens)
         self.scope, self.side, before = None, None, len(self.response.claims)
         self.parse()
-        if self.scope and len(self.response.claims) == before:
+        if self.scope and all(claim.kind == "yesno" for claim in self.response.claims[before:]):
             self.add("fragment", Description(cells=self.scope, one=True), alone=True)
 
 

@@ -111,6 +111,7 @@ class Response:
     unsure: bool = False  # "I cannot tell"
     guessed: bool = False  # "probably", "my guess is"
     hedged: bool = False  # "but", "maybe", "not sure": goes well with "I cannot tell"
+    polite: bool = False  # "you are right", "I hope this helps"
     skipped: list[str] = field(default_factory=list)  # words of statements that no claim was read from
     empty: list[str] = field(default_factory=list)  # what says nothing: "it is red or not red"
     depends: bool = False  # "it depends on which star": what is joined by "or" is a list, not a doubt

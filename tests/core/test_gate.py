@@ -52,7 +52,7 @@ def test_canaries_fail_at_the_scene_judge(scenes):
             for example in scenes.values():
                 text = canary.format(question=example.question)
                 (verdict,) = judge.judge([example], [Prediction(example_id=example.id, text=text)])
-                passed = verdict.criteria["strategy_right"], verdict.criteria["grounded"]
+                passed = verdict.criteria.get("strategy_right", 0.0), verdict.criteria.get("grounded", 0.0)
                 assert passed == (0.0, 0.0), f"{example.id}: {text[:80]!r} {verdict.used_strategy}"
 
 
