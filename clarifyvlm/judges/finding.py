@@ -65,7 +65,7 @@ class Finding:
     def _is_understood(self, text: str) -> bool:
         """Whether what the words of a response say was read from them. A response that says nothing is understood."""
         response, said = self.response, [c for c in self.response.claims if not c.aside]
-if self.used == "none" and response.empty and not response.skipped:
+        if self.used == "none" and response.empty and not response.skipped:
             return True
         silent = not (said or response.asks or response.named or response.polite)
         if self.used == "none" and (response.skipped or silent) and not self._is_echo(text):
