@@ -208,6 +208,8 @@ class Finding:
         case = self.case
         if d is None or (d.one and not d.given()) or not (d.given() or d.unknown):
             return True
+        if d.unknown and any(d is named for named in self.response.named):
+            d = self._known(d)
         if d.unknown and not case.is_question_word(d.unknown):
             return False
         if case.asked & {"count", "yesno"}:
@@ -244,6 +246,8 @@ class Finding:
             return frozenset(i for i, (_, a, _) in enumerate(case.readings) if a == attribute)
         if d is None or d.whole or not (d.given() or d.unknown) or not case.readings:
             return None
+        if d.unknown and any(d is named for named in self.response.named):
+            d = self._known(d)
         found, unknown = case.find(d)
         if not found and unknown and d.relation:
             self.told_apart |= d.definite and not d.plural and case.question.relation is None

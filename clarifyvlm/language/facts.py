@@ -191,7 +191,8 @@ class Case:
         if not others and d.one and not d.given() and not self.targets:
             return NOT_ANNOTATED  # "right of it"
         if relation == "near":
-            return NOT_ANNOTATED if any(self._may_be_near(o, p) for p in others) else NO
+            unsure = d.unknown and not others
+            return NOT_ANNOTATED if unsure or any(self._may_be_near(o, p) for p in others) else NO
         if relation in ("with", "on", "of"):
             return self._accompanies(o, relation, d, others)
         if relation == self.side and "yesno" in self.asked and self.fits(self.other or Description(), o) == YES:
@@ -349,6 +350,8 @@ class Case:
             return not claim.negated  # "the man is holding a cup"
         if claim.attribute == "name" and str(claim.value).startswith("?"):
             return None
+        if claim.attribute in ("color", "pattern"):
+            found = self._held_by(found) or found  # "the man is holding a red cup"
         d = Description(**{claim.attribute: claim.value})
         codes = [YES if o in self.find(d, found)[0] else self.fits(d, o) for o in found]
         if d.size in ("max", "min"):
@@ -503,7 +506,7 @@ class Case:
                 continue
             if attribute == "cells" and asked is not None and asked <= value:
                 continue
-            if attribute == "relation" and asked is not None:
+            if attribute == "relation" and (asked is not None or not self.targets):
                 continue
             if isinstance(value, tuple) and asked in value:
                 continue  # "nobody", of a woman

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from clarifyvlm.language.items import both_places, items_of
-from clarifyvlm.language.lexicon import GROUPS, PEOPLE, SHAPES, Vocabulary
+from clarifyvlm.language.lexicon import GROUPS, SHAPES, Vocabulary
 
 ATTRIBUTES = ("name", "color", "size", "pattern", "cells", "hidden", "relation")
 
@@ -127,12 +127,6 @@ _ACCOMPANIED = (
     | {("hold", w) for w in ("holding", "wearing", "carrying", "gripping", "clutching", "grasping")}
 )
 STARTS = frozenset("det all other many least most only ord prep # n g c s t L hide than pron unk abs".split())
-
-
-def _is_person(items: list[tuple]) -> bool:
-    """Whether the item is a noun for people: "(the coat of the) woman"."""
-    name = items[0][1][0] if items and items[0][0] == "n" else None
-    return bool(name) and bool({"person", *PEOPLE}.intersection((name,) if isinstance(name, str) else name))
 
 
 class Phrases:
@@ -303,6 +297,8 @@ class Phrases:
         i = self._post_modifiers(d, i)
         if d.name and self.kind(i) == "poss" and self.kind(i + 1) in ("n", "c", "s", "unk"):  # "the woman's coat"
             found = self.noun_phrase(i + 1)
+            if not found and self.kind(i + 1) == "unk":  # "the boy's hands"
+                return Description(unknown=self.items[i + 1][1], definite=True, relation=("of", d)), i + 2
             if found and found[0].name and found[0].relation is None:
                 found[0].relation, found[0].definite = ("of", d), True
                 return found
@@ -382,6 +378,8 @@ class Phrases:
             k = self.kind(j)
             if j > i and (away := self._abstract(i, j)):
                 j = away - 1
+            elif k == "cop" and i == j and d.name and self.items[j][1].endswith("ing") and self.kind(j + 1) == "prep":
+                pass  # "the boy sitting at the top"
             elif k == "unk" and d.name and self.items[j][1].endswith("ing") and self.kind(j + 1) in ("prep", "R"):
                 pass  # "people waiting near a bench"
             elif end := self._accompanied(d, i):
@@ -420,7 +418,7 @@ class Phrases:
             i, (k, v) = i + 1, self.items[i + 1]  # "the one down on the rug", "lying on the rug"
         if k == "hold" and self.kind(i + 1) == "prep" and v in ("carried", "held", "worn", "ridden"):
             relation, j = "of", i + 2
-        elif k == "of" and d.name and self.kind(i + 1) == "det" and _is_person(self.items[i + 2 : i + 3]):
+        elif k == "of" and d.name and self._is_owner(i + 1):
             relation, j = "of", i + 1
         elif (k, v) in _ACCOMPANIED:
             relation, j = "with" if k in ("with", "hold") else "on", i + 1
@@ -437,6 +435,15 @@ class Phrases:
             return None  # "with stripes"
         d.relation = (relation, found[0])
         return found[1]
+
+    def _is_owner(self, i: int) -> bool:
+        """Whether "the woman", "the white dog" stand at i: nouns of photographs."""
+        j = i + 1
+        while self.kind(j) in ("c", "s"):
+            j += 1
+        if self.kind(i) != "det" or self.kind(j) != "n":
+            return False
+        return self.items[j][1][0] not in SHAPE_NAMES
 
     def _carrier(self, d: Description, i: int) -> int | None:
         """ "(the bag that) the man is carrying": sets the relation; where it ends."""

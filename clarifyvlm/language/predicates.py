@@ -319,6 +319,10 @@ class Predicates(Phrases):
             else:
                 thing.relation = None
                 self.add("attribute", s, attribute="relation", value=("with", thing), negated=negated)
+                if negated and s is not None:  # "the man is not wearing a hat"
+                    missing = thing.without()
+                    missing.relation = ("of", s)
+                    self.add("deny", missing)
                 if thing.color and not negated and s is not None:
                     owned = thing.without()
                     owned.relation, owned.definite = ("of", s), True

@@ -98,7 +98,7 @@ class Statements(Subjects):
                 return end
         if k == "rel" and v in ("which", "who") and following == "cop" and self.subject is not None and i:
             return self._predicate([self.subject], self._skip(i + 1))
-        if k == "rel" and v == "if" and following == "pron" and self.kind(i + 2) == "cop" and self.response.claims:
+        if k == "rel" and v == "if" and following == "pron" and self.kind(i + 2) == "cop":
             found = self.noun_phrase(i + 3) if self.kind(i + 3) in STARTS else None
             if found and found[0].definite:  # "red, if it is the one in the middle"
                 self.response.named.append(found[0])
