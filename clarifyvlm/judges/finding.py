@@ -153,7 +153,10 @@ class Finding:
         case = self.case
         if "yesno" in case.asked:
             if case.other is not None:
-                alike = case.example.kind == "relation" and d is not None and set(d.given()) - {"cells", "size"}
+                told = d is not None and (d.cells or d.relation or (claim.kind != "fragment" and not d.definite))
+                alike = (
+                    told and case.example.kind == "relation" and d is not None and set(d.given()) - {"cells", "size"}
+                )
                 if alike and case.consistent(d, to=case.other) and not case.consistent_name(d):
                     of = d.relation[1] if d.relation and d.relation[0] == case.side else None
                     self.implied.append((self._readings_of(of, "yesno"), "yes" if claim.value != 0 else "no", False))
