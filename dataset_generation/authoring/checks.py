@@ -23,6 +23,8 @@ from clarifyvlm.language.lexicon import (
     COLUMNS,
     MIDDLE,
     PATTERNS,
+    PLACE_TAILS,
+    RELATIONS,
     ROWS,
     SHAPES,
     SYNONYMS,
@@ -30,7 +32,7 @@ from clarifyvlm.language.lexicon import (
     items_of,
     normalise,
 )
-from clarifyvlm.language.offers import readings_named
+from clarifyvlm.language.offers import ORDINALS, readings_named
 from clarifyvlm.records import Example, Prediction, Turn, Verdict
 
 STEPS = ("schema", "language", "leak", "readings", "blind", "reference", "duplicate")  # in the order of their cost
@@ -101,7 +103,8 @@ def _known(example: Example) -> frozenset[str]:
     facts = " ".join(f"{o.name} {o.color} {o.place}" for o in example.facts.objects)
     readings = " ".join(f"{r.expression} {r.answer}" for r in example.ambiguity.readings)
     plan = TOKEN.findall(normalise(f"{facts} {readings} {example.question}"))
-    return _english() | frozenset(plan) | frozenset(Case(example).words.one)
+    places = frozenset((*ROWS, *COLUMNS, *MIDDLE, *PLACE_TAILS, *RELATIONS, *ORDINALS))
+    return _english() | places | frozenset(plan) | frozenset(Case(example).words.one)
 
 
 def kept_words(example: Example) -> list[str]:
