@@ -168,6 +168,8 @@ def _is_about(case: Case, ask: Ask, objects: list[Object]) -> bool:
 
 def _asked_of(case: Case, ask: Ask) -> list[Description]:
     """The noun phrase after "which"."""
+    if "which" not in ask.words:
+        return []
     phrases = Phrases(case.words)
     phrases.load(list(ask.words))
     for i in range(phrases.n):
