@@ -43,8 +43,8 @@ def main(argv: list[str] | None = None) -> int:
         config.write_text("no_such_key: 1\n")
         for command in commands():
             name = " ".join(command)
-            rows.append(row(f"{name} --help", seconds([sys.executable, *command, "--help"], rounds, code=0), "s", baseline=bare,
-                            at_most=HELP_S))  # fmt: skip
+            shown = seconds([sys.executable, *command, "--help"], rounds, code=0)
+            rows.append(row(f"{name} --help", shown, "s", baseline=bare, at_most=HELP_S))
             if not name.startswith(NO_CONFIG):
                 wrong = seconds([sys.executable, *command, "--config", str(config)], rounds, code=2, says="no_such_key")
                 rows.append(row(f"{name}: wrong key in the config", wrong, "s", baseline=bare, at_most=ERROR_S))

@@ -32,9 +32,10 @@ Criteria (None: does not apply):
                      on which star: ..." with the answers behind it asks nothing. Else None.
     complete         enumerate items: share of the readings that got their right answer. Else None.
     question_value   of a clarify response to several readings: the share of readings that a helpful user's reply to
-                     this question singles out. Open "which star?" lets the user say anything but the asked attribute;
-                     "where is it?" place; "the large or a small one?" only size. About the asked attribute, a noun
-                     that no reading has, "can you say more?": 0.
+                     this question singles out (language/asks.py). Open "which star?" lets the user say anything but
+                     the asked attribute; "where is it?" place; "the large or a small one?" which of them, or neither;
+                     "is it the red one?" yes or no. "What color is it?" where the color is asked, a noun that no
+                     reading has, "can you say more?": 0.
 """
 
 from collections.abc import Callable, Sequence

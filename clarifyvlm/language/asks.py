@@ -49,18 +49,40 @@ _REQUEST = re.compile(r"^(?:(?:could|can|would|will) you|please|tell me|specify|
 
 def question_value(case: Case, asks: list[Ask]) -> float:
     """Share of the readings that a helpful user's reply to these questions singles out."""
-    told = [tell(case, asks, r) for r in range(len(case.readings))]
+    offers = _offers(case, asks)
+    told = [_told(case, asks, offers, r) for r in range(len(case.readings))]
     count = Counter(told)
     return sum(count[t] == 1 and any(part.kind != "nothing" for part in t) for t in told) / len(told)
 
 
 def tell(case: Case, asks: list[Ask], reading: int) -> tuple[Told, ...]:
     """What a helpful user who means `reading` tells; two readings for which it is the same stay together."""
+    return _told(case, asks, _offers(case, asks), reading)
+
+
+def _offers(case: Case, asks: list[Ask]) -> list[list[Offer]]:
+    """What each of `asks` offers to choose from."""
+    found = []
+    for ask in asks:
+        offers = [] if case.by_attribute or (_describes(ask) and "or" not in ask.words) else offers_of(case, ask)
+        free = ask.open or ask.dimensions or _REQUEST.search(" ".join(ask.words))
+        if len(offers) == 1 and free and not offers[0].other:
+            offers = []  # "Which star, for example the red one?", "Could you specify the star by its color?"
+        found.append(offers)
+    return found
+
+
+def _describes(ask: Ask) -> bool:
+    return not ask.dimensions and _DESCRIBE.search(" ".join(ask.words)) is not None
+
+
+def _told(case: Case, asks: list[Ask], offers: list[list[Offer]], reading: int) -> tuple[Told, ...]:
     parts = []
     for ask in particular(asks):
-        part = _tell(case, ask, reading)
+        index = asks.index(ask)
+        part = _tell(case, ask, offers[index], reading)
         if part.kind in ("yes", "no", "offer"):
-            part = replace(part, ask=asks.index(ask))
+            part = replace(part, ask=index)
         if part not in parts:
             parts.append(part)
     if Told("nothing", ELSEWHERE) in parts:  # "Which square? Where is it?", about stars
@@ -92,7 +114,7 @@ def _single(case: Case, values: list[Told], reading: int) -> bool:
     return [_values(case, attributes, r) for r in range(len(case.readings))].count(mine) == 1
 
 
-def _tell(case: Case, ask: Ask, reading: int) -> Told:
+def _tell(case: Case, ask: Ask, offers: list[Offer], reading: int) -> Told:
     objects, attribute, _ = case.readings[reading]
     if case.by_attribute:
         named = [a for _, a, _ in case.readings if a in ask.dimensions]
@@ -101,11 +123,6 @@ def _tell(case: Case, ask: Ask, reading: int) -> Told:
         if named or (ask.open and not ask.dimensions):
             return Told("property", values=(attribute,))
         return Told("nothing", UNCLEAR)
-    words = " ".join(ask.words)
-    describe = not ask.dimensions and _DESCRIBE.search(words) is not None
-    offers = offers_of(case, ask) if not describe or "or" in ask.words else []
-    if len(offers) == 1 and (ask.open or ask.dimensions or _REQUEST.search(words)) and not offers[0].other:
-        offers = []  # "Which star, for example the red one?", "Could you specify the star by its color?"
     if offers:
         return _chosen(case, offers, reading)
     if not _is_about(case, ask, objects):
@@ -118,7 +135,7 @@ def _tell(case: Case, ask: Ask, reading: int) -> Told:
         if any(value is not None for _, value in values):
             return Told("values", values=values)
         return Told("nothing", UNKNOWN) if not ask.open else Told("which", reading)
-    if ask.open or describe:
+    if ask.open or _describes(ask):
         return Told("which", reading)
     return Told("nothing", UNCLEAR)
 
@@ -151,6 +168,8 @@ def _is_about(case: Case, ask: Ask, objects: list[Object]) -> bool:
 
 def _asked_of(case: Case, ask: Ask) -> list[Description]:
     """The noun phrase after "which"."""
+    if "which" not in ask.words:
+        return []
     phrases = Phrases(case.words)
     phrases.load(list(ask.words))
     for i in range(phrases.n):

@@ -11,16 +11,21 @@ from clarifyvlm.world.queries import Query
 PHRASINGS = yaml.safe_load((Path(__file__).parent / "phrasings.yaml").read_text(encoding="utf-8"))
 
 
-def question(query: Query, rng: random.Random) -> str:
-    template = rng.choice(PHRASINGS["questions"][query.kind])
-    return with_articles(
-        template.format(
-            np=query.noun_phrase(),
-            nps=query.noun_phrase(plural=True),
-            other=other_noun(query),
-            direction=query.direction,
-        )
-    )
+def question(query: Query, rng: random.Random, held_out: bool = False) -> str:
+    """`held_out`: in words that are kept for test.jsonl."""
+    return rng.choice(questions(query, held_out))
+
+
+def questions(query: Query, held_out: bool = False) -> list[str]:
+    """Every wording of a query."""
+    words = {
+        "np": query.noun_phrase(),
+        "nps": query.noun_phrase(plural=True),
+        "other": other_noun(query),
+        "direction": query.direction,
+    }
+    forms = PHRASINGS["questions_held_out" if held_out else "questions"][query.kind]
+    return [with_articles(form.format(**words)) for form in forms]
 
 
 def other_noun(query: Query) -> str:

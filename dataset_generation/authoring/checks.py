@@ -18,10 +18,10 @@ from authoring.calls import Asker, Said
 from authoring.prompts import BLIND_HOW, Dialogue, blind_prompt, readings_prompt, salient
 from clarifyvlm.endpoint.client import Endpoint
 from clarifyvlm.language.facts import Case, answer_of
-from clarifyvlm.language.items import items_of
-from clarifyvlm.language.lexicon import COLORS, COLUMNS, MIDDLE, PATTERNS, ROWS, SHAPES, SYNONYMS
+from clarifyvlm.language.items import COLUMNS, MIDDLE, PLACE_TAILS, RELATIONS, ROWS, items_of
+from clarifyvlm.language.lexicon import COLORS, PATTERNS, SHAPES, SYNONYMS
 from clarifyvlm.language.normal import TOKEN, normalise
-from clarifyvlm.language.offers import readings_named
+from clarifyvlm.language.offers import ORDINALS, readings_named
 from clarifyvlm.records import Example, Prediction, Turn, Verdict
 
 STEPS = ("schema", "language", "leak", "readings", "blind", "reference", "duplicate")  # in the order of their cost
@@ -92,7 +92,8 @@ def _known(example: Example) -> frozenset[str]:
     facts = " ".join(f"{o.name} {o.color} {o.place}" for o in example.facts.objects)
     readings = " ".join(f"{r.expression} {r.answer}" for r in example.ambiguity.readings)
     plan = TOKEN.findall(normalise(f"{facts} {readings} {example.question}"))
-    return _english() | frozenset(plan) | frozenset(Case(example).words.one)
+    places = frozenset((*ROWS, *COLUMNS, *MIDDLE, *PLACE_TAILS, *RELATIONS, *ORDINALS))
+    return _english() | places | frozenset(plan) | frozenset(Case(example).words.one)
 
 
 def kept_words(example: Example) -> list[str]:

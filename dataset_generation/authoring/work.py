@@ -278,7 +278,8 @@ class Authoring:
                 update={"question": said.response, "reply": said.reply, "answer": said.answer, "user_kind": "helpful"}
             )
         words = [plan.id, self.args.author_model, unit.question, *said.model_dump().values()]
-        provenance = plan.provenance | {
+        kept = {k: v for k, v in plan.provenance.items() if k != "form_held_out"}  # of the template's words
+        provenance = kept | {
             "author": self.args.author_model,
             "plan": plan.id,
             "template": plan.question,

@@ -32,6 +32,7 @@ DRAWS_OF_QUESTIONS = 40  # per group
 DRAWS_OF_SCENES = 30  # per picture and draw of questions
 HIDDEN = 0.75  # chance that a picture also holds a wrapped (a blurred) object that no question asks for
 HIDDEN_TOO = 0.1  # the same where a question asks for one already
+HELD_OUT = 0.25  # share of the groups of test.jsonl that ask in words kept for it
 CLUSTER = 0.9  # chance that the further objects of a picture share a shape or a color
 
 
@@ -115,7 +116,7 @@ def build(settings: Settings, split: str, index: int, group: Group, salt: int, i
 
 
 def _examples(
-    settings, split, name: str, salt: int, group: Group, asks, pictures, image_dir: Path, rng
+    settings, split, name: str, salt: int, group: Group, asks, pictures, held_out: bool, image_dir: Path, rng
 ) -> list[Example]:
     examples = []
     for letter, facts in zip("ab", pictures, strict=False):
@@ -128,6 +129,8 @@ def _examples(
                 "form": query.form,
                 "query": {k: v for k, v in vars(query).items() if v is not None},
             }
+            if held_out:
+                provenance["form_held_out"] = True
             image = f"images/{split}/{name}{letter}.png"
             examples.append(_example(split, provenance, query, text, slot, facts, image, digest, rng))
     return examples
@@ -141,8 +144,8 @@ def write_picture(path: Path, facts: Facts) -> str:
     return sha256(buffer.getvalue()).hexdigest()
 
 
-def _draw(settings: Settings, split: str, group: Group, rng) -> tuple[list[tuple[Query, str]], list[Facts]] | None:
-    """The questions with their words, and the pictures in which they come out right."""
+def _draw(settings: Settings, split: str, group: Group, rng) -> tuple | None:
+    """The questions with their words, the pictures in which they come out right, and whether the words are held out."""
     for _ in range(DRAWS_OF_QUESTIONS):
         queries = [draw_query(a.kind, a.form, a.strategies, settings.world, rng, settings.unseen) for a in group]
         if len(set(queries)) < len(queries):
@@ -154,7 +157,8 @@ def _draw(settings: Settings, split: str, group: Group, rng) -> tuple[list[tuple
             if pictures[-1] is None:
                 break
         else:
-            return [(q, question(q, rng)) for q in queries], pictures
+            held_out = split == "test" and rng.random() < HELD_OUT
+            return [(q, question(q, rng, held_out)) for q in queries], pictures, held_out
     return None
 
 

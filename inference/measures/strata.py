@@ -21,6 +21,7 @@ CUTS: dict[str, Callable[[Example], str]] = {
     "readings": lambda e: str(len(e.ambiguity.readings)) if len(e.ambiguity.readings) < 5 else "5+",
     "split": lambda e: e.split,
     "kind": lambda e: e.kind or "not said",
+    "form": lambda e: "held out" if e.provenance.get("form_held_out") else "as in training",
 }
 AQUA = ("L0", "L1", "L2", "L3", "all", "grounded")
 ASKING = ("precision", "recall", "f1")
@@ -37,8 +38,8 @@ PUBLISHED = {
 
 
 def measure(examples: Sequence[Example], models: Sequence[Judged], *, seed: int, resamples: int) -> dict:
-    """{model: {"level", "readings", "split", "kind": {stratum: estimate}, "aqua": {L0 .. L3, all, grounded: estimate},
-    "asking": {precision, recall, f1: estimate}, "dual", "consistency": estimate}}.
+    """{model: {"level", "readings", "split", "kind", "form": {stratum: estimate}, "aqua": {L0 .. L3, all,
+    grounded: estimate}, "asking": {precision, recall, f1: estimate}, "dual", "consistency": estimate}}.
 
     An estimate is {"value", "low", "high", "n"}. Intervals are over pictures; those of pairs and groups over sets of
     groups that share no picture with another set, and n counts pairs or groups.

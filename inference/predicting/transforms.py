@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     Changed = tuple[Example, Image] | None
 
 SCALE = 1.25
-DRAWS = 200  # of a question's phrasing: enough to meet all of a handful
 OPPOSITE = {"left": "right", "right": "left", "Left": "Right", "Right": "Left"}
 ATTRIBUTES = {"color": "color", "shape": "name", "size": "size", "position": "place"}  # by the kind of question
 
@@ -103,9 +102,11 @@ def reworded(example: Example, picture: "Image") -> "Changed":
     if example.facts.source != "scenes" or not asked:
         return None
     wordings = _wordings(tuple(sorted(asked.items())))
-    if example.question not in wordings or len(wordings) < 2:
-        return None  # someone else's words, or nothing to choose from
     others = [words for words in wordings if words != example.question]
+    if example.question not in wordings and not example.provenance.get("form_held_out"):
+        return None  # someone else's words
+    if not others:
+        return None
     example = example.model_copy(deep=True)
     example.question = random.Random(f"reworded:{example.id}").choice(others)
     return example, picture
@@ -113,9 +114,8 @@ def reworded(example: Example, picture: "Image") -> "Changed":
 
 @functools.cache
 def _wordings(asked: tuple) -> list[str]:
-    """Every question that phrasings.yaml has for a query, given as sorted items."""
-    query = Query(**dict(asked))
-    return sorted({wording.question(query, random.Random(draw)) for draw in range(DRAWS)})
+    """Every question that phrasings.yaml has for a query, given as sorted items, but for those that are held out."""
+    return sorted(wording.questions(Query(**dict(asked))))
 
 
 def options(example: Example, picture: "Image") -> "Changed":
@@ -133,7 +133,8 @@ def _with_options(example: Example, picture: "Image", step: int) -> "Changed":
     values = values[::step]
     words = f"{', '.join(values[:-1])} or {values[-1]}?"
     example = example.model_copy(deep=True)
-    example.question = f"{example.question} {words[0].upper()}{words[1:]}"
+    asked = example.question if example.question.endswith((".", "?")) else f"{example.question}?"
+    example.question = f"{asked} {words[0].upper()}{words[1:]}"
     return example, picture
 
 

@@ -179,6 +179,7 @@ class Strata(Closed):
     readings: dict[str, Estimate] = Field(description="by number of readings")
     split: dict[str, Estimate]
     kind: dict[str, Estimate] = Field(description="by what is asked")
+    form: dict[str, Estimate] = Field(description="by the question's words: as in training, or held out")
     aqua: dict[str, Estimate] = Field(description="L0..L3, all, grounded: AQuA's table")
     asking: dict[str, Estimate] = Field(description="precision, recall, f1 of asking: ClearVQA's")
     dual: Estimate = Field(description="MM-UPD: answerable and unanswerable version both right")

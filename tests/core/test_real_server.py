@@ -129,7 +129,7 @@ def test_the_audit_says_that_it_is_bad(process, folder):
     """An audit that a model at chance passes, or that lets a canary through."""
     output = folder / "audit.json"
     command = [*flags(process, folder), "--output_file", str(output), "--num_responses", "5", "--resamples", "200"]
-    command += ["--num_canary_examples", "1", "--num_effect_items", "0"]
+    command += ["--num_canary_examples", "1", "--num_effect_items", "0", "--num_natural", "0"]
     assert script("inference/audit_judge.py").main(command) == 0
     audit = json.loads(output.read_text())
     assert audit["canaries"]["passed"] == [] and audit["canaries"]["failures"] == 0

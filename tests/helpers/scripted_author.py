@@ -101,6 +101,7 @@ class ScriptedAuthor(Server):
             return said
         rng = random.Random(f"{question}{rules}{len(again)}")
         lead = rng.choice(LEADS)
+        question = question if question.endswith((".", "?")) else f"{question}?"
         return {"question": lead + (question[0].lower() + question[1:] if lead else question)}
 
     def _response(self, data: dict, rules: str) -> dict | str:
@@ -145,7 +146,7 @@ def derived(example: Example, question: str) -> list[dict]:
     """The readings of a question for the color or the shape of something, from the facts alone."""
     ambiguity = example.ambiguity.model_copy(update={"readings": []})
     case = Case(example.model_copy(update={"question": question, "ambiguity": ambiguity}))
-    attribute = "color" if "color" in question else "name"
+    attribute = "color" if "colo" in question else "name"
     described = case.question
     if described.unknown and not described.given():
         return []

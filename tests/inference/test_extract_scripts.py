@@ -86,7 +86,8 @@ def test_audit_shows_a_model_that_reads_nothing(server, tmp_path, capsys):
     server.reply = lambda request: completion(extract_schema.reply(off_topic=True))
     output = tmp_path / "audit.json"
     argv = ["--data_file", str(SCENES), "--output_file", str(output), "--num_responses", "40", "--resamples", "100"]
-    assert audit_judge.main([*argv, "--num_effect_items", "5", "--num_canary_examples", "2", *flags(server)]) == 0
+    argv += ["--num_effect_items", "5", "--num_canary_examples", "2", "--num_natural", "20"]
+    assert audit_judge.main([*argv, *flags(server)]) == 0
     found = json.loads(output.read_text())
     assert found["judge"] == f"extract:m:claims-{extract_schema.VERSION}" and found["judge_failures"] == {}
     assert found["canaries"]["passed"] == [] and found["warnings"]

@@ -248,9 +248,8 @@ def test_options_are_the_answers(changed, examples):
     right_first = []
     for example, other in zip(found, changed["options_reversed"][1], strict=True):
         question = by_id[example.id].question
-        values, back = (
-            re.split(", | or ", e.question.removeprefix(f"{question} ").rstrip("?").lower()) for e in (example, other)
-        )
+        offered = (e.question.removeprefix(question).lstrip("? ").rstrip("?").lower() for e in (example, other))
+        values, back = (re.split(", | or ", words) for words in offered)
         answers = {r.answer for r in example.ambiguity.readings}
         assert (
             values == back[::-1] and len(set(values)) == len(values) == max(2, len(answers)) and answers <= set(values)
