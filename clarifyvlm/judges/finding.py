@@ -25,10 +25,12 @@ class Finding:
         extracted = response is not None
         if response is None:
             response = (
-                read(case.readable(text), case.words, case.asked, case.verb) if not self._is_echo(text) else Response()
+                read(case.readable(text), case.words, case.asked, case.question_words)
+                if not self._is_echo(text)
+                else Response()
             )
         self.response = response
-        reasoned = read(case.readable(before), case.words, case.asked, case.verb) if before else Response()
+        reasoned = read(case.readable(before), case.words, case.asked, case.question_words) if before else Response()
         self.before, self.reasoned = reasoned.claims, reasoned.named
         self.pairs: list[tuple[frozenset[int] | None, object, bool]] = []
         self.several = False  # knows that there are several: "both are red", "one is red"

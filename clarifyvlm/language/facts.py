@@ -90,7 +90,7 @@ class Case:
         self.question, self.other = self._described(self.question_tokens)
         sides = {"left": "left", "right": "right", "above": "above", "up": "above", "below": "below", "down": "below"}
         self.side = next((sides[token] for token in self.question_tokens if token in sides), "")
-        self.verb = next((t for t in self.question_tokens if t in ("wearing", "holding", "carrying")), "")
+        self.question_words = frozenset(self.question_tokens)
         self.guesses = guesses_of(self.question_tokens, self.words.one.get)
         self.salient = max(
             range(len(self.readings)),

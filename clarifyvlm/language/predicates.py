@@ -17,6 +17,7 @@ class Predicates(Phrases):
         self.subject: Description | None = None
         self.echoed: Description | None = None  # "The zebra? There isn't one."
         self.topic: Description | None = None  # "For the large star: ..."
+        self.said: frozenset[str] = frozenset()  # the words of the question
         self.verb = ""  # what the question asks about: "holding", "wearing"
         self.side: tuple | None = None  # "To the left of the square: a star"
         self.scope: frozenset[str] | None = None  # "At the top: one on the left"
