@@ -154,6 +154,8 @@ class Finding:
     def _read_mention(self, claim: Claim, d: Description | None) -> None:
         case = self.case
         if "yesno" in case.asked:
+            if claim.kind == "fragment" and d is not None and d.modified:
+                return  # "great star!"
             if case.other is not None:
                 told = d is not None and (d.cells or d.relation or (claim.kind != "fragment" and not d.definite))
                 alike = (
@@ -310,11 +312,16 @@ class Finding:
     def _tells(self, claim: Claim) -> bool:
         """Whether a claim says of what is asked about what the question does not: "it is red", asked for a shape; "it
         is not red" excludes one value only, "great star!" none."""
-        asked, d = self.case.question.given(), claim.subject
-        if claim.negated or claim.aside or claim.kind not in ("attribute", "fragment") or not self._on_target(d):
+        given = claim.subject.given() if claim.subject is not None else {}
+        if claim.negated or claim.aside or (claim.subject is not None and claim.subject.modified):
             return False
-        said = {claim.attribute: claim.value} if claim.kind == "attribute" else d.given() if d is not None else {}
-        return any(asked.get(a) != v and not str(v).startswith("?") for a, v in said.items())
+        if claim.kind == "fragment":
+            said, known = given, self.case.question.given()
+        else:
+            said, known = {claim.attribute: claim.value}, self.case.question.given() | given
+        if claim.kind not in ("attribute", "fragment") or not self._on_target(claim.subject):
+            return False
+        return any(known.get(a) != v and not str(v).startswith("?") for a, v in said.items())
 
     def _asserts_asked(self) -> bool:
         """Whether something other than what the question is about gets a value of what it asks for."""

@@ -175,6 +175,7 @@ _TURNS = tuple(
         ("way|all the way", ""),
         ("at the very", "at the"),
         ("neither of", "none of"),
+        ("everything else", "all the other objects"),
         (
             "is not (?:a )?part of (?:it|this|the)|is not (?:of|in|on|found in|present in)|does not (?:exist|appear|show up|occur)",
             "is missing",

@@ -187,6 +187,7 @@ class Predicates(Phrases):
                     either = True
                 elif k in ("but", ","):
                     negated = False
+                j += k == "," and self.kind(j) == "and"
                 while self.kind(j) in ("not", "modal", "but"):
                     negated, j = negated or self.kind(j) == "not", j + 1
                 if j > i + 1 and self._opens_clause(j):
@@ -355,9 +356,11 @@ class Predicates(Phrases):
             return None
         last = self.response.claims[-1] if self.response.claims else None
         attribute, value = (last.attribute, last.value) if last else (None, None)
-        if last and last.kind == "fragment" and (said := set(last.subject.given()) & self.asked):
-            attribute = next(iter(said))
-            value = last.subject.given()[attribute]
+        if last and last.kind == "fragment":
+            given = last.subject.given()
+            said = self.asked.intersection(given) or (set(given) if len(given) == 1 else set())
+            attribute = next(iter(said), None)
+            value = given.get(attribute)
         if (
             last
             and last.kind in ("attribute", "fragment")

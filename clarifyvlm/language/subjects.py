@@ -170,7 +170,8 @@ class Subjects(Predicates):
             return i
         if d.whole and d.one and not d.given() and k in ("c", "s", "t"):  # "all of them large"
             return self._predicate([d], i)
-        if k == ":" or (k == "," and d.definite and not set(d.given()) & self.asked):
+        replies = "yesno" in self.asked and self.kind(i + 1) in ("yes", "nay", "no") and self.kind(i + 2) in (None, ",")
+        if k == ":" or (k == "," and (replies or (d.definite and not set(d.given()) & self.asked))):
             end = self._value_after(i, d)
             if end != i:
                 return end
@@ -261,6 +262,9 @@ class Subjects(Predicates):
                 j += 1
             if self.kind(j) in ("same", "differ"):
                 self._answers("no" if self.negated != (self.kind(j) == "differ") else "yes", d)
+                if self.kind(j) == "same" and self.kind(j + 1) == "c" and not self.negated:  # "the same yellow as"
+                    self.add("attribute", d, attribute="color", value=self.items[j + 1][1])
+                    j += 1
                 return self._compared(j + 1)
             j = i + 1 if self.kind(i) == "no" else i
             found = self.noun_phrase(j) if self.kind(j) in (*STARTS, "no") else None
