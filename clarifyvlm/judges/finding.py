@@ -76,12 +76,19 @@ class Finding:
             return False  # "it is a rabbit"
         if self.denied and self.pairs and self.case.targets:
             return False
+        if self.used == "none" and any(self._is_of_unknown(c) for c in said):
+            return False  # "the double decker is red"
         if self.used == "abstain" and any(self._is_elsewhere(c.subject) for c in said if c.kind == "fragment"):
             return False  # "unknown: the birthday of the painter"
         return len([word for word in response.skipped if not self.case.is_question_word(word)]) < 2
 
     def _is_elsewhere(self, d: Description | None) -> bool:
         return d is not None and bool(d.unknown) and not self.case.is_question_word(d.unknown)
+
+    def _is_of_unknown(self, claim: Claim) -> bool:
+        """Whether a claim says what is asked of something that facts have no word for."""
+        d = claim.subject
+        return claim.kind == "attribute" and claim.attribute in self.case.asked and d is not None and bool(d.unknown)
 
     def _is_echo(self, text: str) -> bool:
         said, asked = TOKEN.findall(normalise(" ".join(text[:4000].split()))), self.case.question_tokens

@@ -117,6 +117,7 @@ _TURNS = tuple(
         ("golden yellow", "yellow"),
         (r"step \d+ ?[:.,)]?", ""),
         ("furthest|farthest", "far"),
+        ("(?:half|partly|partially) (?:hidden|covered|obscured|blocked|occluded|cut off) (?:by|behind)", "near"),
         (
             r"(the [a-z -]{3,40}?) is the one (?:that )?i (?:looked at|took|chose|picked|went (?:with|for)|assumed|considered|"
             r"am (?:looking at|talking about|going by|describing))",

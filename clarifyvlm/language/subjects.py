@@ -36,7 +36,11 @@ class Subjects(Predicates):
             if "yesno" not in self.asked or self.kind(j) != "no":
                 self.add("deny", d)
                 return j + 1
-        if self.kind(j) in ("yes", "nay", "no") and self.kind(j + 1) not in (*STARTS, "attr") and "yesno" in self.asked:
+        if (
+            self.kind(j) in ("yes", "nay", "no")
+            and self.kind(j + 1) not in (*STARTS, "attr", "for")
+            and "yesno" in self.asked
+        ):
             self._answers("yes" if self.kind(j) == "yes" else "no", d)
             return j + 1
         if self.kind(j) == "not" and self.kind(j + 1) in (None, "see", "pic", "there", "prep"):  # "star: not found"
@@ -207,6 +211,10 @@ class Subjects(Predicates):
         if self.kind(j) == "rel" and self.kind(j + 1) == "cop":  # "the star, which is at the top, is"
             j += 2
         found = self.noun_phrase(j) if self.kind(j) in STARTS and self.kind(j) != "pron" else None
+        if self.kind(j) in ("with", "hold") and (
+            held := self._accompanied(d, j)
+        ):  # "the one on the right, with the bag,"
+            return held + (self.kind(held) == ",")
         if not found or not (
             found[0].definite or set(found[0].given()) <= {"cells", "relation"} or (self.kind(j) == "det" and i > j - 2)
         ):
