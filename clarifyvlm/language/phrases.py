@@ -182,7 +182,7 @@ class Phrases:
                 headed = True  # "the wrapped shape", "every shape"
                 i += 1
                 break
-            elif k == "same" and self.kind(i + 1) in ("attr", "abs", *SLOTS, "n", "g"):
+            elif (k == "same" or v == "different") and self.kind(i + 1) in ("attr", "abs", *SLOTS, "n", "g"):
                 pass
             elif k == "many":
                 d.number, d.at_least, d.plural = v, True, True
