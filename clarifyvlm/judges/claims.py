@@ -33,7 +33,7 @@ def response_of(found: dict, case: Case) -> tuple[Response, list[str]]:
 class _Reader:
     def __init__(self, found: dict, case: Case):
         self.found, self.case = found, case
-        self.synonyms = {_plain(s["said"]): s["means"] for s in found["synonyms"]}
+        self.synonyms = {said: s["means"] for s in found["synonyms"] if (said := _plain(s["said"]))}
         self.missing: list[str] = []
         self._things: dict[int, Description | None] = {0: None}
         self._vague: dict[int, dict[str, str]] = {}  # thing -> field -> its words that are not understood
@@ -113,7 +113,7 @@ class _Reader:
         elif words.strip() and set(kinds) <= {"#", "det", "all", "other", "none", *SLOTS}:
             d.one = True  # "one", "both"
         elif words.strip():
-            d.unknown = _plain(words).split()[-1]
+            d.unknown = (_plain(words) or words).split()[-1]
 
     # --- words
 
