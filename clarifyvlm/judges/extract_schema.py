@@ -175,6 +175,8 @@ def parse(text: str, response: str) -> dict:
                 if item.get(field, "").strip():
                     _quoted(item[field], _words(item["span"]), f"{where}: {field}", f"its span {item['span']!r}")
             _refers(item, len(found["things"]), where)
+            if item.get("kind") == "is" and not item["negated"] and _denies(said, item["value"]):
+                raise InventedSpan(f"{where}: the response denies {item['value']!r}; set negated")
     _ends(found["things"])
     for synonym in found["synonyms"]:
         _quoted(synonym["said"], said, "synonyms: said", "the response")
@@ -194,6 +196,12 @@ def _quoted(quote: str, text: str, where: str, of: str) -> None:
     words = _words(quote)
     if not words or words not in text:
         raise InventedSpan(f"{where}: {quote[:80]!r} is not in {of}; copy it word for word")
+
+
+def _denies(text: str, value: str) -> bool:
+    """Whether `value` stands after a "not" wherever it is said."""
+    denied = re.findall(rf" (?:not|never|\w+n't) (?: (?:an?|the|really|quite) )?{re.escape(_words(value))}", text)
+    return len(denied) == text.count(_words(value))
 
 
 def _refers(item: dict, things: int, where: str) -> None:

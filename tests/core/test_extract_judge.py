@@ -236,6 +236,20 @@ def test_markup_case_and_line_breaks_are_no_words(server):
     assert judge(server, "answer-color", said).criteria["answer_right"] == 1
 
 
+@pytest.mark.parametrize("text", ["It is not red.", "It isn't really red.", "That's not a star."])
+def test_what_is_denied_is_not_claimed(server, text):
+    """A "not" that the model passes over, so that a denial of the right answer is paid as the answer."""
+    word, prop = ("star", "kind") if "star" in text else ("red", "color")
+    claim = being(text, 0, prop, word)
+    scripted(server, {text: {"claims": [claim]}})
+    assert judge(server, "answer-color", text, no_judge_cache=True).failure == "invented_span"
+    scripted(server, {text: {"claims": [claim | {"negated": True}]}})
+    v = judge(server, "answer-color", text, no_judge_cache=True)
+    assert v.criteria["grounded"] == 0 and v.criteria["answer_right"] == 0
+    scripted(server, {"Not red at first sight, but red it is.": {"claims": [being("red it is", 0, "color", "red")]}})
+    assert judge(server, "answer-color", "Not red at first sight, but red it is.").criteria["answer_right"] == 1
+
+
 def test_known_words_keep_their_meaning(server):
     """A synonym that turns a word which everybody knows into the right one."""
     found = {"claims": [being("blue", 0, "color", "blue")], "synonyms": [{"said": "blue", "means": "red"}]}
