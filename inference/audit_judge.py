@@ -3,24 +3,25 @@
     python inference/audit_judge.py --data_file runs/tiny/data/test.jsonl --output_file runs/tiny/judge_audit.json
 
 The labels come from construction (auditing/corruptions.py: references, and references spoilt by one fault each), from
-people (`--labels`, a JSONL of {"example_id", "text", "used_strategy", "criteria"}), or both. Any judge can be audited,
-with the flags of judge.py. Written are, per criterion: accuracy, Cohen's kappa and Gwet's AC2 (nominal weights) with
-95 % intervals by a bootstrap over pictures, and the confusion table; accuracy per fault; what of a set of canaries
-passed; what moves the judge and should not (auditing/judge_effects.py); warnings in plain sentences; and the
-disagreements themselves. What the judge fails on is counted and is part of no number. Of a --config the sections
+people (`--labels`, a JSONL of {"example_id", "text", "used_strategy", "criteria"}), or both; apart from these, the
+judge is put to 1,600 responses that were written as models and people write (auditing/natural/README.md). Any judge
+can be audited, with the flags of judge.py. Written are, per criterion: accuracy, Cohen's kappa and Gwet's AC2 (nominal
+weights) with 95 % intervals by a bootstrap over pictures, and the confusion table; accuracy per fault; what of a set
+of canaries passed; what moves the judge and should not (auditing/judge_effects.py); warnings in plain sentences; and
+the disagreements themselves. What the judge fails on is counted and is part of no number. Of a --config the sections
 `judge:` and `audit:` are read.
 """
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from clarifyvlm import images, jsonl
 from clarifyvlm.config import REDO, option, parse_args
 from clarifyvlm.endpoint.usage import total
 from clarifyvlm.errors import UserError, run_main
-from clarifyvlm.judges import SPEED_ONLY, JudgeArguments, make_judge, panel_members, rubric
+from clarifyvlm.judges import SPEED_ONLY, Judge, JudgeArguments, make_judge, panel_members, rubric
 from clarifyvlm.records import Example, Prediction
 from clarifyvlm.run_record import RunRecord
 
@@ -33,6 +34,9 @@ class ScriptArguments:
     output_file: str = option("judge_audit.json to write")
     labels: str | None = option("JSONL of people's labels", None)
     num_responses: int = option("constructed responses; 0: people's labels only", 2000, min=0)
+    num_natural: int | None = option(
+        "natural responses; 0: none; unset: all, or 200 where the judge's calls cost something", None, min=0
+    )
     num_canary_examples: int = option("examples that every canary is tried on", 10, min=0)
     num_effect_items: int = option("constructed responses judged in variants of themselves; 0: none", 60, min=0)
     repeats: int = option("times that each of them is judged as it is", 3, min=2)
@@ -76,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def audit(args: ScriptArguments, judge_args: JudgeArguments, examples: list[Example], responses, items) -> dict:
     """The content of judge_audit.json: the judge on `responses` (Labelled), and on `items` and their variants."""
-    from auditing import findings, judge_effects
+    from auditing import findings, judge_effects, wordings
     from measures.agreement import AUDITED, agreement
 
     members = panel_members(judge_args) if judge_args.judge == "panel" else [judge_args]
@@ -90,7 +94,10 @@ def audit(args: ScriptArguments, judge_args: JudgeArguments, examples: list[Exam
         images.check_images([r.example.image for r in responses], Path(args.data_file).parent)
     planned = judge_effects.variants(items, judge_args, judge.sees_image, repeats=args.repeats, seed=args.seed)
     tried = findings.canaries(examples[: args.num_canary_examples])
-    _announce(members, len(responses), len(tried), len(items) + sum(v.judgements for v in planned.values()))
+    natural = _natural(args, judge)
+    _announce(
+        members, len(responses), len(natural), len(tried), len(items) + sum(v.judgements for v in planned.values())
+    )
 
     predictions = [Prediction(example_id=r.example.id, text=r.text) for r in responses]
     verdicts = judge.judge([r.example for r in responses], predictions)
@@ -100,6 +107,16 @@ def audit(args: ScriptArguments, judge_args: JudgeArguments, examples: list[Exam
     if items:
         effects, usages = judge_effects.measure(items, planned, judge, make, judge_args, **draws)
     usages += [judge.usage] if judge.usage else []
+    by_wording = None
+    if natural:
+        reader = judge
+        if judge.sees_image:  # those pictures are not there
+            reader = make(replace(judge_effects.left(judge_args, usages), judge_sees_image="no"))
+            reader.check()
+            usages += [reader.usage] if reader.usage else []
+        said = [Prediction(example_id=r.example.id, text=r.text) for r in natural]
+        by_wording = wordings.measure(natural, reader.judge([r.example for r in natural], said), **draws)
+        by_wording["facts_alone"] = reader is not judge
     result = {
         "warnings": [],
         "judge": judge.name,
@@ -111,14 +128,22 @@ def audit(args: ScriptArguments, judge_args: JudgeArguments, examples: list[Exam
         "judge_failures": dict(Counter(v.failure for v in verdicts if v.failure)),
         "criteria": {name: agreement(name, responses, verdicts, **draws) for name in AUDITED},
         "faults": findings.by_fault(responses, verdicts),
+        "natural": by_wording,
         "canaries": canaries,
         "effects": effects,
         "disagreements": findings.disagreements(responses, verdicts),
         "usage": asdict(total(usages)) if usages else None,
     }
     trust = {"policy_model": args.policy_model, "max_failure_share": args.judge_max_failure_share}
-    result["warnings"] = findings.warnings(result, judge_args, **trust)
+    result["warnings"] = wordings.warnings(by_wording) + findings.warnings(result, judge_args, **trust)
     return result
+
+
+def _natural(args: ScriptArguments, judge: Judge) -> list:
+    from auditing import wordings
+
+    limit = wordings.PAID_CALLS if args.num_natural is None and judge.usage is not None else args.num_natural
+    return wordings.read(limit, args.seed) if limit != 0 else []
 
 
 def _check(args: ScriptArguments) -> None:
@@ -126,15 +151,15 @@ def _check(args: ScriptArguments) -> None:
         raise UserError(f"--output_file {args.output_file}: must end in .json.")
 
 
-def _announce(members: list[JudgeArguments], responses: int, canaries: int, effects: int) -> None:
+def _announce(members: list[JudgeArguments], responses: int, natural: int, canaries: int, effects: int) -> None:
     """Say how many calls are to come, where calls cost something."""
     per_criterion = [m.judge_calls == "per_criterion" for m in members if m.judge == "openai"]
     calls = sum(len(rubric.calls(apart)) for apart in per_criterion) + sum(m.judge == "extract" for m in members)
     if calls:
         print(
-            f"up to {calls * (responses + canaries + effects)} calls of the judge, retries aside: {responses} "
-            f"responses, {canaries} canaries and {effects} judgements for the effects, {calls} "
-            f"call{'s' if calls > 1 else ''} each; what it said before costs none",
+            f"up to {calls * (responses + natural + canaries + effects)} calls of the judge, retries aside: "
+            f"{responses} constructed and {natural} natural responses, {canaries} canaries and {effects} judgements "
+            f"for the effects, {calls} call{'s' if calls > 1 else ''} each; what it said before costs none",
             flush=True,
         )
 
@@ -143,7 +168,10 @@ def table(result: dict) -> str:
     """The audit for a terminal."""
     lines = [
         f"{result['judge']} on {result['responses']} responses of known labels, % or coefficient [95 % interval]",
+        f"WARNINGS: {len(result['warnings'])}" if result["warnings"] else "no warnings",
+        *(f"  ! {warning}" for warning in result["warnings"]),
         "",
+        "constructed: references, and references spoilt by one fault each",
     ]
     lines.append(f"{'criterion':<16}{'n':>6}  {'accuracy':<22}{'kappa':<22}{'AC2':<22}".rstrip())
     for name, found in result["criteria"].items():
@@ -155,6 +183,7 @@ def table(result: dict) -> str:
     lines += [
         f"{fault:<16}{f['n']:>6}  {100 * f['all_right']:.1f} all labels met" for fault, f in result["faults"].items()
     ]
+    lines += _by_wording(result["natural"]) if result["natural"] else []
     if result["effects"]:
         columns = ("strategy flips", "grounded flips", "reward shifts by")
         lines += ["", f"{'effect of':<18}{'n':>4}  {''.join(f'{c:<20}' for c in columns)}".rstrip()]
@@ -167,12 +196,24 @@ def table(result: dict) -> str:
     lines.append(f"\ncanaries: {len(canaries['passed'])} of {canaries['tried']} passed")
     if result["judge_failures"]:
         lines.append(f"the judge failed on {sum(result['judge_failures'].values())}: {result['judge_failures']}")
-    lines += ["", f"WARNINGS: {len(result['warnings'])}" if result["warnings"] else "no warnings"]
-    return "\n".join([*lines, *(f"  ! {warning}" for warning in result["warnings"])])
+    return "\n".join(lines)
+
+
+def _by_wording(natural: dict) -> list[str]:
+    """Lines on natural wordings, by style and file."""
+    alone = ", by the facts alone" if natural["facts_alone"] else ""
+    columns = ("understood", "all labels met", "strategy right", "grounded right", "false, paid")
+    lines = ["", f"natural: {natural['responses']} responses as models and people write them{alone}"]
+    lines.append(f"{'':<18}{''.join(f'{c:<20}' for c in columns)}".rstrip())
+    for name, row in {**natural["styles"], **natural["files"], "all": natural["all"]}.items():
+        lines.append(f"{name:<18}{''.join(f'{_percent(cell):<20}' for cell in row.values())}".rstrip())
+    return lines
 
 
 def _percent(found: dict | None) -> str:
-    return f"{100 * found['value']:.1f} [{100 * found['low']:.1f}, {100 * found['high']:.1f}]" if found else "-"
+    if not found or found["value"] is None:
+        return "-"
+    return f"{100 * found['value']:.1f} [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from clarifyvlm.errors import UserError
 from clarifyvlm.judges import CHECKED, Judge, JudgeArguments, self_preference
 from clarifyvlm.judges.families import family
 from clarifyvlm.records import Example, Prediction, Verdict
-from measures.agreement import AUDITED, Labelled, said, same, unreliable
+from measures.agreement import AUDITED, Labelled, compared, said, same, unreliable
 from measures.contradictions import contradiction
 
 CANARIES = (  # {question} and {strategy} are the example's; none of them says anything about a picture
@@ -57,7 +57,7 @@ def by_fault(responses: Sequence[Labelled], verdicts: list[Verdict]) -> dict:
     right = defaultdict(list)
     for r, v in zip(responses, verdicts, strict=True):
         if v.failure is None:
-            right[r.fault].append(all(same(value, said(v, name)) for name, value in r.labels.items()))
+            right[r.fault].append(all(same(r.labels[name], said(v, name)) for name in compared(r, v)))
     return {fault: {"n": len(met), "all_right": sum(met) / len(met)} for fault, met in sorted(right.items())}
 
 
@@ -83,7 +83,9 @@ def disagreements(responses: Sequence[Labelled], verdicts: list[Verdict]) -> lis
     for r, v in zip(responses, verdicts, strict=True):
         if v.failure is not None:
             continue
-        differs = {n: {"label": x, "judge": said(v, n)} for n, x in r.labels.items() if not same(x, said(v, n))}
+        differs = {
+            n: {"label": r.labels[n], "judge": said(v, n)} for n in compared(r, v) if not same(r.labels[n], said(v, n))
+        }
         if differs:
             found.append({"example_id": r.example.id, "question": r.example.question, "fault": r.fault, "text": r.text}
                          | {"differs": differs})  # fmt: skip

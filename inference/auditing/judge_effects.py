@@ -122,8 +122,8 @@ def measure(
     for name, variant in planned.items():
         other = judge
         if variant.changes or variant.reverse_criteria:
-            left = _left(args, [u for u in (judge.usage, *usages) if u])
-            other = make(replace(left, **variant.changes), variant.reverse_criteria)
+            rest = left(args, [u for u in (judge.usage, *usages) if u])
+            other = make(replace(rest, **variant.changes), variant.reverse_criteria)
             other.check()
         runs = [_judge(other, variant.items) for _ in range(variant.times)]
         verdicts = {i: [base[i], *(run[i] for run in runs)] for i in variant.items}
@@ -138,7 +138,7 @@ def _judge(judge: Judge, items: dict[int, tuple[Example, str]]) -> dict[int, Ver
     return dict(zip(items, judge.judge([e for e, _ in items.values()], predictions), strict=True))
 
 
-def _left(args: JudgeArguments, usages: list[Usage]) -> JudgeArguments:
+def left(args: JudgeArguments, usages: list[Usage]) -> JudgeArguments:
     """The arguments with what is left of --judge_max_calls and --judge_budget_usd: each judge counts its own."""
     used, limits = total(usages), {}
     if args.judge_max_calls is not None:

@@ -33,6 +33,12 @@ def said(verdict: Verdict, name: str) -> str | float | None:
     return verdict.used_strategy if name == "used_strategy" else verdict.criteria[name]
 
 
+def compared(response: Labelled, verdict: Verdict) -> list[str]:
+    """The labels that a verdict can be held against: not those of which the judge says that it does not know."""
+    unknown = {*verdict.unknown, *(["used_strategy"] if "strategy_right" in verdict.unknown else [])}
+    return [name for name in response.labels if name not in unknown]
+
+
 def same(a, b) -> bool:
     return abs(a - b) < CLOSE if isinstance(a, float) and isinstance(b, float) else a == b
 
@@ -47,7 +53,7 @@ def agreement(name: str, responses: Sequence[Labelled], verdicts: list[Verdict],
     pairs = [
         (_category(r.labels[name]), _category(said(v, name)), r.example.image)
         for r, v in zip(responses, verdicts, strict=True)
-        if v.failure is None and name in r.labels
+        if v.failure is None and name in compared(r, v)
     ]
     pairs = [p for p in pairs if p[:2] != (NOT_APPLICABLE, NOT_APPLICABLE)]
     if not pairs:

@@ -6,6 +6,12 @@ from pydantic import BaseModel, FiniteFloat, ValidationError
 
 from clarifyvlm.errors import UserError
 
+# What the natural responses are, for a reader of the report.
+WRITTEN_BY = (
+    "The constructed responses, like the references, are worded by this project; the natural ones were written and "
+    "labeled by language-model agents who had not seen the judge, in nine styles, a third of them (blind) on other "
+    "examples that nobody looks at while working on a judge."
+)
 SHOWN = 10  # disagreements and passed canaries of an audit
 
 
@@ -61,6 +67,25 @@ class Disagreement(BaseModel):
     differs: dict[str, Differs]
 
 
+class Wording(BaseModel):
+    understood: Estimate
+    all_met: Estimate
+    used_strategy: Estimate
+    grounded: Estimate
+    ungrounded_paid: Estimate
+
+
+class Natural(BaseModel):
+    """What auditing/wordings.py found."""
+
+    responses: int
+    all: Wording
+    styles: dict[str, Wording]
+    files: dict[str, Wording]
+    criteria: dict[str, Agreement] = {}
+    facts_alone: bool = False
+
+
 class Audit(BaseModel):
     judge: str
     criteria: dict[str, Agreement]
@@ -69,6 +94,7 @@ class Audit(BaseModel):
     responses: int | None = None
     judge_failures: dict[str, int] = {}
     faults: dict[str, Fault] = {}
+    natural: Natural | None = None
     canaries: Canaries | None = None
     effects: dict[str, Effect] = {}
     warnings: list[str] = []

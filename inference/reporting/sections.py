@@ -25,7 +25,7 @@ from measures import (
     strata,
 )
 from measures.judged import Judged
-from reporting import coverage, gallery, plots, tables
+from reporting import audit_file, coverage, gallery, plots, tables
 
 OPEN_PAIRS = 3  # differences between more pairs of models than this are folded away
 
@@ -133,8 +133,12 @@ def _judge(report: Report) -> dict:
         return {"audit": None, "audit_command": command}
     confusions = {name: row["confusion"] for name, row in audit["criteria"].items() if row["confusion"]}
     said = {name: {c for counts in table.values() for c in counts} | set(table) for name, table in confusions.items()}
+    natural = audit["natural"]
     return {
         "audit": audit,
+        "audit_wordings": {"all": natural["all"], **natural["files"], **natural["styles"]} if natural else {},
+        "alone": tables.alone(natural) if natural else "",
+        "written_by": audit_file.WRITTEN_BY,
         "audited_another": tables.audited_another(audit),
         "audit_confusions": [(name, sorted(said[name]), table) for name, table in confusions.items()],
         # the criteria that any effect is measured on

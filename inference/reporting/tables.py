@@ -2,6 +2,7 @@
 
 from measures import metrics
 from reporting import coverage
+from reporting.audit_file import WRITTEN_BY
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -237,16 +238,28 @@ def _judge_audit(audit: dict) -> list[str]:
     ]
     if rows:
         parts.append(table(["criterion", "n", "accuracy", "kappa", "AC2"], rows))
+    if natural := audit.get("natural"):
+        columns = {"understood": "understood", "all_met": "all labels met", "used_strategy": "strategy right"}
+        columns |= {"grounded": "grounded right", "ungrounded_paid": "ungrounded judged grounded"}
+        rows = {"all": natural["all"], **natural["files"], **natural["styles"]}
+        parts += [
+            f"{natural['responses']:,} natural responses, per cent{alone(natural)}. {WRITTEN_BY}",
+            table(["", *columns.values()], [[n, *(interval(row[c]) for c in columns)] for n, row in rows.items()]),
+        ]
     if audit["effects"]:
         parts.append(table(["effect", "n", "used strategy changed", "reward shift"], _effects(audit["effects"])))
     return parts
+
+
+def alone(natural: dict) -> str:
+    return ", judged by the facts alone (their pictures are not there)" if natural["facts_alone"] else ""
 
 
 def _audited(audit: dict) -> str:
     """The judge that was audited, on what, what it failed on, and the canaries; a sentence."""
     parts = [_line(audit["judge"])]
     if audit["responses"] is not None:
-        parts.append(f"audited on {audit['responses']:,} responses of known labels")
+        parts.append(f"audited on {audit['responses']:,} constructed or labelled responses")
     if audit["canaries"]:
         parts.append(f"{audit['canaries']['passed_n']:,} of {audit['canaries']['tried']:,} canaries passed")
     failed = sum(audit["judge_failures"].values())

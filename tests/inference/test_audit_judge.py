@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import audit_judge
+from auditing import wordings
 from auditing.corruptions import labelled
 from clarifyvlm import jsonl
 from clarifyvlm.errors import UserError
@@ -31,7 +32,8 @@ def data(tmp_path_factory) -> Path:
 
 
 def run(data: Path, output: Path, *flags) -> dict:
-    argv = ["--data_file", str(data), "--output_file", str(output), "--resamples", "200", *map(str, flags)]
+    argv = ["--data_file", str(data), "--output_file", str(output), "--resamples", "200", "--num_natural", "0"]
+    argv += map(str, flags)
     assert audit_judge.main(argv) == 0
     return json.loads(output.read_text())
 
@@ -183,3 +185,83 @@ def test_a_complete_audit_stays(data, tmp_path, capsys):
         run(data, tmp_path / "a.json", *flags, "--judge", "openai", "--judge_model", "m")
     run(data, tmp_path / "a.json", *flags, "--overwrite")
     assert (tmp_path / "a.json").stat().st_mtime_ns != before
+
+
+# --- natural wordings
+
+
+def natural(labels: dict, style: str = "plain", file: str = "development", picture: str = "a") -> wordings.Response:
+    example = SimpleNamespace(id=picture, image=picture, image_sha256=picture, question="Which?")
+    return wordings.Response(example, style, "So to say, red.", labels, file)
+
+
+def verdict_on(*, failure: str | None = None, used: str = "answer", unknown=(), **criteria) -> Verdict:
+    about = {"example_id": "x", "judge": "test", "failure": failure}
+    if failure:
+        return Verdict(**about)
+    values = dict.fromkeys(CRITERIA) | criteria
+    return Verdict(**about, used_strategy=used, criteria=values, unknown=list(unknown))
+
+
+def test_natural_responses_are_there_and_whole():
+    """Rows that no example belongs to, labels of a misspelled criterion, or disputed ones that are scored."""
+    found = wordings.read(None, seed=0)
+    assert len(found) > 1500 and len({r.fault for r in found}) == 9 and {r.file for r in found} == set(wordings.FILES)
+    assert {name for r in found for name in r.labels} == set(agreement.AUDITED)
+    assert all(value != "?" for r in found for value in r.labels.values())
+    some = wordings.read(50, seed=0)
+    assert [r.text for r in some] == [r.text for r in wordings.read(50, seed=0)] and len(some) == 50
+    assert {r.file for r in some} == set(wordings.FILES), "a sample of one file only"
+
+
+def test_natural_numbers_by_hand():
+    """What a judge does not understand that counts as wrong or as right, a false claim that is paid and does not show,
+    another language that is taken for a lack of understanding, a criterion that the judge says it does not know."""
+    labels = {"used_strategy": "answer", "grounded": 0.0, "answer_right": None}
+    rows = [
+        (natural(labels), verdict_on(grounded=0.0)),
+        (natural(labels, "terse"), verdict_on(grounded=1.0)),
+        (natural(labels, "terse"), verdict_on(unknown=["grounded"])),
+        (natural(labels, file="blind"), verdict_on(failure="not_understood")),
+        (natural({"used_strategy": "other_language"}), verdict_on(failure="other_language")),
+        (natural(labels), verdict_on(failure="timeout")),
+        (natural(labels, file="blind"), verdict_on(used="clarify", grounded=0.0)),
+    ]
+    found = wordings.measure([r for r, _ in rows], [v for _, v in rows], seed=0, resamples=100)
+    assert (found["all"]["understood"]["value"], found["all"]["understood"]["n"]) == (0.8, 5)
+    assert (found["all"]["all_met"]["value"], found["all"]["all_met"]["n"]) == (0.6, 5)
+    assert found["all"]["ungrounded_paid"]["value"] == 0.25
+    assert found["styles"]["terse"]["ungrounded_paid"]["value"] == 0.5
+    assert found["files"]["blind"]["understood"]["value"] == 0.5
+    assert found["judge_failures"] == {"not_understood": 1, "other_language": 1, "timeout": 1}
+    assert len(found["disagreements"]) == 1, "of blind responses nobody is shown which are judged otherwise"
+
+
+def test_a_judge_that_reads_no_natural_wording_is_called_so_first(data, tmp_path, monkeypatch, capsys):
+    """An audit that says 100 % because the responses are worded by whoever wrote the judge."""
+
+    class Schoolbook(SceneJudge):
+        def _verdict(self, example, prediction):
+            if len(prediction.text) % 3:
+                return super()._verdict(example, prediction)
+            return Verdict(example_id=example.id, judge="scene", failure="not_understood")
+
+    monkeypatch.setattr(audit_judge, "make_judge", lambda *_: Schoolbook())
+    flags = ("--num_responses", 30, "--num_effect_items", 0, "--num_natural", 300)
+    found = run(data, tmp_path / "a.json", *flags)
+    assert found["natural"]["responses"] == 300 and found["natural"]["facts_alone"] is False
+    assert 0.5 < found["natural"]["all"]["understood"]["value"] < 0.8
+    assert found["warnings"][0].startswith("low coverage: of responses as models and people write them")
+    assert "--judge openai" in found["warnings"][0]
+    said = capsys.readouterr().out.split("30 responses of known labels")[1].splitlines()
+    assert said[1].startswith("WARNINGS") and "low coverage" in said[2] and "natural: 300 responses" in "\n".join(said)
+
+
+def test_nothing_low_is_no_warning():
+    """A judge that is warned of for what it does well."""
+    rows = [(natural({"used_strategy": "answer", "grounded": 1.0}), verdict_on(grounded=1.0))] * 20
+    found = wordings.measure([r for r, _ in rows], [v for _, v in rows], seed=0, resamples=100)
+    assert wordings.warnings(found) == [] == wordings.warnings(None)
+    wrong = [(r, verdict_on(grounded=0.0)) for r, _ in rows]
+    found = wordings.measure([r for r, _ in wrong], [v for _, v in wrong], seed=0, resamples=100)
+    assert [w.split(":")[0] for w in wordings.warnings(found)] == ["low agreement"]

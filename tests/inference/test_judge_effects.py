@@ -4,6 +4,7 @@ import json
 import random
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -37,7 +38,8 @@ def responses(data):
 
 
 def run(data: Path, output: Path, *flags) -> dict:
-    argv = ["--data_file", data, "--output_file", output, "--resamples", 200, "--num_canary_examples", 1, *flags]
+    argv = ["--data_file", data, "--output_file", output, "--resamples", 200, "--num_canary_examples", 1]
+    argv += ["--num_natural", 0, *flags]
     assert audit_judge.main([str(a) for a in argv]) == 0
     return json.loads(output.read_text())
 
@@ -161,6 +163,25 @@ def test_llm_judge_by_its_variants(data, tmp_path, capsys):
     assert 15 * 7 < len(asked) == found["usage"]["calls"] <= announced
     assert sum(fields_of(r) != fields_of(asked[0]) for r in asked) == 15  # criteria_reversed
     assert sum(isinstance(r["messages"][1]["content"], str) for r in asked) == 15  # without_picture
+
+
+def test_natural_responses_are_few_and_judged_without_their_pictures(data, tmp_path, capsys):
+    """A thousand calls that nobody asked for, a judge that looks for pictures that are not there, or calls that were
+    not announced."""
+    said = GOOD | {"answered_readings": [], "separated_readings": []}
+    with Server() as server:
+        server.reply = lambda request: completion(said)
+        flags = ["--judge", "openai", "--judge_base_url", server.url, "--judge_model", "m", "--no_judge_cache"]
+        flags += ["--num_responses", 5, "--num_effect_items", 0, "--num_canary_examples", 0, "--num_natural", 12]
+        found = run(data, tmp_path / "audit.json", *flags)
+        pictures = [isinstance(r["messages"][-1]["content"], list) for r in server.requests if fields_of(r)]
+    assert pictures.count(True) <= 5 and 5 < pictures.count(False) <= 12
+    assert found["natural"]["responses"] == 12 and found["natural"]["facts_alone"] is True
+    assert "5 constructed and 12 natural responses" in capsys.readouterr().out
+    assert len(pictures) == found["usage"]["calls"]
+    paid = SimpleNamespace(usage=object())
+    args = SimpleNamespace(num_natural=None, seed=0)
+    assert len(audit_judge._natural(args, paid)) == 200 < len(audit_judge._natural(args, SceneJudge()))
 
 
 def test_budget_holds_over_all_judges(data, tmp_path):

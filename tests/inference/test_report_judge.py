@@ -112,6 +112,21 @@ def test_the_audit_of_the_judge_is_shown(three_models, test_file, make, tmp_path
     assert path in inputs
 
 
+def test_natural_wordings_are_shown_with_who_wrote_them(three_models, test_file, make, tmp_path):
+    """A report that shows the agreement on the judge's own wordings only, or figures of which nobody says who wrote
+    the responses that they rest on."""
+    share = {"value": 0.871, "low": 0.85, "high": 0.89, "n": 300}
+    row = dict.fromkeys(("understood", "all_met", "used_strategy", "grounded"), share)
+    row["ungrounded_paid"] = share | {"value": None, "low": None, "high": None, "n": 0}
+    natural = {"responses": 300, "all": row, "styles": {"terse": row}, "files": {"blind": row}, "facts_alone": True}
+    _, markdown, html = make(three_models, test_file, "--judge_audit", write_audit(tmp_path, natural=natural))
+    for text in (markdown, " ".join(parse(html).text)):
+        assert "written and labeled by language-model agents who had not seen the judge" in text
+        assert "87.1" in text and "terse" in text and "300 natural responses" in text and "by the facts alone" in text
+    without = make(three_models, test_file, "--judge_audit", write_audit(tmp_path), out="without")[2]
+    assert "language-model agents" not in without
+
+
 def test_an_audit_is_text_and_nothing_else(three_models, test_file, make, tmp_path):
     """A script in an audited response, in a warning or in the judge's name that runs when the report is opened."""
     hostile = {
