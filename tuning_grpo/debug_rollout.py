@@ -13,6 +13,7 @@ from clarifyvlm import chat, config, images, jsonl, rewards
 from clarifyvlm.config import option
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.judges import JudgeArguments, make_judge
+from clarifyvlm.language.layout import after_reasoning
 from clarifyvlm.records import CRITERIA, Example, Prediction, Strategy, Turn, UserKind
 from clarifyvlm.users import scripted
 from reward_functions import advantages
@@ -72,7 +73,7 @@ def talk(generator, example: Example, picture, options: Options) -> list[Predict
             break
         replied = []
         for turns in speaking:
-            said = scripted.reply(example, turns[-1].text, options.reading, options.user_kind, turn)
+            said = scripted.reply(example, after_reasoning(turns[-1].text), options.reading, options.user_kind, turn)
             if said is not None:
                 turns.append(Turn(role="user", text=said))
                 replied.append(turns)

@@ -2,7 +2,9 @@
 
 TRL calls a Rollouts in place of its own generation (`rollout_func`); generation itself stays TRL's, with `generate` or
 vLLM, over all dialogues that are still open. A sequence is prompt + response + reply + response ...; `env_mask` is 0 on
-the user's tokens, so that the loss is on what the model said.
+the user's tokens, so that the loss is on what the model said. Of a model that thinks aloud the user hears what follows
+its reasoning block; the block stays in the sequence, where its tokens are learnt from, though inference does not send
+it back.
 """
 
 import random
@@ -10,6 +12,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from clarifyvlm import chat, processes
+from clarifyvlm.language.layout import after_reasoning
 from clarifyvlm.records import Example, Prediction, Turn
 from clarifyvlm.users import Asked, Scripted
 
@@ -66,8 +69,12 @@ class Rollouts:
     def _replied(self, dialogues: "list[Dialogue]", turn: int, trainer) -> "list[Dialogue]":
         """Those to which the user replies: not where nothing is asked, nor about what is not there."""
         heard = [d for d in dialogues if d.user.example.ambiguity.readings]
+        answers = [after_reasoning(d.turns[-1].text) for d in heard]
         said = self.user.replies(
-            [Asked(d.user.example, d.turns[-1].text, d.user.reading, d.user.kind, turn, d.user.seed) for d in heard]
+            [
+                Asked(d.user.example, answer, d.user.reading, d.user.kind, turn, d.user.seed)
+                for d, answer in zip(heard, answers, strict=True)
+            ]
         )
         for dialogue, reply in zip(heard, said, strict=True):
             if reply is not None:

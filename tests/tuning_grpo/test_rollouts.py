@@ -7,10 +7,10 @@ from clarifyvlm import chat, config, jsonl
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges import make_judge
 from clarifyvlm.models.generation import encode
-from clarifyvlm.records import Example
+from clarifyvlm.records import Example, Turn
 from clarifyvlm.users import scripted
 from families import FAMILIES, build, skip_without_torchvision
-from stages import script, write_data
+from stages import example, script, write_data
 
 GROUP = 3
 
@@ -168,6 +168,25 @@ def _end_of(processor) -> str:
     """What the template writes behind a response."""
     whole = processor.apply_chat_template([*chat.user_turn("?"), chat.text_turn("assistant", "@")])
     return whole.rpartition("@")[2].strip()
+
+
+def test_the_user_hears_what_follows_a_reasoning_block():
+    """A user who replies to what the model only thought, or to a block without an answer."""
+    rollouts = script("tuning_grpo/rollouts.py")
+    heard = []
+
+    class Listens:
+        def replies(self, asked):
+            heard.extend(a.response for a in asked)
+            return [None] * len(asked)
+
+    item = Example.model_validate(example(3))  # clarify
+    one = rollouts.Rollouts([item], turns=2, intent="prompt", kinds={"helpful": 1}, seed=0, user=Listens())
+    said = ("<think>The red one?</think>Which star?", "<think>Which star?")
+    dialogues = [rollouts.Dialogue([], [], rollouts.User(item, 0, "helpful", "s")) for _ in said]
+    for dialogue, text in zip(dialogues, said, strict=True):
+        dialogue.turns.append(Turn(role="assistant", text=text))
+    assert one._replied(dialogues, 1, None) == [] and heard == ["Which star?", ""]
 
 
 def test_what_all_processes_must_do_together(monkeypatch):
