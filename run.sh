@@ -163,8 +163,9 @@ stages() {
 # First the plan: the options of all stages are looked at, and what is there already
 planning=yes
 stages
-printf '%s\0' "${plan[@]}" |
-    python scripts/plan.py --new "$run" ${reuse[@]+"${reuse[@]}"} ${redo[@]+"${redo[@]}"} ${dry_run[@]+"${dry_run[@]}"}
+rooms=dataset_generation:inference:tuning_sft:tuning_grpo${PYTHONPATH:+:$PYTHONPATH}
+printf '%s\0' "${plan[@]}" | PYTHONPATH=$rooms python scripts/plan.py --new "$run" \
+    ${reuse[@]+"${reuse[@]}"} ${redo[@]+"${redo[@]}"} ${dry_run[@]+"${dry_run[@]}"}
 [ ${#dry_run[@]} -eq 0 ] || exit 0
 planning=
 [ ${#reuse[@]} -eq 0 ] || python scripts/reuse.py "${reuse[@]}" --new "$run"

@@ -1,15 +1,20 @@
 """What run.sh is about to do: looks at the options of all stages before one of them runs, and at what is there.
 
-Reads commands from stdin, as run.sh prints them (each as its number of words and the words, separated by NUL). Writes
-nothing. Exit code 2 where an option of any stage is wrong, where a picture or the judge is not there, or where an
-output is out of date and --redo was not given. The stages look once more, and more closely, when they run.
+Started by run.sh, with the stages' folders on PYTHONPATH. Reads commands from stdin, as run.sh prints them (each as its
+number of words and the words, separated by NUL). Writes nothing. Exit code 2 where an option of any stage is wrong,
+where a picture or the judge is not there, or where an output is out of date and --redo was not given. The stages look
+once more, and more closely, when they run.
 """
 
+import contextlib
+import io
 import json
+import multiprocessing
 import os
 import re
-import subprocess
+import runpy
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,24 +90,31 @@ def checked(found: list[list[str]]) -> list[Step]:
     first = {}
     for command in found:
         first.setdefault(command[0], command)
-    asked = {
-        script: subprocess.Popen(
-            [sys.executable, *command, "--check"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for script, command in first.items()
-    }
-    from clarifyvlm import run_record  # noqa: F401 (its seconds pass while the scripts read their options)
+    from clarifyvlm import judges, run_record, users  # noqa: F401 (once, for all scripts)
 
-    said = {script: process.communicate() for script, process in asked.items()}
-    if wrong := [f"{script}: {said[script][1].strip()}" for script in asked if asked[script].returncode]:
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("fork")) as pool:
+        said = dict(zip(first, pool.map(ask, first.values()), strict=True))
+    if wrong := [f"{script}: {text.strip()}" for script, (code, text) in said.items() if code]:
         raise UserError("\n".join(wrong))
     steps = []
     for command in found:
         script, *words = command
-        options = json.loads(said[script][0].splitlines()[-1])
+        options = json.loads(said[script][1].splitlines()[-1])
         own = {name.lstrip("-"): value for name, value in zip(words, words[1:], strict=False) if name in OWN}
         steps.append(Step(script, {kind: values | own for kind, values in options.items()}))
     return steps
+
+
+def ask(command: list[str]) -> tuple[int, str]:
+    """(exit code, what it printed) of a script with --check, run in this process: its rooms are on PYTHONPATH."""
+    printed = io.StringIO()
+    sys.argv = [*command, "--check"]
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            runpy.run_path(command[0], run_name="__main__")
+    except SystemExit as end:
+        return end.code or 0, printed.getvalue()
+    return 0, printed.getvalue()
 
 
 OWN = ("--model_name_or_path", "--output_file", "--predictions")
