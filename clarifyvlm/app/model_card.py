@@ -23,6 +23,7 @@ METRICS = {
     "answer_accuracy_after_reply": "Answer accuracy after the user's reply",
     "served": "Served after at most one reply",
     "reward": "Mean reward (no share)",
+    "coverage": "Understood by the judge; the numbers above are over these",
 }
 COMPARED = ("strategy_accuracy_macro", "overconfident", "over_asked", "served")
 SIGNED = ("reward",)  # not shares: not shown in percent

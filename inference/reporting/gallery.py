@@ -89,6 +89,9 @@ def _said(model: Judged, example: Example) -> dict:
         "right": None if failure or "strategy_right" in verdict.unknown else bool(verdict.criteria["strategy_right"]),
         "failures": [] if failure else failures.of(example, verdict, prediction),
         "failure": failure,
+        "lost": verdict.evidence.get(failure, "")
+        if verdict is not None and failure
+        else "",  # the words that the judge could not place
     }
 
 

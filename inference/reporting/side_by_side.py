@@ -115,7 +115,8 @@ def markdown(runs: list[Run]) -> str:
     shown = {"same_data": same_data, "with_mean": not why_not}
     for model in dict.fromkeys(model for content in contents.values() for model in content["models"]):
         cells = [content["models"].get(model) for content in contents.values()]
-        rows = {key: [row and row[key] for row in cells] for key in metrics.OVERVIEW}
+        shown_keys = (*metrics.OVERVIEW, metrics.COVERAGE)
+        rows = {key: [row and row.get(key) for row in cells] for key in shown_keys}
         parts += [f"## {model}", _table(list(contents), rows, **shown)]
     parts += _paired(runs)
     for pair in dict.fromkeys((d["a"], d["b"]) for content in contents.values() for d in content["differences"]):

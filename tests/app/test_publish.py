@@ -82,7 +82,7 @@ def report(run: Path, model: Path) -> None:
     )
     row = {name: estimate(value) for name, value in {
         "strategy_accuracy_macro": 0.44, "overconfident": 0.19, "over_asked": 0.31, "grounded": 0.56,
-        "answer_accuracy": 0.69, "served": 0.81, "reward": 0.21,
+        "answer_accuracy": 0.69, "served": 0.81, "reward": 0.21, "coverage": 0.95,
     }.items()}  # fmt: skip
     row["answer_accuracy_after_reply"] = {"value": None, "low": None, "high": None, "n": 0}
     row |= {"strategy_accuracy": {"infer": estimate(0.25, 11), "clarify": estimate(0.5, 12)}, "judge_failures": 3}
@@ -110,6 +110,7 @@ def test_the_card_says_what_the_records_and_the_report_say(run_dir, tmp_path):
         "| Strategy accuracy (macro over the strategies) | 44.0 % [38.0, 47.0] | 40 |",
         "| Overconfident on ambiguous questions (lower is better) | 19.0 % [13.0, 22.0] | 40 |",
         "| Mean reward (no share) | 0.21 [0.15, 0.24] | 40 |",
+        "| Understood by the judge; the numbers above are over these | 95.0 % [89.0, 98.0] | 40 |",
         "| infer | 25.0 % [19.0, 28.0] | 11 |",
         "| Served after at most one reply | `base` | +5.6 [+2.4, +8.6] | 38 |",
         "- Weakest strategy: `infer`, strategy accuracy 25.0 % [19.0, 28.0], n = 11.",

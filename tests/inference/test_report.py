@@ -250,7 +250,8 @@ def test_what_was_not_understood_stands_beside_the_numbers(tmp_path, test_file, 
     judged(folder, "base", test_file, lambda e: "It is red.")
     path = folder / "base" / "verdicts.jsonl"
     rows = jsonl.read(path, Verdict)
-    rows[2] = Verdict(example_id=rows[2].example_id, judge="scene", failure="not_understood")
+    lost = {"failure": "not_understood", "evidence": {"not_understood": "so to say"}}
+    rows[2] = Verdict(example_id=rows[2].example_id, judge="scene", **lost)
     jsonl.write_atomic(path, rows)
     said = folder / "base" / "predictions.jsonl"
     said.write_text(said.read_text().replace("It is red.", "<think>Hm. Blue?</think>It is red.", 1))
@@ -264,6 +265,7 @@ def test_what_was_not_understood_stands_beside_the_numbers(tmp_path, test_file, 
         assert "the judge understood 90.0 % of 10 responses, less than the 95 %" in text and "--judge openai" in text
         assert "1 of 10 responses have a reasoning block" in text
     assert "With what was not understood as wrong: base 90.0" in html
+    assert 'title="so to say">not understood' in html
 
 
 def test_a_picture_that_is_gone_is_said_not_fatal(three_models, test_file, make):
