@@ -25,10 +25,12 @@ class Finding:
         extracted = response is not None
         if response is None:
             response = (
-                read(case.readable(text), case.words, case.asked, case.verb) if not self._is_echo(text) else Response()
+                read(case.readable(text), case.words, case.asked, case.question_words)
+                if not self._is_echo(text)
+                else Response()
             )
         self.response = response
-        reasoned = read(case.readable(before), case.words, case.asked, case.verb) if before else Response()
+        reasoned = read(case.readable(before), case.words, case.asked, case.question_words) if before else Response()
         self.before, self.reasoned = reasoned.claims, reasoned.named
         self.pairs: list[tuple[frozenset[int] | None, object, bool]] = []
         self.several = False  # knows that there are several: "both are red", "one is red"
@@ -74,12 +76,19 @@ class Finding:
             return False  # "it is a rabbit"
         if self.denied and self.pairs and self.case.targets:
             return False
+        if self.used == "none" and any(self._is_of_unknown(c) for c in said):
+            return False  # "the double decker is red"
         if self.used == "abstain" and any(self._is_elsewhere(c.subject) for c in said if c.kind == "fragment"):
             return False  # "unknown: the birthday of the painter"
         return len([word for word in response.skipped if not self.case.is_question_word(word)]) < 2
 
     def _is_elsewhere(self, d: Description | None) -> bool:
         return d is not None and bool(d.unknown) and not self.case.is_question_word(d.unknown)
+
+    def _is_of_unknown(self, claim: Claim) -> bool:
+        """Whether a claim says what is asked of something that facts have no word for."""
+        d = claim.subject
+        return claim.kind == "attribute" and claim.attribute in self.case.asked and d is not None and bool(d.unknown)
 
     def _is_echo(self, text: str) -> bool:
         said, asked = TOKEN.findall(normalise(" ".join(text[:4000].split()))), self.case.question_tokens
@@ -152,6 +161,8 @@ class Finding:
     def _read_mention(self, claim: Claim, d: Description | None) -> None:
         case = self.case
         if "yesno" in case.asked:
+            if claim.kind == "fragment" and d is not None and d.modified:
+                return  # "great star!"
             if case.other is not None:
                 told = d is not None and (d.cells or d.relation or (claim.kind != "fragment" and not d.definite))
                 alike = (
@@ -308,11 +319,16 @@ class Finding:
     def _tells(self, claim: Claim) -> bool:
         """Whether a claim says of what is asked about what the question does not: "it is red", asked for a shape; "it
         is not red" excludes one value only, "great star!" none."""
-        asked, d = self.case.question.given(), claim.subject
-        if claim.negated or claim.aside or claim.kind not in ("attribute", "fragment") or not self._on_target(d):
+        given = claim.subject.given() if claim.subject is not None else {}
+        if claim.negated or claim.aside or (claim.subject is not None and claim.subject.modified):
             return False
-        said = {claim.attribute: claim.value} if claim.kind == "attribute" else d.given() if d is not None else {}
-        return any(asked.get(a) != v and not str(v).startswith("?") for a, v in said.items())
+        if claim.kind == "fragment":
+            said, known = given, self.case.question.given()
+        else:
+            said, known = {claim.attribute: claim.value}, self.case.question.given() | given
+        if claim.kind not in ("attribute", "fragment") or not self._on_target(claim.subject):
+            return False
+        return any(known.get(a) != v and not str(v).startswith("?") for a, v in said.items())
 
     def _asserts_asked(self) -> bool:
         """Whether something other than what the question is about gets a value of what it asks for."""

@@ -11,6 +11,8 @@ _TAUTOLOGY = re.compile(
     r"|\bif (?:\w+ ){1,4}?is (?:not )?(\w+) (?:, )?(?:then )?(?:, )?(?:then )?(?:it|that) is (?:not )?\1\b"
     # "it is red if it is red", "the star looks the way the star looks"
     r"|\bis (\w+) if (?:it|that|the \w+) is \2\b|\b(the \w+|it) (?:is|looks|has|does)\b.* \3 (?:is|looks|has|does)$"
+    # "it has the color that a thing of that color would have"
+    r"|\b(?:has|shows) (?:exactly |just )?the (\w+) that .*\b(?:has|have|shows?)$"
     # "the same color as itself", "it is not red unless it is"
     r"|\bas (?:it|them)sel(?:f|ves)\b|\bunless (?:it|they) (?:is|are)\b|\bthe (?:right|wrong|correct) one$"
 )
@@ -59,4 +61,5 @@ def strange(items: list[tuple]) -> list[str]:
     """The words that nobody needs to speak of a picture: "which star would you *hang* on your *wall*?" """
     nouns = ("n", "g")  # of "a gaudy star", the star is what counts
     odd = [i for i, (kind, word) in enumerate(items) if kind == "unk" and word not in _PLAIN]
+    odd = [i for i in odd if not i or items[i - 1] not in (("rel", "which"), ("rel", "whose"))]  # "whose hat?"
     return [items[i][1] for i in odd if i + 1 == len(items) or items[i + 1][0] not in nouns]

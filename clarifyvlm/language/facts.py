@@ -90,7 +90,7 @@ class Case:
         self.question, self.other = self._described(self.question_tokens)
         sides = {"left": "left", "right": "right", "above": "above", "up": "above", "below": "below", "down": "below"}
         self.side = next((sides[token] for token in self.question_tokens if token in sides), "")
-        self.verb = next((t for t in self.question_tokens if t in ("wearing", "holding", "carrying")), "")
+        self.question_words = frozenset(self.question_tokens)
         self.guesses = guesses_of(self.question_tokens, self.words.one.get)
         self.salient = max(
             range(len(self.readings)),
@@ -190,6 +190,8 @@ class Case:
         others = [p for p in self.find(d)[0] if p is not o]
         if not others and d.one and not d.given() and not self.targets:
             return NOT_ANNOTATED  # "right of it"
+        if relation == "doing" or (d.unknown and not others):
+            return NOT_ANNOTATED
         if relation == "near":
             unsure = d.unknown and not others
             return NOT_ANNOTATED if unsure or any(self._may_be_near(o, p) for p in others) else NO
@@ -362,6 +364,9 @@ class Case:
         if claim.negated:
             return NO in codes
         subject = claim.subject
+        if subject is not None and subject.part and (subject.number or 0) > 1 and not claim.either:
+            if sum(code != NO for code in codes) < subject.number:
+                return False  # "two of the cars are red"
         if subject is not None and subject.most:
             return sum(code == YES for code in codes) * 2 > len(codes)
         if self.example.kind == "comparison" and self.other is not None and subject is not None and subject.whole:
@@ -470,7 +475,10 @@ class Case:
         )
 
     def _is_elsewhere(self, d: Description) -> bool:
-        """ "No star in your hat": beside something that nobody asked about and no fact knows."""
+        """ "No star in your hat": beside something that nobody asked about and no fact knows. "No fork on the desk" says
+        of a photograph where one might look for it."""
+        if self.example.facts.source != "scenes":
+            return False
         beside = d.relation[1].unknown if d.relation is not None else None
         return bool(beside) and not self.is_question_word(beside)
 

@@ -117,6 +117,7 @@ _TURNS = tuple(
         ("golden yellow", "yellow"),
         (r"step \d+ ?[:.,)]?", ""),
         ("furthest|farthest", "far"),
+        ("(?:half|partly|partially) (?:hidden|covered|obscured|blocked|occluded|cut off) (?:by|behind)", "near"),
         (
             r"(the [a-z -]{3,40}?) is the one (?:that )?i (?:looked at|took|chose|picked|went (?:with|for)|assumed|considered|"
             r"am (?:looking at|talking about|going by|describing))",
@@ -175,6 +176,7 @@ _TURNS = tuple(
         ("way|all the way", ""),
         ("at the very", "at the"),
         ("neither of", "none of"),
+        ("everything else", "all the other objects"),
         (
             "is not (?:a )?part of (?:it|this|the)|is not (?:of|in|on|found in|present in)|does not (?:exist|appear|show up|occur)",
             "is missing",

@@ -91,17 +91,20 @@ _CHOOSE = frozenset(("specify", "identify", "name", "indicate", "choose", "pick"
 _ENDS = frozenset(".!?;\n")
 
 
-def read(text: str, words: Vocabulary, asked: frozenset[str] = frozenset(), verb: str = "") -> Response:
+def read(
+    text: str, words: Vocabulary, asked: frozenset[str] = frozenset(), said: frozenset[str] = frozenset()
+) -> Response:
     """Everything that `text` claims, names and asks.
 
     `asked`: the attributes that the question is about, by the names of Description (place is "cells"), "count" or
-    "yesno"; `verb`: what "what is the man wearing?" asks about; they decide whether "Red?" is a hesitant answer or offers an alternative.
+    "yesno"; `said`: the words of the question; they decide whether "Red?" is a hesitant answer or offers an alternative.
     """
     response = Response()
     if len(text) > MAX_CHARACTERS:
         return response
     reader = _Reader(response, words, asked)
-    reader.verb = verb
+    reader.said = said
+    reader.verb = next((word for word in ("wearing", "holding", "carrying") if word in said), "")
     for tokens, end in _sentences(text):
         _sentence(reader, tokens, end)
     return response
@@ -252,7 +255,7 @@ class _Reader(Statements):
         content = ask.open or ask.dimensions or ask.alternatives or ask.restrict
         if is_small_talk(tokens) or not (content or (asks_what_is_meant(tokens) and not ask.elliptic)):
             return False
-        return ask.means or len(ask.alternatives) > 1 or not strange(self.items)
+        return ask.means or len(ask.alternatives) > 1 or self.said.issuperset(strange(self.items))
 
     def elliptic(self, tokens: list[str]) -> None:
         """A question without question word: "The large one?" offers a reading, "Red?" answers with a rising voice."""

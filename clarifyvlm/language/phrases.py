@@ -182,7 +182,7 @@ class Phrases:
                 headed = True  # "the wrapped shape", "every shape"
                 i += 1
                 break
-            elif k == "same" and self.kind(i + 1) in ("attr", "abs", *SLOTS, "n", "g"):
+            elif (k == "same" or v == "different") and self.kind(i + 1) in ("attr", "abs", *SLOTS, "n", "g"):
                 pass
             elif k == "many":
                 d.number, d.at_least, d.plural = v, True, True
@@ -420,12 +420,17 @@ class Phrases:
             relation, j = "of", i + 2
         elif k == "of" and d.name and self._is_owner(i + 1):
             relation, j = "of", i + 1
+        elif k == "unk" and v.endswith("ing") and len(v) > 5 and self.kind(i + 1) == "det" and (d.name or d.one):
+            relation, j = "doing", i + 1  # "the dog chasing the ball"
         elif (k, v) in _ACCOMPANIED:
             relation, j = "with" if k in ("with", "hold") else "on", i + 1
         elif k in ("rel", "det") and v in ("who", "which", "that") and self.kind(i + 1) in ("hold", "see"):
             relation, j = "with", i + 2
         else:
             return None
+        if self.kind(j) == "pron" and v == "on" and self.kind(j + 1) == "cop":  # "the dog on it is"
+            d.relation = ("doing", Description(unknown="it"))
+            return j + 1
         saved = self.noun
         found = self.noun_phrase(j) if self.kind(j) in ("det", "n", "c", "s", "#") else None
         self.noun = saved

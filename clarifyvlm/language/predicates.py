@@ -17,6 +17,7 @@ class Predicates(Phrases):
         self.subject: Description | None = None
         self.echoed: Description | None = None  # "The zebra? There isn't one."
         self.topic: Description | None = None  # "For the large star: ..."
+        self.said: frozenset[str] = frozenset()  # the words of the question
         self.verb = ""  # what the question asks about: "holding", "wearing"
         self.side: tuple | None = None  # "To the left of the square: a star"
         self.scope: frozenset[str] | None = None  # "At the top: one on the left"
@@ -75,7 +76,9 @@ class Predicates(Phrases):
             return True  # "..., all of them large"
         while self.kind(j) in ("modal", "not", "do"):
             j += 1
-        return self.kind(j) in ("cop", ":", "poss") or (self.kind(j) == "see" and self.items[j][1] in ("has", "have"))
+        return self.kind(j) in ("cop", ":", "poss", "hold") or (
+            self.kind(j) == "see" and self.items[j][1] in ("has", "have")
+        )
 
     def _unsure(self, i: int) -> int:
         """ "I cannot tell ...": what follows, up to the next clause, is not asserted; a property in it is not shown."""
@@ -186,6 +189,7 @@ class Predicates(Phrases):
                     either = True
                 elif k in ("but", ","):
                     negated = False
+                j += k == "," and self.kind(j) == "and"
                 while self.kind(j) in ("not", "modal", "but"):
                     negated, j = negated or self.kind(j) == "not", j + 1
                 if j > i + 1 and self._opens_clause(j):
@@ -354,9 +358,11 @@ class Predicates(Phrases):
             return None
         last = self.response.claims[-1] if self.response.claims else None
         attribute, value = (last.attribute, last.value) if last else (None, None)
-        if last and last.kind == "fragment" and (said := set(last.subject.given()) & self.asked):
-            attribute = next(iter(said))
-            value = last.subject.given()[attribute]
+        if last and last.kind == "fragment":
+            given = last.subject.given()
+            said = self.asked.intersection(given) or (set(given) if len(given) == 1 else set())
+            attribute = next(iter(said), None)
+            value = given.get(attribute)
         if (
             last
             and last.kind in ("attribute", "fragment")
@@ -402,8 +408,11 @@ class Predicates(Phrases):
         if not d.definite or last is None:
             return None
         if last == "cells" and d.cells and (d.name or d.color or d.size or d.other):
-            self._attributes(d.without("cells"), Description(cells=d.cells))
-            return end
+            spread = (
+                d.without("cells", "plural", "whole") if d.plural and self.kind(end) == "and" else d.without("cells")
+            )
+            self._attributes(spread, Description(cells=d.cells))
+            return self._more_places(spread, end) if spread.plural != d.plural else end
         value = self.noun_phrase(end) if self.kind(end) in ("c", "s", "t", "prep", "L", "det", "n") else None
         if (
             value
@@ -413,6 +422,15 @@ class Predicates(Phrases):
             self._attributes(d, value[0])
             return value[1]
         return None
+
+    def _more_places(self, d: Description, i: int) -> int:
+        """ "(The birds at the top) and at the bottom": more places of some of them."""
+        while self.kind(i) == "and" and (found := self.noun_phrase(i + 1) if self.kind(i + 1) == "prep" else None):
+            if set(found[0].given()) != {"cells"}:
+                break
+            self._attributes(d, Description(cells=found[0].cells))
+            i = found[1]
+        return i
 
     def _distribute(self, began: int) -> None:
         """ "The stars are red and blue": each value holds for some of them, not for all."""

@@ -137,6 +137,10 @@ class Statements(Subjects):
             if found[0].number and self.kind(found[1]) == ",":  # "of the five objects, this one is ..."
                 self.add("count", found[0], value=found[0].number, aside=True)
                 return found[1]
+        if (
+            k == "det" and v in ("that", "this") and following == "cop" and self.subject is not None
+        ):  # "..., that is red"
+            return self._predicate([self.subject], self._skip(i + 1))
         if k in STARTS:
             if k == "det" and following == "attr":  # "its color"
                 return i + 1

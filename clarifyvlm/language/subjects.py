@@ -36,7 +36,11 @@ class Subjects(Predicates):
             if "yesno" not in self.asked or self.kind(j) != "no":
                 self.add("deny", d)
                 return j + 1
-        if self.kind(j) in ("yes", "nay", "no") and self.kind(j + 1) not in (*STARTS, "attr") and "yesno" in self.asked:
+        if (
+            self.kind(j) in ("yes", "nay", "no")
+            and self.kind(j + 1) not in (*STARTS, "attr", "for")
+            and "yesno" in self.asked
+        ):
             self._answers("yes" if self.kind(j) == "yes" else "no", d)
             return j + 1
         if self.kind(j) == "not" and self.kind(j + 1) in (None, "see", "pic", "there", "prep"):  # "star: not found"
@@ -170,7 +174,8 @@ class Subjects(Predicates):
             return i
         if d.whole and d.one and not d.given() and k in ("c", "s", "t"):  # "all of them large"
             return self._predicate([d], i)
-        if k == ":" or (k == "," and d.definite and not set(d.given()) & self.asked):
+        replies = "yesno" in self.asked and self.kind(i + 1) in ("yes", "nay", "no") and self.kind(i + 2) in (None, ",")
+        if k == ":" or (k == "," and (replies or (d.definite and not set(d.given()) & self.asked))):
             end = self._value_after(i, d)
             if end != i:
                 return end
@@ -206,6 +211,10 @@ class Subjects(Predicates):
         if self.kind(j) == "rel" and self.kind(j + 1) == "cop":  # "the star, which is at the top, is"
             j += 2
         found = self.noun_phrase(j) if self.kind(j) in STARTS and self.kind(j) != "pron" else None
+        if self.kind(j) in ("with", "hold") and (
+            held := self._accompanied(d, j)
+        ):  # "the one on the right, with the bag,"
+            return held + (self.kind(held) == ",")
         if not found or not (
             found[0].definite or set(found[0].given()) <= {"cells", "relation"} or (self.kind(j) == "det" and i > j - 2)
         ):
@@ -261,6 +270,9 @@ class Subjects(Predicates):
                 j += 1
             if self.kind(j) in ("same", "differ"):
                 self._answers("no" if self.negated != (self.kind(j) == "differ") else "yes", d)
+                if self.kind(j) == "same" and self.kind(j + 1) == "c" and not self.negated:  # "the same yellow as"
+                    self.add("attribute", d, attribute="color", value=self.items[j + 1][1])
+                    j += 1
                 return self._compared(j + 1)
             j = i + 1 if self.kind(i) == "no" else i
             found = self.noun_phrase(j) if self.kind(j) in (*STARTS, "no") else None

@@ -248,7 +248,11 @@ def test_fast_enough_to_be_a_reward(scenes):
 
 EMPTY = [json.loads(line) for line in (DATA / "empty_phrases.jsonl").read_text().splitlines()]
 NATURAL = Path(__file__).resolve().parents[2] / "inference" / "auditing" / "natural" / "examples.jsonl"
-COMES_TRUE = {"elephant": "elephant", "it most certainly is one": "count"}  # in a phrase -> where that is no nonsense
+COMES_TRUE = {
+    "elephant": "elephant",
+    "it most certainly is one": "count",
+    "your hat": "relation",
+}  # in a phrase -> where that is no nonsense
 
 
 @pytest.mark.parametrize("strategy", sorted({row["imitates"] for row in EMPTY}))
