@@ -189,7 +189,7 @@ class Predicates(Phrases):
                     either = True
                 elif k in ("but", ","):
                     negated = False
-                j += k == "," and self.kind(j) == "and"
+                j += k == "," and self.kind(j) == "and" and self.kind(j + 1) in ("s", "c", "t", "R", "not")
                 while self.kind(j) in ("not", "modal", "but"):
                     negated, j = negated or self.kind(j) == "not", j + 1
                 if j > i + 1 and self._opens_clause(j):
