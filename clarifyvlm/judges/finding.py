@@ -303,6 +303,10 @@ class Finding:
                 return "answer" if response.hedged else "none"
             values = {value for _, value, _ in self.pairs}
             subjects = {readings for readings, _, _ in self.pairs if readings is not None}
+            if len({str(answer) for _, _, answer in case.readings}) > 1 and (
+                self.whole or any(len(readings) > 1 for readings, _ in self.plural)
+            ):
+                return "enumerate"  # "both are stars", where one is
             if self.lists or len(values) > 1 or len(subjects) > 1:
                 return "enumerate"
             return "infer" if self._names_reading(subjects) else "answer"
@@ -470,6 +474,8 @@ class Finding:
             return float(self.used in ("answer", "infer") and self.answers_reading(case.salient) == 1.0)
         if right == "enumerate":
             sure = not any(either for _, _, either in self.pairs)
+            if self.whole and len(self.pairs) == 1:
+                return 0.0  # "both are red", where the answers differ
             return float(self.used == "enumerate" and sure and len(self._matched()) == len(self.pairs))
         return None
 
@@ -522,13 +528,12 @@ class Finding:
     def listed(self) -> float:
         """Share of the readings that got their right answer. One answer that names no reading lists none; "one is red"
         lists one."""
-        if (
-            (self.used not in ("enumerate", "infer") and not self.several)
-            or self.whole
-            or any(either for _, _, either in self.pairs)
-        ):
+        if (self.used not in ("enumerate", "infer") and not self.several) or any(either for _, _, either in self.pairs):
             return 0.0
         found = set(self._matched().values())
+        if self.whole:  # "both are stars", where one is
+            values = [value for readings, value, _ in self.pairs if readings is None]
+            found |= {r for r, (_, _, answer) in enumerate(self.case.readings) for v in values if _same(v, answer)}
         for readings, value in self.plural:  # "the two red ones are stars"
             found |= {r for r in readings if _same(value, self.case.readings[r][2])}
         return len(found) / len(self.case.readings)

@@ -208,7 +208,7 @@ IGNORED = frozenset(
     "probs smack based looking overall specifically namely particular alone itself filled painted coloured "
     "rendered made up simply merely specific own geometric basic "
     "further farther found easily directly slightly somewhat fairly pretty quite really noticeably clearly please kindly "
-    "dead instead thank thanks let lets still already again once instead beyond recognition even why afraid".split()
+    "dead instead thank thanks let lets still already again once reckon instead beyond recognition even why afraid".split()
 )
 
 

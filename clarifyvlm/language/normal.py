@@ -20,6 +20,7 @@ _SHORT = ((re.compile(r"\b(?:cannot|can't|cant)\b"), "can not"), (re.compile(r"\
 _QUOTES = str.maketrans({"’": "'", "‘": "'", "“": None, "”": None, '"': None, "*": None, "—": ",", "–": ",", "/": " "})
 _PAPER = re.compile(r"\b(?:in|by|with) (?:(?:an?|the|some|gr[ae]y|silver|brown|wrapping|gift) )*paper\b")
 _LET = re.compile(r"\bnot (?:let|allow|permit|enable) (?:me|us|one|you) (?:to )?(?:see|tell|say|know|make out)\b")
+_EMPTY_APPOSITION = re.compile(r",\s*,")  # what a turn without meaning leaves: "the star, by the way, is red"
 _DASH = re.compile(r"\s-+\s|--+")
 _QUOTED = re.compile(r'["“”«»]([^"“”«»\n]{1,40})["“”«»]')
 _COLOR = "red|orange|yellow|green|blue|purple|pink|brown|black|white|gr[ae]y"
@@ -212,6 +213,7 @@ def normalise(text: str) -> str:
     if _SOME_TURN.search(text):
         for turn, plain in _TURNS:
             text = turn.sub(plain, text)
+    text = _EMPTY_APPOSITION.sub(" ", text)
     if "no way" in text:
         text = text.replace("no way", "impossible")
     return text

@@ -438,6 +438,6 @@ class Predicates(Phrases):
         for claim in claims:
             same = [c for c in claims if c.subject is claim.subject and c.attribute == claim.attribute]
             if len(same) > 1 and claim.subject.plural:
-                spread = claim.subject.without("plural", "whole")
+                spread = claim.subject.without("plural", "whole", "definite")
                 for c in same:
                     c.subject = spread

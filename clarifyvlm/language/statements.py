@@ -64,6 +64,8 @@ class Statements(Subjects):
             return self._there(i + 1)
         if k == "see" or (k == "count" and not self.negated):
             return self._see(i)
+        if k == "not" and v == "neither" and (end := self._neither(i + 1)):
+            return end
         if k == "not":
             if v == "neither" and (end := self._neither(i + 1)):
                 return end
@@ -188,6 +190,25 @@ class Statements(Subjects):
                     self.add("hidden", subject, attribute=self.items[i][1])
         self.negated, self.response.unsure = False, True
         return i + 1
+
+    def _neither(self, i: int) -> int | None:
+        """ "Neither the star nor the circle is red", "... has a square beside it", "... shows its color"."""
+        first = self.noun_phrase(i) if self.kind(i) == "det" else None
+        second = self.noun_phrase(first[1] + 1) if first and self.kind(first[1]) == "or" else None
+        if not second or self.kind(second[1]) not in ("cop", "see"):
+            return None
+        subjects, i = [first[0], second[0]], second[1]
+        if self.kind(i) == "cop":
+            self.negated = True
+            return self._predicate(subjects, i + 1)
+        if (owned := self._owned(i + 1)) is not None:
+            for d in subjects:
+                self.add("hidden", d, attribute=self.items[i + 2][1])
+            return owned[1]
+        found = self.noun_phrase(i + 1) if self.kind(i + 1) in STARTS and "yesno" in self.asked else None
+        for d in subjects if found else ():
+            self._answers("no", d)
+        return found[1] if found else None
 
     # --- what is there and what is not
 
@@ -315,7 +336,8 @@ class Statements(Subjects):
                 "but",
             ):
                 return self._none_is(d, i + 1)
-            if end := self._narrowed(i):
+            yours = d.relation is not None and ("det", "your") in self.items[:i]
+            if end := i if yours else self._narrowed(i):  # "no star in your hat"
                 return end
             self.add("deny", d)
             if self.kind(i) not in ("or", "and") or self._opens_clause(i + 1):

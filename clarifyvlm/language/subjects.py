@@ -32,6 +32,9 @@ class Subjects(Predicates):
         if self.kind(i) not in (":", ","):
             return i
         j = i + 1
+        if self.kind(j) == "not" and (beside := self.noun_phrase(j + 1) if self.kind(j + 1) == "det" else None):
+            if self.kind(beside[1]) in (":", ","):  # "for the large one, not the small one: red"
+                j = beside[1] + 1
         if self.kind(j) in ("none", "absent", "no", "nothing") and self.kind(j + 1) in (None, ",", "prep", "pic"):
             if "yesno" not in self.asked or self.kind(j) != "no":
                 self.add("deny", d)
