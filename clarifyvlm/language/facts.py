@@ -475,11 +475,11 @@ class Case:
         )
 
     def _is_elsewhere(self, d: Description) -> bool:
-        """ "No star in your hat": beside something that nobody asked about and no fact knows. "No fork on the desk" says
-        of a photograph where one might look for it."""
-        if self.example.facts.source != "scenes":
-            return False
+        """ "No star in your hat": beside something that nobody asked about and no fact knows. "No fork on the desk"
+        says of a photograph where one might look for it."""
         beside = d.relation[1].unknown if d.relation is not None else None
+        if beside and self.example.facts.source != "scenes":
+            return beside.startswith("your ")
         return bool(beside) and not self.is_question_word(beside)
 
     def consistent_name(self, d: Description) -> bool:

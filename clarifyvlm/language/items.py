@@ -84,7 +84,7 @@ _NOT_AFTER_OF = ("picture", "image", "photo", "photograph", "scene", "side", "fr
 
 
 def _is_choice(tokens: list[str], start: int, following: str) -> bool:
-    """Whether a place that starts there chooses of several: "the lower of the circles"; "to the left of the bars" not."""
+    """Whether a place that starts there chooses of several: "the lower of the circles"."""
     chosen = tokens[start] in ("lower", "upper") or tokens[start].endswith("most")
     return chosen and following.endswith("s") and tokens[start - 1 : start] == ["the"]
 

@@ -35,7 +35,8 @@ SIZES = {
 PATTERNS = {
     "solid": "solid", "plain": "solid", "filled": "solid", "striped": "striped", "stripes": "striped",
     "stripy": "striped", "stripey": "striped", "dotted": "dotted", "dots": "dotted", "spotted": "dotted",
-    "spots": "dotted", "checked": "checked", "checkered": "checked", "chequered": "checked", "checkerboard": "checked", "chequerboard": "checked", "polka": "dotted", "checks": "checked",
+    "spots": "dotted", "checked": "checked", "checkered": "checked", "chequered": "checked", "checkerboard": "checked",
+    "chequerboard": "checked", "polka": "dotted", "checks": "checked",
 }  # fmt: skip
 SHAPES = {
     "circle": "circle", "disc": "circle", "disk": "circle", "square": "square", "triangle": "triangle",
@@ -66,9 +67,11 @@ COCO_NAMES = tuple(
 )
 SYNONYMS = {
     "automobile": "car", "settee": "couch", "cab": "car", "mug": "cup", "cellular": "cell phone", "coach": "bus",
-    "jet": "airplane", "cycle": "bicycle", "hound": "dog", "kitty": "cat", "pup": "dog", "fella": "person", "kid": "person",
+    "jet": "airplane", "cycle": "bicycle", "hound": "dog", "kitty": "cat", "pup": "dog", "fella": "person",
+    "kid": "person",
     "pedestrian": "person", "human": "person", "toddler": "person", "cyclist": "person", "lad": "person",
-    "gentleman": "person", "someone": "person", "somebody": "person", "man": "person", "woman": "person", "boy": "person", "girl": "person", "child": "person", "guy": "person",
+    "gentleman": "person", "someone": "person", "somebody": "person", "man": "person", "woman": "person",
+    "boy": "person", "girl": "person", "child": "person", "guy": "person",
     "lady": "person", "bike": "bicycle", "motorbike": "motorcycle", "plane": "airplane", "aeroplane": "airplane",
     "sofa": "couch", "television": "tv", "phone": "cell phone", "cellphone": "cell phone", "fridge": "refrigerator",
     "doughnut": "donut", "puppy": "dog", "kitten": "cat", "ship": "boat", "ball": "sports ball",
@@ -96,7 +99,8 @@ _ALIKE = (
 )
 PEOPLE = ("man", "woman", "boy", "girl", "child")
 IRREGULAR = {
-    "person": ("people", "persons"), "man": ("men",), "woman": ("women",), "gentleman": ("gentlemen",), "child": ("children",), "mouse": ("mice",),
+    "person": ("people", "persons"), "man": ("men",), "woman": ("women",),
+    "gentleman": ("gentlemen",), "child": ("children",), "mouse": ("mice",),
     "sheep": ("sheep",), "knife": ("knives",), "skis": ("skis",), "scissors": ("scissors",),
 }  # fmt: skip
 NUMBERS = {
@@ -148,7 +152,8 @@ _FUNCTION_WORDS = {
     "known identified recognized recognised judged",
     "unsure": "idea clue unsure uncertain unclear unknown impossible unable hard difficult unanswerable sure "
     "certain clear",
-    "mean": "mean means meant meaning refer refers referring asking ask talking thinking curious interested intend intended mind",
+    "mean": "mean means meant meaning refer refers referring asking ask talking thinking curious interested "
+    "intend intended mind",
     "take": "read reading take taking took understand understood interpret interpreting treat treating",
     "such": "such",
     "hides": "hides hide conceals conceal covers",
@@ -157,7 +162,8 @@ _FUNCTION_WORDS = {
     "pick picking consider considering",
     "as": "as",
     "poss": "poss",
-    "hold": "hold wear carry ride holds holding wearing worn ridden carrying wears carries wore carried held rides riding gripping grips clutching grasping",
+    "hold": "hold wear carry ride holds holding wearing worn ridden carrying wears carries wore carried held "
+    "rides riding gripping grips clutching grasping",
     "when": "before",
     "so": "so because since therefore thus hence then",
 }

@@ -97,7 +97,8 @@ def read(
     """Everything that `text` claims, names and asks.
 
     `asked`: the attributes that the question is about, by the names of Description (place is "cells"), "count" or
-    "yesno"; `said`: the words of the question; they decide whether "Red?" is a hesitant answer or offers an alternative.
+    "yesno"; `said`: the words of the question; they decide whether "Red?" is a hesitant answer or offers an
+    alternative.
     """
     response = Response()
     if len(text) > MAX_CHARACTERS:

@@ -438,6 +438,8 @@ class Phrases:
             return None
         if self.kind(j) != "det" and v in ("with", "in", "on", "at") and not found[0].name:
             return None  # "with stripes"
+        if self.items[j] in (("det", "your"), ("det", "my")):
+            found[0].unknown, found[0].name = f"your {found[0].name or found[0].unknown}", None
         d.relation = (relation, found[0])
         return found[1]
 
