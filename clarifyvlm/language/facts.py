@@ -352,6 +352,9 @@ class Case:
             return not claim.negated  # "the man is holding a cup"
         if claim.attribute == "name" and str(claim.value).startswith("?"):
             return None
+        held = self.example.kind == "relation" and "name" in self.asked
+        if held and claim.attribute == "relation" and (claim.subject is None or claim.subject.one):
+            found = [objects[0] for objects, _, _ in self.readings if objects and objects[0] in found] or found
         if claim.attribute in ("color", "pattern"):
             found = self._held_by(found) or found  # "the man is holding a red cup"
         d = Description(**{claim.attribute: claim.value})
