@@ -253,6 +253,8 @@ class Case:
             return [o for o in self.objects if o.name == self.question.name] if d is not None and d.given() else []
         if d.definite and d.number is not None and d.number > len(self.targets):
             return self.objects  # "the six objects"
+        if d.anywhere and d.size in ("max", "min"):
+            return self.objects  # "the smallest thing in the picture"
         if d.definite and any(self.fits(d, o) == YES for o in self.targets):
             return self.targets  # "the star": the one that the question is about, where there are others
         return self.objects

@@ -259,6 +259,8 @@ def items_of(tokens: list[str], words: Vocabulary) -> list[tuple]:
             if item is None:
                 if not (word.endswith("ly") and len(word) > 4):  # an adverb says nothing that facts could check
                     items.append(("unk", word))
+            elif item[0] == "s" and word.endswith("est") and (not items or items[-1][0] in (",", ":", "and", "but")):
+                items += [("det", "the"), item]  # "smallest thing in it, green"
             elif item[0] != "ign":
                 items.append(item)
         i += 1

@@ -213,7 +213,8 @@ def normalise(text: str) -> str:
     if _SOME_TURN.search(text):
         for turn, plain in _TURNS:
             text = turn.sub(plain, text)
-    text = _EMPTY_APPOSITION.sub(" ", text)
+    if text.count(",") > 1:
+        text = _EMPTY_APPOSITION.sub(" ", text)
     if "no way" in text:
         text = text.replace("no way", "impossible")
     return text

@@ -43,9 +43,14 @@ class Statements(Subjects):
         following = self.kind(i + 1)
         if (
             k in ("yes", "nay", "no") and following == "for" and (found := self.noun_phrase(i + 2))
-        ):  # "yes for the left one"
-            self._answers("yes" if k == "yes" else "no", found[0])
-            return found[1]
+        ):  # "yes for the left one and the right one"
+            while found:
+                self._answers("yes" if k == "yes" else "no", found[0])
+                i = found[1]
+                j = i + 1 + (self.kind(i + 1) == "and")
+                more = self.kind(i) in (",", "and") and self.kind(j) in STARTS and not self._opens_clause(j)
+                found = self.noun_phrase(j) if more else None
+            return i
         if k in ("yes", "nay") or (
             k == "no" and following in (None, ",", ":", "there", "see", "pron", "so", "but", "do")
         ):
