@@ -185,8 +185,9 @@ class Case:
     def is_question_word(self, word: str) -> bool:
         return any(word.rstrip("s") == t.rstrip("s") for t in self.question_tokens)
 
-    def related(self, o: Object, relation: str, d: Description) -> int:
+    def related(self, o: Object, relation: str, d: Description | None) -> int:
         """Whether `o` is left of, above, larger than, ... something that `d` fits; no fact says what is near what."""
+        d = Description(one=True, definite=True) if d is None else d
         others = [p for p in self.find(d)[0] if p is not o]
         if not others and d.one and not d.given() and not self.targets:
             return NOT_ANNOTATED  # "right of it"
