@@ -251,7 +251,6 @@ NATURAL = Path(__file__).resolve().parents[2] / "inference" / "auditing" / "natu
 COMES_TRUE = {
     "elephant": "elephant",
     "it most certainly is one": "count",
-    "your hat": "relation",
 }  # in a phrase -> where that is no nonsense
 
 
