@@ -6,7 +6,8 @@ _LETTERS = re.compile(r"[^\W\d_]")
 _WORD = re.compile(r"[^\W\d_]+")
 # Small words of German, French, Spanish, Italian, Portuguese and Dutch that are no English words.
 _SMALL = frozenset(
-    "der die das ein eine einen und ist sind im auf nicht ich kann mit welche welcher welches gibt kein keine rechts links oben "
+    "der die das ein eine einen und ist sind im auf nicht ich kann mit welche welcher welches gibt kein keine "
+    "rechts links oben "
     "unten du den dem wie es "
     "le la les un une des et est sont dans il y pas de du en je ne sur quelle quel cette au aux "
     "el los las una unas es son está están hay no en y que cual cuál del al por lo se "

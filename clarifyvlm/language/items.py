@@ -36,10 +36,14 @@ RELATIONS = {"above": "above", "over": "above", "below": "below", "under": "belo
 
 # Words of English that are one letter away from a color, a shape, a size or a place, and are none.
 _NO_TYPOS = frozenset(
-    "start starts stair stairs stare stares store state stark squared circled range mellow fellow bellow greek greet preen brows "
-    "crown drown frown grown slack blank flack write while whine smell stall shall mall barge lager hear heard hearth gross bound "
-    "found sound wound light night might sight fight eight tight bright enter muddle potted rotted noted stripped supper flower "
-    "tower power slower point paint plant place plain print pints parts party apart tall call ball back pine pins shade shaped "
+    "start starts stair stairs stare stares store state stark squared circled range mellow fellow bellow greek "
+    "greet preen brows "
+    "crown drown frown grown slack blank flack write while whine smell stall shall mall barge lager hear heard "
+    "hearth gross bound "
+    "found sound wound light night might sight fight eight tight bright enter muddle potted rotted noted "
+    "stripped supper flower "
+    "tower power slower point paint plant place plain print pints parts party apart tall call ball back pine "
+    "pins shade shaped "
     "grade great treat drive board bird check checking".split()
 ) | frozenset(MISSPELLINGS)
 
@@ -181,7 +185,7 @@ ORDINALS = {
 
 
 def _ordinal(tokens: list[str], i: int) -> tuple | None:
-    """ "Second ... from the left": ("ord", (2, "left")) and the tokens that tell the side; "second" alone is another."""
+    """ "Second ... from the left": ("ord", (2, "left")) and the tokens that tell it; "second" alone is another."""
     for j in range(i + 1, min(i + 6, len(tokens))):
         if tokens[j] == "from":
             k = j + 2 if tokens[j + 1 : j + 2] == ["the"] else j + 1
@@ -307,6 +311,6 @@ _SPEAKING = frozenset(("c", "s", "t", "n", "L", "hide", "attr", "unsure", "know"
 
 
 def speaks_of_pictures(text: str, words: Vocabulary) -> bool:
-    """Whether a text has words of colors, shapes, places, of what cannot be told, yes or no; code and orders have not."""
+    """Whether a text has words of colors, shapes, places, of what cannot be told, yes, no; code and orders have not."""
     kinds = [kind for kind, _ in items_of(TOKEN.findall(normalise(text[:4000])), words)]
     return bool(_SPEAKING.intersection(kinds)) and not (CODE.search(text) or ORDERS.search(text.lower()))

@@ -45,7 +45,8 @@ _SAYS = ("interpretation", "reading", "assumption", "object", "subject", "note",
          "comment", "evidence", "details")  # fmt: skip
 _LEAVES = ("confidence", "score", "probability", "status", "type", "id", "reasoning", "thought", "thoughts", "thinking",
            "question", "query", "certainty", "image",
-           "strategy", "used_strategy", "strategy_right", "grounded", "answer_right", "overconfident", "over_asked", "complete",
+           "strategy", "used_strategy", "strategy_right", "grounded", "answer_right", "overconfident", "over_asked",
+           "complete",
            "question_value", "verdict", "grade", "criteria", "rating", "label")  # fmt: skip
 
 

@@ -28,7 +28,8 @@ SIZES = {
     "large": "large", "big": "large", "huge": "large", "larger": "max", "bigger": "max", "largest": "max",
     "biggest": "max", "small": "small", "little": "small", "tiny": "small", "smaller": "min", "smallest": "min",
     "sizable": "large", "sizeable": "large", "massive": "large", "enormous": "large", "giant": "large",
-    "gigantic": "large", "oversized": "large", "miniature": "small", "wee": "small", "teeny": "small", "smallish": "small",
+    "gigantic": "large", "oversized": "large", "miniature": "small", "wee": "small", "teeny": "small",
+    "smallish": "small",
     "biggish": "large", "largish": "large", "greatest": "max", "tiniest": "min", "littlest": "min", "main": "max",
     "medium": "medium", "mid": "medium", "prominent": "max", "salient": "max", "dominant": "max",
 }  # fmt: skip
@@ -40,7 +41,9 @@ PATTERNS = {
 }  # fmt: skip
 SHAPES = {
     "circle": "circle", "disc": "circle", "disk": "circle", "square": "square", "triangle": "triangle",
-    "star": "star", "box": "square", "block": "square", "blob": "blur", "smudge": "blur", "smear": "blur", "pentagram": "star", "diamond": "diamond", "rhombus": "diamond", "heart": "heart", "cross": "cross", "plus": "cross",
+    "star": "star", "box": "square", "block": "square", "blob": "blur", "smudge": "blur", "smear": "blur",
+    "pentagram": "star", "diamond": "diamond", "rhombus": "diamond", "heart": "heart", "cross": "cross",
+    "plus": "cross",
     "hexagon": "hexagon", "pentagon": "pentagon", "octagon": "octagon", "rectangle": "rectangle", "oval": "oval",
     "ellipse": "ellipse", "cube": "cube", "sphere": "sphere", "cylinder": "cylinder", "blur": "blur",
 }  # fmt: skip
@@ -123,9 +126,8 @@ _FUNCTION_WORDS = {
     "or": "or nor",
     "but": "but however while whereas though although yet whilst",
     "there": "there",
-    "see": "see find finds spot notice locate detect observe show shows contain contains depict depicts display displays include includes "
-    "has have "
-    "got shown seen visible contained",
+    "see": "see find finds spot notice locate detect observe show shows contain contains depict depicts display "
+    "displays include includes has have got shown seen visible contained",
     "count": "count counted counting",
     "prep": "at in on by inside within towards into around from along across down up toward",
     "with": "with without",
@@ -147,9 +149,8 @@ _FUNCTION_WORDS = {
     "differ": "differ differs different distinct mismatch dissimilar",
     "like": "like",
     "do": "do does did",
-    "know": "tell say know determine identify recognize recognise decide distinguish discern make judge told recognizable recognisable identifiable discernible distinguishable readable "
-    "determined "
-    "known identified recognized recognised judged",
+    "know": "tell say know determine identify recognize recognise decide distinguish discern make judge told recognizable "
+    "recognisable identifiable discernible distinguishable readable determined known identified recognized recognised judged",
     "unsure": "idea clue unsure uncertain unclear unknown impossible unable hard difficult unanswerable sure "
     "certain clear",
     "mean": "mean means meant meaning refer refers referring asking ask talking thinking curious interested "
@@ -186,7 +187,8 @@ ATTRIBUTES = {
     "coloring": "color", "colouring": "color", "coloration": "color", "dimensions": "size", "placement": "place",
     "whereabouts": "place", "silhouette": "name",
 }  # fmt: skip
-GENERIC = {"object": 0, "objects": 1, "thing": 0, "things": 1, "item": 0, "items": 1, "figure": 0, "figures": 1, "shapes": 1,
+GENERIC = {"object": 0, "objects": 1, "thing": 0, "things": 1, "item": 0, "items": 1, "figure": 0, "figures": 1,
+"shapes": 1,
            "everything": 1, "element": 0, "elements": 1, "stuff": 1,
            "ones": 1, "something": 0, "anything": 0,
            "animal": 0, "animals": 1, "vehicle": 0, "vehicles": 1}  # fmt: skip
@@ -194,10 +196,12 @@ GENERIC = {"object": 0, "objects": 1, "thing": 0, "things": 1, "item": 0, "items
 # GROUPS stand for what follows ("a set of red circles").
 GROUPS = frozenset("set group collection variety series arrangement range lot bunch mix array number lots".split())
 ABSTRACT = GROUPS | frozenset(
-    "background backdrop ground canvas sky sand grass edge edges outline border borders corners sides tips tip points point "
+    "background backdrop ground canvas sky sand grass edge edges outline border borders corners sides tips tip "
+    "points point "
     "vertices vertex angles angle lobes bumps legs eye eyes sight typo slip misspelling spelling mistake error version "
     "description details detail information info context view reading interpretation name letter letters attention "
-    "content contents case cases hint clue way part parts bit lines line dozen surface wrapper package glance look sense "
+    "content contents case cases hint clue way part parts bit lines line dozen surface wrapper package glance "
+    "look sense "
     "comparison contrast doubt fact facts reason help moment trouble luck time user viewer term english distance "
     "height width level distinction difference feature features combination presence bounds frame composition layout "
     "outlines curves curve contour contours proportions resolution quality focus chance request selection candidates "
@@ -213,8 +217,10 @@ IGNORED = frozenset(
     "appearing him sorry hmm hm oh ooh hey hi hello uh um er erm haha lol imo tho innit btw fyi obvs obviously prob "
     "probs smack based looking overall specifically namely particular alone itself filled painted coloured "
     "rendered made up simply merely specific own geometric basic "
-    "further farther found easily directly slightly somewhat fairly pretty quite really noticeably clearly please kindly "
-    "dead instead thank thanks let lets still already again once reckon instead beyond recognition even why afraid".split()
+    "further farther found easily directly slightly somewhat fairly pretty quite really noticeably clearly "
+    "please kindly "
+    "dead instead thank thanks let lets still already again once reckon instead beyond recognition even why "
+    "afraid".split()
 )
 
 

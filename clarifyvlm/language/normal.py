@@ -1,5 +1,5 @@
-"""A response's text as the reader takes it: lower case, plain quotes, contractions written out, people's turns of speech
-as the plain words that mean the same."""
+"""A response's text as the reader takes it: lower case, plain quotes, contractions written out, people's turns of
+speech as the plain words that mean the same."""
 
 import re
 from functools import lru_cache
@@ -42,7 +42,8 @@ _TURNS = tuple(
         ("wdym", "what do you mean"),
         ("theres", "there is"),
         (
-            "its(?= (?:an?|the|not|in|on|at|up|down|just|prob|all|both|only|too|hard|wrapped|blurred|red|orange|yellow|green|blue|"
+            "its(?= (?:an?|the|not|in|on|at|up|down|just|prob|all|both|only|too|hard|wrapped|blurred|red|orange|"
+            "yellow|green|blue|"
             "purple|pink|brown|black|white|gr[ae]y|yelow|big|small|large|tiny|round)\\b)",
             "it is",
         ),
@@ -63,7 +64,8 @@ _TURNS = tuple(
         ("no (?:clue|idea)", "can not tell"),
         ("(?:is|are|was) unable to|am not able to|(?:is|are) not able to|fail(?:s|ed)? to|could not", "can not"),
         (
-            "can not be (?:made out|worked out|figured out|settled|compared|answered|recovered|inferred|discerned|verified)",
+            "can not be (?:made out|worked out|figured out|settled|compared|answered|recovered|inferred|"
+            "discerned|verified)",
             "can not be determined",
         ),
         ("(?:make|figure|work) (?:it )?out", "tell"),
@@ -82,7 +84,8 @@ _TURNS = tuple(
         ("either (?:of|one)", "either"),
         ("made up of|composed of|consist(?:s|ing) of|comprises?", "contains"),
         (
-            "in front of|on top of|close to|closest to|nearest to|adjacent to|next to|right beside|right by|touching|bordering|"
+            "in front of|on top of|close to|closest to|nearest to|adjacent to|next to|right beside|right by|"
+            "touching|bordering|"
             "overlapping|overlaps|covering|surrounded by|stacked on",
             "near",
         ),
@@ -92,17 +95,20 @@ _TURNS = tuple(
         (r"my (?:reading|interpretation)(?: is)? ?:?", "i take you to mean "),
         ("(?:look|seem|appear)s? like", "is"),
         (
-            "on the other hand|by the way|in case that helps|if that helps|as it happens|in fact|of course|as far as i can see",
+            "on the other hand|by the way|in case that helps|if that helps|as it happens|in fact|of course|as "
+            "far as i can see",
             "",
         ),
         ("^nowhere", "there is none ,"),
         (
-            "(?:if|in case|should|unless) you(?: (?:are|were|re|r))? (?:talking|asking|looking|thinking|curious|interested|after|meant)"
+            "(?:if|in case|should|unless) you(?: (?:are|were|re|r))? (?:talking|asking|looking|thinking|curious|"
+            "interested|after|meant)"
             "(?: (?:about|at|of|for|to|in))?",
             "if you mean",
         ),
         (
-            r"(?:if|in case) (the [a-z ]{3,40}?) (?:was|is|were) (?:meant|what you (?:mean|meant)|the one you (?:mean|meant))",
+            r"(?:if|in case) (the [a-z ]{3,40}?) (?:was|is|were) (?:meant|what you (?:mean|meant)|the one you "
+            r"(?:mean|meant))",
             r"if you mean \1 :",
         ),
         (
@@ -111,7 +117,8 @@ _TURNS = tuple(
             r"i take you to mean \1 : it",
         ),
         (
-            "(?:so |and )?the (?:correct |right |final )?answer (?:is|would be)(?: then)?|(?:that|this|which) (?:makes|gives|leaves)",
+            "(?:so |and )?the (?:correct |right |final )?answer (?:is|would be)(?: then)?|(?:that|this|which) "
+            "(?:makes|gives|leaves)",
             " : ",
         ),
         ("rather than", ", not"),
@@ -156,14 +163,16 @@ _TURNS = tuple(
         (r"whatever (color|shape|size|pattern) (the [a-z ]{3,30}?|it) has", r"the \1 of \2"),
         ("(?:going )?(?:row by row|one by one|one after (?:the other|another)|in turn)", ""),
         (
-            "here is (?:what|all that) (?:the (?:picture|image|photo) (?:contains|shows|has)|(?:i|we) (?:can )?(?:see|find|found))",
+            "here is (?:what|all that) (?:the (?:picture|image|photo) (?:contains|shows|has)|(?:i|we) (?:can "
+            ")?(?:see|find|found))",
             "",
         ),
         ("(?:occupies|fills|takes up)(?= the)", "is at"),
         ("as the (?:subject|target|object|topic|one) (?:of (?:your|the) question|you (?:mean|meant)|in question)", ""),
         (r"(?:i )?(?:would|can|could|will) (?:place|put|locate) (it|them|that one)", r"\1 is"),
         (
-            "to (?:describe|compare|speak of|talk about|report|mention|work with|go by|judge by|hold against)(?= it|$| ?[.,;])",
+            "to (?:describe|compare|speak of|talk about|report|mention|work with|go by|judge by|hold "
+            "against)(?= it|$| ?[.,;])",
             "",
         ),
         (r"(?<=[a-z] )\(? ?(?:x|×|\\times) ?(\d+) ?\)?", r"( \1 )"),
@@ -179,7 +188,8 @@ _TURNS = tuple(
         ("neither of", "none of"),
         ("everything else", "all the other objects"),
         (
-            "is not (?:a )?part of (?:it|this|the)|is not (?:of|in|on|found in|present in)|does not (?:exist|appear|show up|occur)",
+            "is not (?:a )?part of (?:it|this|the)|is not (?:of|in|on|found in|present in)|does not (?:exist|"
+            "appear|show up|occur)",
             "is missing",
         ),
         ("nowhere to be (?:seen|found)", "missing"),

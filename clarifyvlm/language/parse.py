@@ -25,18 +25,22 @@ _TAG = re.compile(
 # A question without its mark.
 _UNMARKED = re.compile(
     r"^(?:(?:so|and|but|well|ok|okay|sorry|,|then|first|question|quick|just|loads|of|big|ones|hmm+|h+m|ooh?|uh|um|hi|hello|hey|"
-    r"to be sure|to confirm) )*(?:which (?!is|are|was|were|means|makes)|what do you mean|what about|who[s]? |whose |do you |did you |"
-    r"are you |were you |could you |can you |would you (?!be)|is it |is that |should i |shall i |may i |you mean |you on about|"
+    r"to be sure|to confirm) )*(?:which (?!is|are|was|were|means|makes)|what do you mean|what about|who[s]? |"
+    r"whose |do you |did you |"
+    r"are you |were you |could you |can you |would you (?!be)|is it |is that |should i |shall i |may i |you "
+    r"mean |you on about|"
     r"you talking)"
 )
 _RHETORICAL = re.compile(r"^(?:is|are|was|were|does|do) not\b|^(?:is|are) (?:it|they|that|there) not\b")
 _ONSET = re.compile(
     r"\b(?:which|what|where|who|whose|how|(?:do|did|could|can|would|will|are) you|(?:should|shall|may|can) i|"
     r"please|tell me|"
-    r"is (?:it|the|that|this)|are (?:they|the)|you meant?|(?:would|could|might) (?:that|it|this|the)|(?:was|were) (?:it|you))\b"
+    r"is (?:it|the|that|this)|are (?:they|the)|you meant?|(?:would|could|might) (?:that|it|this|the)|(?:was|"
+    r"were) (?:it|you))\b"
 )
 _CHAT = re.compile(
-    r"\b(?:how (?:can|may) i|anything else|(?<!or )(?<!or about )something else|why|does that help|is that (?:ok|right|correct|clear)|"
+    r"\b(?:how (?:can|may) i|anything else|(?<!or )(?<!or about )something else|why|does that help|is that "
+    r"(?:ok|right|correct|clear)|"
     r"know more|what do "
     r"you think|can i help|need anything|are you sure$|what is (?:this|that|going on)|"
     r"(?:want|like) me to (?:describe (?:the|more|any|all)|list|explain|help|continue|elaborate|tell you more|go on))\b"
@@ -84,7 +88,8 @@ _TELLS = _SAYS | frozenset(("yes", "nay", "see", "there", "mean", "take", "assum
 # "When you say 'orange', do you mean ..." says nothing of the picture; no more do offers of further help.
 _OF_WORDS = re.compile(r"^(?:by|when you (?:say|write|ask about)|with|saying) [^,]{3,40} , ?$")
 _HELP = re.compile(
-    r"(?:^| (?:, |but |and |: )+)(?:if you [a-z ]+, )?i (?:can|could|would|will|am)(?: also| be| gladly| happily| always)* "
+    r"(?:^| (?:, |but |and |: )+)(?:if you [a-z ]+, )?i (?:can|could|would|will|am)(?: also| be| gladly| "
+    r"happily| always)* "
     r"(?:glad|happy|pleased|compare|describe|help|tell you (?:about|more))\b.*$"
 )
 _CHOOSE = frozenset(("specify", "identify", "name", "indicate", "choose", "pick", "point", "select", "clarify"))
