@@ -369,7 +369,7 @@ class Statements(Subjects):
         return i
 
     def _narrowed(self, i: int) -> int | None:
-        """ "There is no star *that I like*", "... *before you came*": where words end that leave open whether one is."""
+        """ "There is no star *that I like*", "... *before you came*": where words end that leave it open."""
         j, narrow = i, self.kind(i) == "rel" or (self.kind(i) == "det" and self.items[i][1] == "that")
         while j < self.n and self.kind(j) not in (*_BREAKS, "and", "or", "not"):
             narrow |= self.kind(j) == "when"
