@@ -4,7 +4,8 @@ from the left?". An offer is the set of readings that it fits."""
 import re
 from dataclasses import dataclass, field
 
-from clarifyvlm.language.facts import NOT_ANNOTATED, YES, Case
+from clarifyvlm.language.facts import Case
+from clarifyvlm.language.fitting import NOT_ANNOTATED, YES
 from clarifyvlm.language.normal import TOKEN, normalise
 from clarifyvlm.language.phrases import STARTS, Ask, Description, Phrases
 from clarifyvlm.records import Object

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import yaml
 
 from clarifyvlm.language.asks import ASKED, UNKNOWN, Told
-from clarifyvlm.language.facts import YES, Case
+from clarifyvlm.language.facts import Case
+from clarifyvlm.language.fitting import YES
 from clarifyvlm.language.items import CORNERS
 from clarifyvlm.language.offers import ORDINALS, Offer, in_a_row, near, offers_of
 from clarifyvlm.language.phrases import Description
