@@ -149,8 +149,8 @@ _FUNCTION_WORDS = {
     "differ": "differ differs different distinct mismatch dissimilar",
     "like": "like",
     "do": "do does did",
-    "know": "tell say know determine identify recognize recognise decide distinguish discern make judge told recognizable "
-    "recognisable identifiable discernible distinguishable readable determined known identified recognized "
+    "know": "tell say know determine identify recognize recognise decide distinguish discern make judge told "
+    "recognizable recognisable identifiable discernible distinguishable readable determined known identified recognized "
     "recognised judged",
     "unsure": "idea clue unsure uncertain unclear unknown impossible unable hard difficult unanswerable sure "
     "certain clear",
