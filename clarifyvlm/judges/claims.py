@@ -5,11 +5,11 @@ The model quotes (extract_schema.py); what the quoted words mean is decided here
 reading hangs on them, the response is not understood.
 """
 
+from clarifyvlm.language.descriptions import SLOTS, Ask, Claim, Description, Response
 from clarifyvlm.language.facts import Case
 from clarifyvlm.language.items import items_of
 from clarifyvlm.language.normal import TOKEN, normalise
 from clarifyvlm.language.offers import offers_of
-from clarifyvlm.language.phrases import SLOTS, Ask, Claim, Description, Response
 
 # A property of the schema -> the attribute of Description, and what claims of hidden things call it.
 ATTRIBUTE = {

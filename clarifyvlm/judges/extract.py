@@ -15,9 +15,9 @@ from clarifyvlm.judges.checked import Cases, text_after_reply, verdict_of
 from clarifyvlm.judges.claims import response_of
 from clarifyvlm.judges.finding import Finding
 from clarifyvlm.judges.gate import gate
+from clarifyvlm.language.descriptions import Response
 from clarifyvlm.language.facts import Case
 from clarifyvlm.language.layout import after_reasoning
-from clarifyvlm.language.phrases import Response
 from clarifyvlm.records import AFTER_REPLY, Example, Prediction, Verdict
 
 NOT_UNDERSTOOD = "not_understood"

@@ -9,10 +9,11 @@ import re
 from collections import Counter
 from dataclasses import dataclass, replace
 
+from clarifyvlm.language.descriptions import STARTS, Ask, Description
 from clarifyvlm.language.facts import Case
 from clarifyvlm.language.fitting import FIELDS
 from clarifyvlm.language.offers import Offer, offers_of
-from clarifyvlm.language.phrases import STARTS, Ask, Description, Phrases
+from clarifyvlm.language.phrases import Phrases
 from clarifyvlm.records import Object
 
 

@@ -1,9 +1,10 @@
 """The claims that the scene reader adds, and what "it" means: the base of its clause parsers."""
 
+from clarifyvlm.language.descriptions import STARTS, Claim, Description, Response
 from clarifyvlm.language.empty import strange
 from clarifyvlm.language.items import both_places
 from clarifyvlm.language.lexicon import Vocabulary
-from clarifyvlm.language.phrases import STARTS, Claim, Description, Phrases, Response
+from clarifyvlm.language.phrases import Phrases
 
 
 class Claims(Phrases):

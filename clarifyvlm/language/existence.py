@@ -1,7 +1,7 @@
 """Existence and absence: the scene reader's clauses that say what is there, and what is not."""
 
+from clarifyvlm.language.descriptions import SHAPE_NAMES, STARTS, Description
 from clarifyvlm.language.empty import strange
-from clarifyvlm.language.phrases import SHAPE_NAMES, STARTS, Description
 from clarifyvlm.language.subjects import Subjects
 
 _LISTED = ("and", ",", "or", ":", "but")

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from difflib import get_close_matches
 
+from clarifyvlm.language.descriptions import Claim, Description
 from clarifyvlm.language.fitting import NO, NOT_ANNOTATED, YES, Fitting, is_guess, is_one_of, lies
-from clarifyvlm.language.phrases import Claim, Description
 from clarifyvlm.records import Object
 
 

@@ -7,10 +7,11 @@ import re
 from difflib import get_close_matches
 from functools import lru_cache
 
+from clarifyvlm.language.descriptions import STARTS, Description
 from clarifyvlm.language.items import both_places, cells_of
 from clarifyvlm.language.lexicon import COCO_NAMES, COLORS, KNOWN_NAMES, PATTERNS, PEOPLE, SHAPES, vocabulary
 from clarifyvlm.language.normal import TOKEN, normalise
-from clarifyvlm.language.phrases import STARTS, Description, Phrases
+from clarifyvlm.language.phrases import Phrases
 from clarifyvlm.records import Example, Object
 from clarifyvlm.world.places import PLACES
 from clarifyvlm.world.queries import MISSPELLINGS

@@ -4,10 +4,11 @@ from the left?". An offer is the set of readings that it fits."""
 import re
 from dataclasses import dataclass, field
 
+from clarifyvlm.language.descriptions import STARTS, Ask, Description
 from clarifyvlm.language.facts import Case
 from clarifyvlm.language.fitting import NOT_ANNOTATED, YES
 from clarifyvlm.language.normal import TOKEN, normalise
-from clarifyvlm.language.phrases import STARTS, Ask, Description, Phrases
+from clarifyvlm.language.phrases import Phrases
 from clarifyvlm.records import Object
 from clarifyvlm.world.places import PLACES, SIDES
 

@@ -8,11 +8,11 @@ the reading taken ("I take you to mean ..."). It knows words, not facts: `scene.
 
 import re
 
+from clarifyvlm.language.descriptions import STARTS, Ask, Description, Response
 from clarifyvlm.language.empty import asks_what_is_meant, is_small_talk, is_tautology, strange
 from clarifyvlm.language.items import items_of
 from clarifyvlm.language.lexicon import Vocabulary
 from clarifyvlm.language.normal import CODE, ORDERS, TOKEN, normalise
-from clarifyvlm.language.phrases import STARTS, Ask, Description, Response
 from clarifyvlm.language.statements import Statements
 
 MAX_CHARACTERS = 1500  # a longer response is rambling or an attack, not one of the six strategies

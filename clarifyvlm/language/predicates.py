@@ -1,7 +1,7 @@
 """Predicates of the scene reader, what is said of a subject: "... red, not blue", "... hidden", "... not there"."""
 
 from clarifyvlm.language.claims import Claims
-from clarifyvlm.language.phrases import SHAPE_NAMES, STARTS, Description
+from clarifyvlm.language.descriptions import SHAPE_NAMES, STARTS, Description
 
 _LISTED = ("and", ",", "or", ":", "but")
 

@@ -4,8 +4,8 @@ Works on the items of `lexicon.items_of`, left to right: a clause opens with "th
 bare value; what follows decides which claim it makes. Words it does not know are passed over.
 """
 
+from clarifyvlm.language.descriptions import STARTS, Description
 from clarifyvlm.language.existence import BREAKS, Existence
-from clarifyvlm.language.phrases import STARTS, Description
 
 _PASSED = (
     "and",

@@ -1,6 +1,6 @@
 """Subjects of the scene reader, and what goes by them: "the star and the circle are red", "its color is hidden"."""
 
-from clarifyvlm.language.phrases import STARTS, Description
+from clarifyvlm.language.descriptions import STARTS, Description
 from clarifyvlm.language.predicates import Predicates
 
 

@@ -14,9 +14,9 @@ from clarifyvlm.config import parse_weights
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges.finding import Finding
 from clarifyvlm.language.asks import tell
+from clarifyvlm.language.descriptions import Ask
 from clarifyvlm.language.facts import Case
 from clarifyvlm.language.offers import offers_of
-from clarifyvlm.language.phrases import Ask
 from clarifyvlm.records import INFORMED, Example
 from clarifyvlm.users import wording
 from clarifyvlm.world.places import PLACES

@@ -12,11 +12,11 @@ from typing import NamedTuple
 import yaml
 
 from clarifyvlm.language.asks import ASKED, UNKNOWN, Told
+from clarifyvlm.language.descriptions import Description
 from clarifyvlm.language.facts import Case
 from clarifyvlm.language.fitting import YES
 from clarifyvlm.language.items import CORNERS
 from clarifyvlm.language.offers import ORDINALS, Offer, in_a_row, near, offers_of
-from clarifyvlm.language.phrases import Description
 from clarifyvlm.records import Object
 from clarifyvlm.world.places import PLACES, SIDES, at
 

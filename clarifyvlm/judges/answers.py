@@ -1,0 +1,364 @@
+"""What a response answers of what is asked, and the strategy that it used."""
+
+from clarifyvlm.language.descriptions import Ask, Claim, Description, Response
+from clarifyvlm.language.facts import Case
+from clarifyvlm.language.layout import plain
+from clarifyvlm.language.lexicon import PEOPLE
+from clarifyvlm.language.normal import TOKEN, normalise
+from clarifyvlm.language.parse import read
+
+
+class Answers:
+    """What one response answers, and the strategy that it used.
+
+    `pairs`: what it answers, as (readings, value, either): the indices of the readings that the subject fits (None: the
+    subject does not tell them apart; empty: it fits no reading), and the value of the asked attribute.
+    """
+
+    def __init__(self, case: Case, text: str, response: Response | None = None):
+        """`response`: what was read from `text` already; None: it is read here."""
+        self.case = case
+        before, text = plain(text)
+        self.text = text  # without layout, and without what was reasoned before
+        if response is None:
+            response = (
+                read(case.readable(text), case.words, case.asked, case.question_words)
+                if not self._is_echo(text)
+                else Response()
+            )
+        self.response = response
+        reasoned = read(case.readable(before), case.words, case.asked, case.question_words) if before else Response()
+        self.before, self.reasoned = reasoned.claims, reasoned.named
+        self.pairs: list[tuple[frozenset[int] | None, object, bool]] = []
+        self.several = False  # knows that there are several: "both are red", "one is red"
+        self.whole = False  # "both are red"
+        self.blurred = False  # "it is a blur"
+        self.plural: list[tuple[frozenset[int], object]] = []  # what is said of several readings at once
+        self.told_apart = False  # describes one of several, wrongly
+        self.denied = False
+        self.implied: list[tuple] = []  # yes or no, from what is said to be there: counts where neither word is said
+        self.total = False  # of a count: "three in all"
+        if case.other is not None and len(self.response.named) == 1 and not self._guessed():
+            for claim in self.response.claims:  # "I take you to mean the large star. Yes."
+                if claim.kind == "yesno" and claim.subject is None and self.response.named[0].given():
+                    claim.subject = self.response.named[0]
+        if all(c.kind == "fragment" and not c.either for c in self.response.claims):  # "Red, blue": all of them answer
+            for claim in self.response.claims:
+                claim.alone |= bool(set(claim.subject.given()) & case.asked)
+        for claim in self.response.claims:
+            self._read(claim)
+        if not self.pairs and not self.denied:
+            self.pairs = self.implied
+        self.lists = self.response.depends and len(self.pairs) > 1  # "it depends on which: ...", whatever is said then
+        self.pairs = _merged(self.pairs)
+        if self.response.depends:
+            self.pairs = [(readings, value, False) for readings, value, _ in self.pairs]
+        self.response.asks = [ask for ask in self.response.asks if not self._asks_nothing(ask)]
+        self.used = self._strategy()
+
+    def _is_echo(self, text: str) -> bool:
+        said, asked = TOKEN.findall(normalise(" ".join(text[:4000].split()))), self.case.question_tokens
+        return said == asked * max(1, len(said) // max(1, len(asked)))
+
+    def _asks_nothing(self, ask: Ask) -> bool:
+        """ "That star? It is red.", "What star? There is none.": repeats the question's words, and goes on."""
+        named = self.case.question.given()
+        plain = all(a in named for d in (*ask.alternatives, *ask.restrict) for a in d.given())
+        if ask.elliptic:
+            return plain and bool(self.pairs or self.denied)
+        return self.denied and plain and not ask.means and not ask.dimensions
+
+    # --- what is answered
+
+    def _read(self, claim: Claim) -> None:
+        """Sort one claim: an answer, a denial of what the question presupposes, or neither."""
+        case, d = self.case, claim.subject
+        if claim.aside or (claim.possible and self.response.unsure):
+            return
+        if claim.kind == "deny":
+            if case.other is not None and "yesno" in case.asked:
+                if d is not None and not (d.one and not d.given()) and case.is_absent_part(d):
+                    self.denied = True
+                elif case.example.kind == "relation" and (d is None or d.one or case.consistent(d, to=case.other)):
+                    self.implied.append((None, "no", False))
+            elif "yesno" in case.asked or "count" in case.asked:
+                if case.denies_question(d) or (d is not None and self._on_target(d)):
+                    (self.implied if "yesno" in case.asked else self.pairs).append(
+                        (None, "no" if "yesno" in case.asked else 0, False)
+                    )
+            elif case.denies_question(d):
+                self.denied = True
+        elif claim.kind == "attribute":
+            if claim.negated:
+                value = claim.value.given() if isinstance(claim.value, Description) else {claim.attribute: claim.value}
+                q = case.question.given()
+                about = d is None or d.one or case.consistent(d, ignore=frozenset(value))
+                if about and any(q.get(a) == v for a, v in value.items()) and not case.asked & set(value):
+                    self.denied = True
+            elif "yesno" not in case.asked and self._contradicts_question(claim):
+                self.denied = True
+            elif d is not None and not d.definite and claim.attribute not in case.asked and not d.one:
+                self._read_mention(claim, d)  # "a red star is at the top left"
+            elif d is not None and claim.attribute == "cells" and case.asked & set(d.given()) and d.one and not d.cells:
+                placed = d.without()  # "the red one is at the top left"
+                placed.cells = claim.value
+                self._read_mention(claim, placed)
+            elif claim.attribute == "name" and claim.value == "blur":
+                self.blurred = True  # "it is just a smudge"
+            elif claim.attribute in case.asked and self._on_target(d):
+                self._answer(d, claim.attribute, claim.value, claim.either)
+                self.several |= d is not None and d.one and not (d.definite or d.given() or d.number)
+        elif claim.kind == "yesno":
+            if "yesno" in case.asked:
+                self.pairs.append((self._readings_of(d, "yesno"), claim.value, False))
+        elif claim.kind in ("exists", "fragment", "count"):
+            self._read_mention(claim, d)
+
+    def _contradicts_question(self, claim: Claim) -> bool:
+        """ "The star is blue", asked about a red star that is not there."""
+        case, d = self.case, claim.subject
+        asked = case.question.given().get(claim.attribute)
+        if case.targets or asked is None or claim.attribute in case.asked or claim.attribute in ("cells", "relation"):
+            return False
+        if d is None or d.name != case.question.name or (d.name is None and d.one):
+            return False
+        return asked != claim.value and case.consistent(d, ignore=frozenset([claim.attribute]))
+
+    def _read_mention(self, claim: Claim, d: Description | None) -> None:
+        case = self.case
+        if "yesno" in case.asked:
+            if claim.kind == "fragment" and d is not None and d.modified:
+                return  # "great star!"
+            if case.other is not None:
+                told = d is not None and (d.cells or d.relation or (claim.kind != "fragment" and not d.definite))
+                alike = (
+                    told and case.example.kind == "relation" and d is not None and set(d.given()) - {"cells", "size"}
+                )
+                if alike and case.consistent(d, to=case.other) and not case.consistent_name(d):
+                    of = d.relation[1] if d.relation and d.relation[0] == case.side else None
+                    self.implied.append((self._readings_of(of, "yesno"), "yes" if claim.value != 0 else "no", False))
+            elif case.question.name and d is not None and d.name is None and not (d.one or d.unknown):
+                pass  # "a blue object", asked about a blue star
+            elif d is not None and (d.given() or d.unknown) and self._on_target(d) and case.true(claim) is not None:
+                self.implied.append((None, "yes" if claim.value != 0 else "no", False))
+            elif claim.kind == "count":
+                self.implied.append((None, "yes" if claim.value else "no", False))
+            return
+        if "count" in case.asked:
+            number = claim.value if claim.kind == "count" else 1
+            if d is not None and not d.given() and (d.modified or claim.kind != "count"):
+                return  # "great object!", "one of the usual ones"
+            at_least = d is not None and d.at_least
+            part = (
+                d is not None
+                and set(self._told(d)) - set(case.question.given())
+                and self._readings_of(d, "count") is None
+            )
+            whole = d is None or set(self._told(d)) <= set(case.question.given())
+            if not at_least and not part and (d is None or self._on_target(d)):
+                if claim.kind == "count" and whole:
+                    self.pairs = [] if not self.total else self.pairs
+                    self.total = True
+                elif self.total:
+                    return  # "three: one at the top ..."
+                self._answer(d, "count", number, claim.either)
+            elif at_least and d.one and claim.kind == "count" and not d.given():
+                self.pairs.append((None, f"at least {number}", False))
+            return
+        if d is None:
+            return
+        given = d.given()
+        for attribute in case.asked & set(given):
+            same = given[attribute] == case.question.name or {given[attribute], case.question.name} <= set(PEOPLE)
+            if attribute == "name" and same and case.example.kind == "relation":
+                continue  # "there are two men: ...": what they hold is asked
+            if attribute == "cells" and case.question.cells and case.question.cells <= given[attribute]:
+                continue  # "on the right there is a star": the question says so
+            rest = d.without(attribute)
+            rest.number = None
+            if self._on_target(rest):
+                self._answer(rest, attribute, given[attribute], claim.either)
+
+    def _told(self, d: Description) -> dict:
+        """What `d` gives, without what all of them are on or in: "(two cups) on the table"."""
+        return d.without("relation").given() if d.relation and d.relation[0] == "on" else d.given()
+
+    def _on_target(self, d: Description | None) -> bool:
+        """Whether a claim about `d` is about what the question asks about."""
+        case = self.case
+        if d is None or (d.one and not d.given()) or not (d.given() or d.unknown):
+            return True
+        if d.unknown and any(d is named for named in self.response.named):
+            d = self._known(d)
+        if d.unknown and not case.is_question_word(d.unknown):
+            return False
+        if case.asked & {"count", "yesno"}:
+            return case.consistent(d)
+        if (self._guessed() or not case.targets) and any(d is named for named in self.response.named):
+            return True  # whatever the misspelt word is taken for
+        if case.targets:
+            found, unknown = case.find(d)
+            if found or unknown:
+                return any(o in case.targets for o in found) or unknown
+        return case.consistent(d, ignore=case.asked)
+
+    def _answer(self, d: Description | None, attribute: str, value: object, either: bool) -> None:
+        if attribute == "size":
+            value = {"max": "large", "min": "small"}.get(value, value)
+        if d is not None:
+            self.whole |= bool(d.whole)
+            self.several |= bool(d.whole)
+        readings = self._readings_of(d, attribute)
+        if readings == frozenset() and d is not None:  # "the star at the top left", where there is none
+            self.told_apart |= bool(set(d.given()) - set(self.case.question.given()) - self.case.asked)
+        if readings is None and d is not None and d.beside is not None:  # "the stars are red, except for ..."
+            readings = frozenset(range(len(self.case.readings))) - (
+                self._readings_of(d.beside, attribute) or frozenset()
+            )
+        if readings and d is not None and d.plural:
+            self.plural.append((readings, value))
+        self.pairs.append((readings, value, either))
+
+    def _readings_of(self, d: Description | None, attribute: str) -> frozenset[int] | None:
+        """The readings that a subject fits; None when it tells none apart."""
+        case = self.case
+        if case.by_attribute:
+            return frozenset(i for i, (_, a, _) in enumerate(case.readings) if a == attribute)
+        if d is None or d.whole or not (d.given() or d.unknown) or not case.readings:
+            return None
+        if d.unknown and any(d is named for named in self.response.named):
+            d = self._known(d)
+        found, unknown = case.find(d)
+        if not found and unknown and d.relation:
+            self.told_apart |= d.definite and not d.plural and case.question.relation is None
+            found = case.find(d.without("relation"))[0]
+        if (
+            not found and d.cells and (d.name or d.color or d.size or d.pattern)
+        ):  # "a small star at the top": a large one
+            found = [o for o in case.targets if o.place in d.cells]
+            found = found if len(found) == 1 else []
+        fitting = frozenset(i for i, (objects, _, _) in enumerate(case.readings) if any(o in found for o in objects))
+        return None if len(fitting) == len(case.readings) else fitting
+
+    # --- strategy
+
+    def _strategy(self) -> str:
+        case, response = self.case, self.response
+        if self.pairs:
+            if self.denied and (
+                not case.targets or all(readings is not None and not readings for readings, _, _ in self.pairs)
+            ):
+                return "infer" if response.named and not case.targets else "correct"
+            if response.unsure and all(either for _, _, either in self.pairs):
+                return "abstain"
+            if response.unsure and case.asked & {"count", "yesno"} and not response.guessed:
+                return "abstain"  # what is said to be there explains it
+            if response.unsure:  # "I cannot tell, but probably red" answers; "I cannot tell: it is red" says nothing
+                partly = [
+                    c
+                    for c in response.claims
+                    if c.kind == "hidden" and c.subject is not None and (c.subject.given() or c.subject.other)
+                ]
+                if (
+                    partly
+                    and not response.guessed
+                    and all(pair[0] for pair in self.pairs)
+                    and not any(case.true(c) is False for c in partly)
+                ):  # "the left one is red, the other one is wrapped"
+                    return "enumerate"
+                return "answer" if response.hedged else "none"
+            values = {value for _, value, _ in self.pairs}
+            subjects = {readings for readings, _, _ in self.pairs if readings is not None}
+            if len({str(answer) for _, _, answer in case.readings}) > 1 and (
+                self.whole or any(len(readings) > 1 for readings, _ in self.plural)
+            ):
+                return "enumerate"  # "both are stars", where one is
+            if self.lists or len(values) > 1 or len(subjects) > 1:
+                return "enumerate"
+            return "infer" if self._names_reading(subjects) else "answer"
+        if self.denied:
+            return "correct"
+        claimed = [c for c in response.claims if c.kind == "hidden" and not c.negated]
+        if response.asks and not (self.blurred or any(case.true(c) for c in claimed)):
+            return "clarify"
+        hidden = self.blurred or bool(claimed)
+        if response.unsure or hidden:
+            return "none" if self._asserts_asked() else "abstain"
+        return "answer" if any(self._tells(c) for c in response.claims) else "none"
+
+    def _tells(self, claim: Claim) -> bool:
+        """Whether a claim says of what is asked about what the question does not: "it is red", asked for a shape; "it
+        is not red" excludes one value only, "great star!" none."""
+        given = claim.subject.given() if claim.subject is not None else {}
+        if claim.negated or claim.aside or (claim.subject is not None and claim.subject.modified):
+            return False
+        if claim.kind == "fragment":
+            said, known = given, self.case.question.given()
+        else:
+            said, known = {claim.attribute: claim.value}, self.case.question.given() | given
+        if claim.kind not in ("attribute", "fragment") or not self._on_target(claim.subject):
+            return False
+        return any(known.get(a) != v and not str(v).startswith("?") for a, v in said.items())
+
+    def _asserts_asked(self) -> bool:
+        """Whether something other than what the question is about gets a value of what it asks for."""
+        claims = [c for c in self.response.claims if not (c.negated or c.either or c.possible)]
+        return any(c.kind == "attribute" and c.attribute in self.case.asked and c.value != "blur" for c in claims)
+
+    def _names_reading(self, subjects: set[frozenset[int]]) -> bool:
+        case, response = self.case, self.response
+        if subjects and next(iter(subjects)) and len(case.readings) > 1 and not case.by_attribute:
+            return True
+        if self.told_apart and len(case.readings) > 1 and not case.by_attribute:
+            return True
+        asked = case.question.given()
+        for d in [*response.named, *self.reasoned]:
+            if d.modified:
+                return True
+            if d.attribute and case.by_attribute:
+                return True
+            if any(a not in asked and (a not in case.asked or self._guessed()) for a in d.given()):
+                return True
+            if d.cells and len(case.readings) > 1 and "cells" not in case.asked:
+                if 0 < sum(o in case.targets for o in case.find(d)[0]) < len(case.targets):
+                    return True  # "the upper of the two", asked about the object on the right
+        offered = [d for ask in response.asks if not ask.open and len(ask.alternatives) == 1 for d in ask.alternatives]
+        if any(set(d.given()) - set(asked) - case.asked for d in offered):
+            return True  # "Do you mean the large one? It is red."
+        if case.example.strategy == "infer" and len(case.readings) == 1:
+            return self._resolves_word()
+        return False
+
+    def _guessed(self) -> bool:
+        return self.case.example.ambiguity.type == "lexical"
+
+    def _resolves_word(self) -> bool:
+        """Whether a claim's subject says what the misspelt word was taken to be: "the green object is a star"."""
+        case = self.case
+        objects = case.readings[0][0]
+        missing = {"name", "color"} - set(case.question.given()) - case.asked
+        for claim in self.response.claims:
+            given = claim.subject.given() if claim.subject is not None else {}
+            if set(given) & missing and any(o in objects for o in case.find(claim.subject)[0]):
+                return True
+        return False
+
+
+def _merged(pairs: list) -> list:
+    """Without repetitions, and without a vaguer place beside an exact one: "on the left, at the top left"."""
+    kept = []
+    for pair in pairs:
+        readings, value, _ = pair
+        if pair in kept:
+            continue
+        vaguer = isinstance(value, frozenset) and any(
+            p is not pair
+            and (readings is None or p[0] in (readings, None))
+            and isinstance(p[1], frozenset)
+            and p[1] < value
+            for p in pairs
+        )
+        same = any(p is not pair and p[1] == value and p[0] is not None and readings is None for p in pairs)
+        if not vaguer and not same:
+            kept.append(pair)
+    return kept
