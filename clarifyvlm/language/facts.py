@@ -16,7 +16,14 @@ class Case(Fitting):
     def true(self, claim: Claim) -> bool | None:
         """Whether a claim holds; None where facts cannot say (a color in an annotation without colors)."""
         d = claim.subject
-        if claim.possible and claim.kind == "attribute" and d is not None and d.definite and d.cells and not d.unknown:
+        if (
+            claim.possible
+            and claim.kind == "attribute"
+            and d is not None
+            and d.definite
+            and (d.cells or d.hidden)
+            and not d.unknown
+        ):
             found, unknown = self.find(d, self.objects)  # "the red blob at the top might be a star": is it there?
             return None if found or unknown or claim.negated else False
         if claim.possible and claim.kind != "hidden":

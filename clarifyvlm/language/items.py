@@ -117,6 +117,8 @@ def place_at(tokens: list[str], i: int) -> tuple[tuple, int] | None:
         elif word in PLACE_TAILS and i > start:
             last = tokens[i]
             i += 1
+            if last == "corners" and not middle and (row is None) != (column is None):
+                return ("L", _cells(row, column, middle) & CORNERS), i  # "both top corners"
             if last == "row" and row is None and middle:
                 return ("L", frozenset(PLACES[3:6])), i
             if last == "column" and column is None and middle:

@@ -42,7 +42,7 @@ _LATEX = re.compile(r"\$|\\(?:quad|,|;|\(|\)|\[|\])")
 _HOLDS = ("final_answer", "answer", "answers", "response", "result", "output", "message", "text", "clarifying_question",
           "clarification", "question_to_user", "follow_up", "follow_up_question")  # fmt: skip
 _SAYS = ("interpretation", "reading", "assumption", "object", "subject", "note", "reason", "because", "explanation",
-         "comment", "evidence", "details")  # fmt: skip
+         "comment", "evidence", "details", "error", "warning")  # fmt: skip
 _LEAVES = ("confidence", "score", "probability", "status", "type", "id", "reasoning", "thought", "thoughts", "thinking",
            "question", "query", "certainty", "image",
            "strategy", "used_strategy", "strategy_right", "grounded", "answer_right", "overconfident", "over_asked",
@@ -125,6 +125,8 @@ def _json(text: str) -> tuple[str, str] | None:
     if not isinstance(content, dict):
         return "", _spoken(content)
     low = {str(key).lower(): value for key, value in content.items()}
+    if re.search("ask|clarif", str(low.get("action", low.get("type", ""))).lower()) and low.get("question"):
+        return "", _spoken(low["question"])  # {"action": "ask_user", "question": "Which star?"}
     beside = [_spoken(low[key]) for key in low if key in _SAYS and low[key]]
     held = [_spoken(low[key]) for key in low if key in _HOLDS and low[key] not in (None, "", [], {})]
     if held:

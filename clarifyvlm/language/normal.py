@@ -4,7 +4,7 @@ speech as the plain words that mean the same."""
 import re
 from functools import lru_cache
 
-CODE = re.compile(r"[{}<>=_|\\^~`#@]")
+CODE = re.compile(r"[{}<>_|\\^~`#@]|=(?! )|(?<! )=")
 ORDERS = re.compile(
     r"\b(ignore|disregard|instructions?|verdict|grade|graded|score|scores|criteri(?:a|on)|rubric|"
     r"prompt|strategy|responses?|judge|mark this|system)\b"
@@ -17,10 +17,12 @@ _SHORT = ((re.compile(r"\b(?:cannot|can't|cant)\b"), "can not"), (re.compile(r"\
           (re.compile(r"n't\b"), " not"), (_APOSTROPHE_IS, r"\1 is"), (re.compile(r"'re\b"), " are"),
           (re.compile(r"'m\b"), " am"), (re.compile(r"'(?:d|ll|ve)\b"), " would"),
           (re.compile(r"'s\b"), " poss"))  # fmt: skip
-_QUOTES = str.maketrans({"’": "'", "‘": "'", "“": None, "”": None, '"': None, "*": None, "—": ",", "–": ",", "/": " "})
+_QUOTES = str.maketrans({"’": "'", "‘": "'", "“": None, "”": None, '"': None, "*": None, "—": ",", "–": ","})
 _PAPER = re.compile(r"\b(?:in|by|with) (?:(?:an?|the|some|gr[ae]y|silver|brown|wrapping|gift) )*paper\b")
 _LET = re.compile(r"\bnot (?:let|allow|permit|enable) (?:me|us|one|you) (?:to )?(?:see|tell|say|know|make out)\b")
 _EMPTY_APPOSITION = re.compile(r",\s*,")  # what a turn without meaning leaves: "the star, by the way, is red"
+_CHOICE = re.compile(r"(?<=[a-z]) ?/ ?(?=[a-z])(?=.*\?\s*$)")  # "the left/the right one?"
+_SLASH = re.compile(r"(?<=[a-z)]) / (?=[a-z(\d])")  # "top left / bottom right"
 _DASH = re.compile(r"\s-+\s|--+")
 _QUOTED = re.compile(r'["“”«»]([^"“”«»\n]{1,40})["“”«»]')
 _COLOR = "red|orange|yellow|green|blue|purple|pink|brown|black|white|gr[ae]y"
@@ -36,6 +38,27 @@ _TURNS = tuple(
         ("u", "you"),
         ("ur", "your"),
         ("teh", "the"),
+        ("n", "and"),
+        ("r", "are"),
+        ("tehre|ther|thier", "there"),
+        ("nothin", "nothing"),
+        ("somethin", "something"),
+        ("wich|whcih|wihch", "which"),
+        ("whats", "what is"),
+        ("wheres", "where is"),
+        ("bout", "about"),
+        ("(?:im |i am )?(?:gonna|wanna|going to|want to) (?:say|go with)", ""),
+        ("sry|soz|sorry", ""),
+        (r",? ?(?<!the )(?<!a )(?<!that )(?:dude|bud|buddy|bro|bruh|pal|fam|sir|boss|chief)(?= ?[.!?,]| ?$)", ""),
+        (r"(?<=\bthings) over (?:it|them)", " is over it"),
+        ("ai not no|aint no|ai not any|aint any", "there is no"),
+        (
+            r"(?<!\bor )(?<!\bor it )(?:could|can|may|might) be (?:anything|whatever|any (?:color|colour|shape|size))",
+            "can not be determined",
+        ),
+        (r"(?:way |far |just |all )*too (?:blurry|blurred|fuzzy|hazy|smudged|smudgy)(?! to\b)", "can not tell"),
+        (r"if (that|the|this) ([a-z ]{3,30}?) counts", r"if you mean \1 \2 :"),
+        ("(?:one|a|two|three) more(?= [a-z]+ (?!than))", "another"),
         ("rn|tbh|m8|mate|innit|lol|haha|imo|imho", ""),
         ("pls|plz", "please"),
         ("dunno|do not know", "can not tell"),
@@ -107,7 +130,7 @@ _TURNS = tuple(
             "if you mean",
         ),
         (
-            r"(?:if|in case) (the [a-z ]{3,40}?) (?:was|is|were) (?:meant|what you (?:mean|meant)|the one you "
+            r"(?:if|in case|assuming|supposing|provided) (the [a-z ]{3,40}?) (?:was|is|were) (?:meant|what you (?:mean|meant)|the one you "
             r"(?:mean|meant))",
             r"if you mean \1 :",
         ),
@@ -210,6 +233,8 @@ def normalise(text: str) -> str:
     for mark in ("=", "+"):
         if mark in text:
             text = re.sub(rf"(?<=\w) \{mark} (?=\w)", " : " if mark == "=" else " and ", text)
+    if "/" in text:
+        text = _SLASH.sub(", ", _CHOICE.sub(" or ", text)).replace("/", " ")
     if "'" in text or "cannot" in text or "cant" in text:
         for pattern, replacement in _SHORT:
             text = pattern.sub(replacement, text)

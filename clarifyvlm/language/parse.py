@@ -134,7 +134,9 @@ def _sentences(text: str):
 def _sentence(reader: "_Reader", tokens: list[str], end: str) -> None:
     text = " ".join(tokens)
     if len(tokens) > 3 and len(set(tokens)) * 3 <= len(tokens) and _ONSET.match(text):
-        return None  # "which which which which"
+        return None
+    if sum(a == b and a.isalpha() for a, b in zip(tokens, tokens[1:], strict=False)) > 2:
+        return None  # "the the star is is red red"
     if end != "?" and _UNMARKED.search(text):
         end = "?"
     if _AGREEMENT.search(text) or (end != "?" and _is_courtesy(tokens, reader.words)):
@@ -279,7 +281,7 @@ class _Reader(Statements):
         if "or" not in tokens:
             return False
         self.load(tokens)
-        i, offered = 0, []
+        i, offered = int(self.kind(0) == "so"), []
         while found := (self.noun_phrase(i) if self.kind(i) in STARTS else None):
             offered.append(found[0])
             i = found[1]

@@ -46,6 +46,8 @@ class Predicates(Claims):
                 if self.kind(i + 1) not in ("c", "s", "t", "det", "L", "prep", "hide", "R", "hold"):
                     break
                 subjects = [Description(one=True, whole=True, plural=True) if s is None else s for s in subjects]
+                if any(c.kind == "deny" for c in self.response.claims):  # "no cyan here, it is all red"
+                    subjects = [Description(plural=True) if s and s.one and not s.given() else s for s in subjects]
                 for s in subjects:
                     s.whole = True
                 i += 1

@@ -48,6 +48,10 @@ class Statements(Existence):
                 more = self.kind(i) in (",", "and") and self.kind(j) in STARTS and not self._opens_clause(j)
                 found = self.noun_phrase(j) if more else None
             return i
+        if k in ("nay", "no") and i == 0 and following in (None, ",", ":", "but") and self.echoed is not None:
+            if "yesno" not in self.asked:  # "Cyan hexagon? Nope, ..."
+                self.add("deny", self.echoed)
+                return i + 1
         if k in ("yes", "nay") or (
             k == "no" and following in (None, ",", ":", "there", "see", "pron", "so", "but", "do")
         ):
@@ -145,6 +149,10 @@ class Statements(Existence):
             k == "det" and v in ("that", "this") and following == "cop" and self.subject is not None
         ):  # "..., that is red"
             return self._predicate([self.subject], self._skip(i + 1))
+        if k == "unk" and following == ":" and i == 0 and v in self.said:  # "pirple = purple: a triangle"
+            found = self.noun_phrase(i + 2) if self.kind(i + 2) in STARTS else None
+            if found and found[0].given() and not set(found[0].given()) & self.asked:
+                return self._named(i + 2)
         if k in STARTS:
             if k == "det" and following == "attr":  # "its color"
                 return i + 1
