@@ -1,4 +1,4 @@
-"""Facts as the scene judge asks them: whether a claim is true, and whether a phrase is about what the question names."""
+"""Facts as the scene judge asks them: whether a claim is true, and whether a phrase is about what is asked."""
 
 from dataclasses import replace
 from difflib import get_close_matches

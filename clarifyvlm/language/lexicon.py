@@ -150,8 +150,8 @@ _FUNCTION_WORDS = {
     "like": "like",
     "do": "do does did",
     "know": "tell say know determine identify recognize recognise decide distinguish discern make judge told "
-    "recognizable recognisable identifiable discernible distinguishable readable determined known identified recognized "
-    "recognised judged",
+    "recognizable recognisable identifiable discernible distinguishable readable determined known identified "
+    "recognized recognised judged",
     "unsure": "idea clue unsure uncertain unclear unknown impossible unable hard difficult unanswerable sure "
     "certain clear",
     "mean": "mean means meant meaning refer refers referring asking ask talking thinking curious interested "

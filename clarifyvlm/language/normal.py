@@ -130,8 +130,8 @@ _TURNS = tuple(
             "if you mean",
         ),
         (
-            r"(?:if|in case|assuming|supposing|provided) (the [a-z ]{3,40}?) (?:was|is|were) (?:meant|what you (?:mean|meant)|the one you "
-            r"(?:mean|meant))",
+            r"(?:if|in case|assuming|supposing|provided) (the [a-z ]{3,40}?) (?:was|is|were) "
+            r"(?:meant|what you (?:mean|meant)|the one you (?:mean|meant))",
             r"if you mean \1 :",
         ),
         (

@@ -135,7 +135,7 @@ def _sentence(reader: "_Reader", tokens: list[str], end: str) -> None:
     text = " ".join(tokens)
     if len(tokens) > 3 and len(set(tokens)) * 3 <= len(tokens) and _ONSET.match(text):
         return None
-    if sum(a == b and a.isalpha() for a, b in zip(tokens, tokens[1:], strict=False)) > 2:
+    if len({a for a, b in zip(tokens, tokens[1:], strict=False) if a == b and a.isalpha()}) > 2:
         return None  # "the the star is is red red"
     if end != "?" and _UNMARKED.search(text):
         end = "?"
