@@ -49,6 +49,8 @@ class Answers:
             self._read(claim)
         if not self.pairs and not self.denied:
             self.pairs = self.implied
+        elif len(self.pairs) == len(self.implied) == 1 and self.pairs[0][:2] == (None, self.implied[0][1]):
+            self.pairs = self.implied  # "yes, there is a bird to the left of the large boat"
         self.lists = self.response.depends and len(self.pairs) > 1  # "it depends on which: ...", whatever is said then
         self.pairs = _merged(self.pairs)
         if self.response.depends:

@@ -28,8 +28,8 @@ class Modifiers:
         while True:
             j = i
             while self.kind(j) in ("prep", "(", "with", "of") or (
-                self.kind(j) == "det" and j > i and self.kind(j + 1) in ("L", "R", "c", "s", "t", "pic")
-            ):
+                self.kind(j) == "det" and self.kind(j + 1) in (("L", "R", "c", "s", "t", "pic") if j > i else ("R",))
+            ):  # also "(a fork to) the right of it"
                 j += 1
             k = self.kind(j)
             if j > i and (away := self._abstract(i, j)):
