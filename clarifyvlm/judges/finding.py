@@ -127,6 +127,11 @@ class Finding(Answers):
             return True
         if offered and not d.definite and d.number is None and not d.cells:
             return True
+        if offered and d.definite and d.plural and case.complete and not case.asked & {"count"} and not d.at_least:
+            if d.one and not d.given() and d.number and not d.other and not d.part and d.number > len(case.targets) > 0:
+                return False  # "which of the three?", of two
+            if d.given() and not d.one and d.number is None and not d.whole and len(case.find(d)[0]) == 1:
+                return False  # "which of the circles?", where there is one
         if d.number is not None and case.true(Claim("count", d, value=d.number)) is False and not d.one:
             return False
         if d.one and not d.definite and set(d.given()) <= case.asked:

@@ -64,6 +64,9 @@ def answer_of(answer: str, kind: str) -> tuple[str, object]:
     return attribute, word
 
 
+_FELLOW = re.compile(r"(?<=\w )(?<!you )(?<!hey )(?<!sorry )(?:fella|fellow|guy|lad|chap|bloke|bugger)(s?)\b", re.I)
+
+
 class Fitting:
     """One example, prepared: objects, readings with their answers, and what its question names."""
 
@@ -180,6 +183,8 @@ class Fitting:
 
     def readable(self, text: str) -> str:
         """ "Standing on a rug" answers what someone is standing on as "holding a cup" does: no place, but a thing."""
+        if self.example.facts.source == "scenes":
+            return _FELLOW.sub(r"one\1", text)  # "the big fella"
         return ON.sub(r"\1 ", text) if self.example.kind == "relation" and "name" in self.asked else text
 
     def is_question_word(self, word: str) -> bool:

@@ -36,7 +36,25 @@ _TURNS = tuple(
     (re.compile(rf"\b(?:{turn})\b"), plain)
     for turn, plain in (
         ("u", "you"),
+        (
+            "(?:youre|ur|your)(?= (?:after|on about|talking|asking|looking|thinking|referring|interested|getting at|"
+            "meaning|going for|right|correct)\\b)",
+            "you are",
+        ),
         ("ur", "your"),
+        ("youre", "you are"),
+        ("im(?! m)", "i am"),
+        (
+            "(?:no|not any|not an?) (?:object|shape|thing|item|figure|word|color|colour)s? "
+            "(?:is |that is |of the )?(?:named|called|labell?ed|name) (?:an? |the )?(?=[a-z]+)",
+            "no ",
+        ),
+        (
+            "some ?things? (?:is )?(?:over|covering|blocking|hiding|in front of|on top of|in the way of) "
+            "(?:it|them|that)",
+            "can not tell",
+        ),
+        ("you (?:are )?(?:after|on about|getting at|going for)", "you mean"),
         ("teh", "the"),
         ("n", "and"),
         ("r", "are"),
@@ -50,14 +68,13 @@ _TURNS = tuple(
         ("(?:im |i am )?(?:gonna|wanna|going to|want to) (?:say|go with)", ""),
         ("sry|soz|sorry", ""),
         (r",? ?(?<!the )(?<!a )(?<!that )(?:dude|bud|buddy|bro|bruh|pal|fam|sir|boss|chief)(?= ?[.!?,]| ?$)", ""),
-        (r"(?<=\bthings) over (?:it|them)", " is over it"),
         ("ai not no|aint no|ai not any|aint any", "there is no"),
         (
             r"(?<!\bor )(?<!\bor it )(?:could|can|may|might) be (?:anything|whatever|any (?:color|colour|shape|size))",
             "can not be determined",
         ),
         (r"(?:way |far |just |all )*too (?:blurry|blurred|fuzzy|hazy|smudged|smudgy)(?! to\b)", "can not tell"),
-        (r"if (that|the|this) ([a-z ]{3,30}?) counts", r"if you mean \1 \2 :"),
+        (r"if (that|the|this) ((?:(?!\\bif\\b)[a-z ]){3,30}?) counts", r"if you mean \1 \2 :"),
         ("(?:one|a|two|three) more(?= [a-z]+ (?!than))", "another"),
         ("rn|tbh|m8|mate|innit|lol|haha|imo|imho", ""),
         ("pls|plz", "please"),

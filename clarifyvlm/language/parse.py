@@ -29,7 +29,7 @@ _UNMARKED = re.compile(
     r"whose |do you |did you |"
     r"are you |were you |could you |can you |would you (?!be)|is it |is that |should i |shall i |may i |you "
     r"mean |you on about|"
-    r"you talking)"
+    r"you talking|(?:what|where) (?:is|are) (?:[a-z]+ ){1,8}you (?:mean|meant|want|need)$)"
 )
 _RHETORICAL = re.compile(r"^(?:is|are|was|were|does|do) not\b|^(?:is|are) (?:it|they|that|there) not\b")
 _ONSET = re.compile(
@@ -136,7 +136,8 @@ def _sentence(reader: "_Reader", tokens: list[str], end: str) -> None:
     if len(tokens) > 3 and len(set(tokens)) * 3 <= len(tokens) and _ONSET.match(text):
         return None
     if len({a for a, b in zip(tokens, tokens[1:], strict=False) if a == b and a.isalpha()}) > 2:
-        return None  # "the the star is is red red"
+        reader.response.empty.append(text)  # "the the star is is red red"
+        return None
     if end != "?" and _UNMARKED.search(text):
         end = "?"
     if _AGREEMENT.search(text) or (end != "?" and _is_courtesy(tokens, reader.words)):
@@ -268,6 +269,8 @@ class _Reader(Statements):
     def elliptic(self, tokens: list[str]) -> None:
         """A question without question word: "The large one?" offers a reading, "Red?" answers with a rising voice."""
         self.load(tokens)
+        if self.said.issuperset(tokens) and all(k == "unk" for k, _ in self.items):
+            return  # "Gred?"
         found = self.noun_phrase(0)
         values = found and found[1] == self.n and set(found[0].given()) & self.asked
         if (values or any(k == "cop" for k, _ in self.items)) and not any(k == "or" for k, _ in self.items):
