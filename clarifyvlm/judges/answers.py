@@ -143,7 +143,7 @@ class Answers:
                 pass  # "a blue object", asked about a blue star
             elif d is not None and (d.given() or d.unknown) and self._on_target(d) and case.true(claim) is not None:
                 self.implied.append((None, "yes" if claim.value != 0 else "no", False))
-            elif claim.kind == "count":
+            elif claim.kind == "count" and self._on_target(d):
                 self.implied.append((None, "yes" if claim.value else "no", False))
             return
         if "count" in case.asked:

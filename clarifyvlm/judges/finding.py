@@ -132,7 +132,8 @@ class Finding(Answers):
                 return False  # "which of the three?", of two
             if d.given() and not d.one and d.number is None and not d.whole and len(case.find(d)[0]) == 1:
                 return False  # "which of the circles?", where there is one
-        if d.number is not None and case.true(Claim("count", d, value=d.number)) is False and not d.one:
+        some = offered and d.number == 1 and not d.definite  # "one star in particular?"
+        if d.number is not None and not (d.one or some) and case.true(Claim("count", d, value=d.number)) is False:
             return False
         if d.one and not d.definite and set(d.given()) <= case.asked:
             return True  # "red or blue?"

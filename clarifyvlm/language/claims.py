@@ -50,7 +50,7 @@ class Claims(Phrases):
 
     def _skip(self, i: int) -> int:
         """Past copulas, modals and negations; sets self.negated and self.possible."""
-        while self.kind(i) in ("cop", "modal", "not"):
+        while self.kind(i) in ("cop", "modal", "not") or (self.kind(i) == "do" and self.kind(i + 1) == "not"):
             if self.kind(i) == "not":
                 self.negated = True
             self.possible |= self.kind(i) == "modal"
@@ -148,7 +148,20 @@ class Claims(Phrases):
             if self.kind(i) in STARTS and self.kind(i - 1) in ("as", "det", "prep", "with")
             else None
         )
+        if found and (which := self._said_of(*found)):
+            return which
         return found[1] if found else i
+
+    def _said_of(self, d: Description, i: int) -> int | None:
+        """ "(the same color as the diamond), which is green": said of the diamond; where it ends."""
+        i += self.kind(i) == ","
+        if self.kind(i) != "rel" or self.items[i][1] != "which" or self.kind(i + 1) != "cop":
+            return None
+        subject, negated = self.subject, self.negated
+        self.negated = False
+        end = self._predicate([d], self._skip(i + 1))
+        self.subject, self.negated = subject, negated
+        return end
 
     def _attributes(self, subject: Description | None, value: Description, negated=False, either=False) -> None:
         """One claim per attribute that `value` gives. "The stars are red (top left) and ...": one of them is."""

@@ -31,6 +31,7 @@ class Description:
         "modified",
         "anywhere",
         "total",
+        "group",
     )
 
     def __init__(self, **given):
@@ -45,6 +46,7 @@ class Description:
         self.attribute = None  # "its color": the phrase names a property, not an object
         self.abstract = False  # "a light blue background": nothing that facts know
         self.modified = False  # by a word that nobody knows: "the thick book"
+        self.group = None  # "animals", "vehicles": names of a photograph's things
         self.total = None  # "one of the three stars": a Description of the three stars
         self.anywhere = False  # "no star in the picture"
         self.most = False  # "most of the stars"
@@ -63,7 +65,9 @@ class Description:
         copy = Description(**{s: getattr(self, s) for s in Description.__slots__})
         for attribute in attributes:
             setattr(
-                copy, attribute, None if attribute in (*ATTRIBUTES, "number", "beside", "ordinal", "total") else False
+                copy,
+                attribute,
+                None if attribute in (*ATTRIBUTES, "number", "beside", "ordinal", "total", "group") else False,
             )
         return copy
 

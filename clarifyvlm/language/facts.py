@@ -3,6 +3,7 @@
 from dataclasses import replace
 from difflib import get_close_matches
 
+from clarifyvlm.language.lexicon import KINDS
 from clarifyvlm.language.descriptions import Claim, Description
 from clarifyvlm.language.fitting import NO, NOT_ANNOTATED, YES, Fitting, is_guess, is_one_of, lies
 from clarifyvlm.records import Object
@@ -90,7 +91,8 @@ class Case(Fitting):
         if claim.negated:
             return NO in codes
         subject = claim.subject
-        if subject is not None and subject.part and (subject.number or 0) > 1 and not claim.either:
+        counted = subject is not None and (subject.part or (subject.name and not subject.definite))
+        if counted and (subject.number or 0) > 1 and not claim.either:
             if sum(code != NO for code in codes) < subject.number:
                 return False  # "two of the cars are red"
         if subject is not None and subject.most:
@@ -152,6 +154,8 @@ class Case(Fitting):
 
     def _count_true(self, d: Description | None, n: int) -> bool | None:
         at_least = d is not None and d.at_least
+        if d is not None and d.other and d.definite and not d.given():
+            return None  # "the other two": than which?
         # "There are two" (of them), "two gred objects": as many as the question is about, or as its answer says.
         bare = d is None or (not d.given() and (not d.unknown or self.is_question_word(d.unknown)))
         counts = {v for _, a, v in self.readings if a == "count"} if bare or self.consistent(d) else set()
@@ -216,6 +220,8 @@ class Case(Fitting):
     def consistent(self, d: Description, ignore: frozenset[str] = frozenset(), to: Description | None = None) -> bool:
         """Whether `d` could be about what the question names (or about `to`): no attribute of both differs."""
         q = to or self.question
+        if q.group and isinstance(d.name, str) and d.name not in KINDS[q.group]:
+            return False
         for attribute in ("name", "color", "size", "pattern"):
             mine, asked = getattr(d, attribute), getattr(q, attribute)
             if attribute not in ignore and mine is not None and asked is not None and not is_one_of(asked, mine):

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from clarifyvlm.language.descriptions import STARTS, Description
 from clarifyvlm.language.items import both_places, cells_of
-from clarifyvlm.language.lexicon import COCO_NAMES, COLORS, KNOWN_NAMES, PATTERNS, PEOPLE, SHAPES, vocabulary
+from clarifyvlm.language.lexicon import COCO_NAMES, COLORS, KINDS, KNOWN_NAMES, PATTERNS, PEOPLE, SHAPES, vocabulary
 from clarifyvlm.language.normal import TOKEN, normalise
 from clarifyvlm.language.phrases import Phrases
 from clarifyvlm.records import Example, Object
@@ -130,6 +130,8 @@ class Fitting:
         worst = YES
         if d.abstract or (d.unknown and not (self.readings and self.is_question_word(d.unknown))):
             return NOT_ANNOTATED  # a word that facts do not know
+        if d.group and o.name not in KINDS[d.group]:
+            return NO
         if d.name is not None and not is_one_of(o.name, d.name):
             if "name" not in o.hidden:
                 return NO
@@ -251,6 +253,8 @@ class Fitting:
         """Where to look: "it" and "the large one" stand for what the question is about."""
         if d is None or d.one:
             if d is not None and d.given() and self.example.ambiguity.type == "lexical":
+                if d.noun and d.definite and set(d.given()) == {"cells"}:
+                    return [o for o in self.objects if o.name == d.noun] or self.objects
                 return self.objects  # which objects are meant is what the word leaves open
             if self.targets:
                 return self.targets

@@ -197,7 +197,9 @@ def _ordinal(tokens: list[str], i: int) -> tuple | None:
             return None
         if tokens[j] in (".", ",", ":", "and", "or"):
             break
-    return ("other", tokens[i], (i, i)) if tokens[i] == "second" else None
+    if tokens[i] == "first" and tokens[i - 1 : i] == ["the"] and tokens[i + 1 : i + 2] != ["thing"]:
+        return "#", 1, (i, i)
+    return ("other", tokens[i], (i, i)) if tokens[i] in ("second", "third", "fourth") else None
 
 
 def items_of(tokens: list[str], words: Vocabulary) -> list[tuple]:

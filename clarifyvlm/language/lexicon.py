@@ -79,7 +79,8 @@ SYNONYMS = {
     "sofa": "couch", "television": "tv", "phone": "cell phone", "cellphone": "cell phone", "fridge": "refrigerator",
     "doughnut": "donut", "puppy": "dog", "kitten": "cat", "ship": "boat", "ball": "sports ball",
     "plant": "potted plant",
-    "table": "dining table", "hydrant": "fire hydrant",
+    "table": "dining table", "hydrant": "fire hydrant", "lorry": "truck", "doggo": "dog", "pickup": "truck", "van": "truck",
+    "anybody": "person", "anyone": "person", "human figure": "person", "human being": "person",
 }  # fmt: skip
 # What people call a thing for which facts have another name: (names that facts may have, other words for it).
 _ALIKE = (
@@ -192,7 +193,12 @@ GENERIC = {"object": 0, "objects": 1, "thing": 0, "things": 1, "item": 0, "items
 "shapes": 1,
            "everything": 1, "element": 0, "elements": 1, "stuff": 1,
            "ones": 1, "something": 0, "anything": 0,
-           "animal": 0, "animals": 1, "vehicle": 0, "vehicles": 1}  # fmt: skip
+           }  # fmt: skip
+# Which things of a photograph are such.
+KINDS = {
+    "animal": frozenset("bird cat dog horse sheep cow elephant bear zebra giraffe".split()),
+    "vehicle": frozenset("bicycle car motorcycle airplane bus train truck boat".split()),
+}
 # Heads of noun phrases that no fact is about ("a light blue background", "a typo for brown"); with "of", those in
 # GROUPS stand for what follows ("a set of red circles").
 GROUPS = frozenset("set group collection variety series arrangement range lot bunch mix array number lots".split())
@@ -245,6 +251,7 @@ class Vocabulary:
     def __init__(self, names: frozenset[str], has_colors: bool):
         self.one: dict[str, tuple] = {w: ("ign", None) for w in IGNORED}
         self.one |= {w: ("g", bool(p)) for w, p in GENERIC.items()} | FUNCTION
+        self.one |= {w + s: ("g", (w, bool(s))) for w in KINDS for s in ("", "s")}
         self.one |= {w: ("abs", w) for w in ABSTRACT if w not in self.one}
         self.one |= {w: ("attr", a) for w, a in ATTRIBUTES.items()} | {w: ("hide", a) for w, a in HIDING.items()}
         self.one |= {w: ("#", n) for w, n in NUMBERS.items()} | {w: ("many", n) for w, n in MANY.items()}

@@ -42,6 +42,8 @@ class Modifiers:
                 j = end - 1
             elif k == "L" and d.cells is None:
                 d.cells = self.items[j][1]
+                if d.plural:
+                    j = self._more_cells(d, j)
                 if self.items[j + 1 : j + 2] == [("skip", "side of")]:  # "on the left side of the table"
                     found = self.noun_phrase(j + 2) if self.kind(j + 2) in ("det", "n", "pic") else None
                     j = found[1] - 1 if found else j + 1
@@ -61,6 +63,17 @@ class Modifiers:
             i = j + 1
             if self.kind(i) == "," and self.kind(j - 1) == "(" or (self.kind(i) == "," and self.kind(j - 2) == "("):
                 i += 1
+
+    def _more_cells(self, d: Description, j: int) -> int:
+        """ "Two circles (top right and middle left)": the places of several are one set; where the last one stands."""
+        while self.kind(j + 1) in ("and", ","):
+            k = j + 2
+            while self.kind(k) in ("prep", "det", "and"):
+                k += 1
+            if self.kind(k) != "L" or self.kind(k + 1) not in (None, "and", ",", "cop", ")", "but"):
+                break
+            d.cells, j = d.cells | self.items[k][1], k
+        return j
 
     def _accompanied(self, d: Description, i: int) -> int | None:
         """ "The boy in the green hat", "the woman holding a cup", "the cup on the table", "a bag carried by the man",

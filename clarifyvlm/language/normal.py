@@ -36,6 +36,47 @@ _TURNS = tuple(
     (re.compile(rf"\b(?:{turn})\b"), plain)
     for turn, plain in (
         ("u", "you"),
+        ("(?:but |and )?(?:its|the) (?:color|shape|size|pattern) is (?:perfectly |quite |still )?(?:clear|visible|obvious)", ""),
+        (r"(?:to|on) the ([a-z]+) poss (left|right)", r"to the \2 of the \1"),
+        (
+            "if (?:that|this|it) (?:is|was) (?:the )?(?:shape|one|object|thing|what|which)(?: that)? you "
+            "(?:(?:were|are) (?:thinking|asking|talking|after)(?: (?:of|about))?|meant|mean|had in mind)",
+            "if you mean it",
+        ),
+        ("(?:i )?(?:really )?do(?: not|nt) (?:really )?(?:think|believe) so", "no"),
+        ("i (?:think|believe|guess|suppose|would say) so", "yes"),
+        ("am not (?:seeing|finding|spotting|noticing)", "do not see"),
+        (
+            "(?:your|the) question (?:mentions|refers to|asks about|speaks of|talks about|assumes|presupposes)",
+            "i looked for",
+        ),
+        (
+            "(?:that|which) (?:i|we) (?:can |could )?(?:see|find|spot|notice|make out|detect)(?= ?[.,;:!?]|$| in | here)",
+            "",
+        ),
+        ("are you after|are you interested in|do you care about|would you like(?: to know)?", "do you mean"),
+        ("(?:nearer|closer)(?: to)?", "near"),
+        ("(?:stainless )?steel|chrome", "silver"),
+        ("which (?:puts|places|makes|leaves) (it|them|that)", r"so \1 is"),
+        (
+            r"(?:so |and |thus )?(?:the|your) question does not (?:quite |really )?(?:work|apply|make sense|hold|fit)"
+            r"[^.,;!?]*",
+            "",
+        ),
+        ("on the same page|may be off(?: a little| a bit| slightly| by a little)?", ""),
+        (r"i was(?: not|nt| un) ?sure (?:if|whether|what|which)[^.,;()]*", ""),
+        (r"(?:one|two|three|four|five|\d) of each", "some objects"),
+        (
+            "(?:would |had )?rather not (?:guess|say|commit)|(?:will not|not going to|do not want to) guess",
+            "can not tell",
+        ),
+        ("(?:can not|not able to|unable to) settle(?: that| this| it)?", "can not tell"),
+        (r"looking at (?=the (?:lower|upper|left|right|top|bottom|middle))", "at "),
+        (
+            r",? with an? (?:thin |thick |little |small |narrow |wide )?(?:[a-z]+ )?(?:stripe|band|trim|rim|lid|handle|strap|logo)s?"
+            r"(?: (?:along|on|across|around|down|at) (?:the|its) [a-z]+)?",
+            "",
+        ),
         (
             "(?:youre|ur|your)(?= (?:after|on about|talking|asking|looking|thinking|referring|interested|getting at|"
             "meaning|going for|right|correct)\\b)",

@@ -115,6 +115,7 @@ class Phrases(Modifiers):
                 i += 1
                 break
             elif k == "g":
+                d.group, v = v if isinstance(v, tuple) else (None, v)
                 d.plural = d.plural or v
                 headed = True
                 i += 1
@@ -207,6 +208,7 @@ class Phrases(Modifiers):
             colors.append(self.items[j][1])
         plural = self.kind(j + 1) in ("n", "g") and (
             self.items[j + 1][1] is True
+            or (self.kind(j + 1) == "g" and self.items[j + 1][1] and self.items[j + 1][1] is not True)
             or self.items[j + 1][1] == 1
             or (self.kind(j + 1) == "n" and self.items[j + 1][1][1])
         )

@@ -281,6 +281,6 @@ class Predicates(Claims):
         for claim in claims:
             same = [c for c in claims if c.subject is claim.subject and c.attribute == claim.attribute]
             if len(same) > 1 and claim.subject.plural:
-                spread = claim.subject.without("plural", "whole", "definite")
+                spread = claim.subject.without("plural", "whole", "definite", "number")
                 for c in same:
                     c.subject = spread
