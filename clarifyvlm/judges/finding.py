@@ -104,14 +104,14 @@ class Finding(Answers):
             if true is False and (claim.possible or not (claim.either and (either or self.used == "abstain"))):
                 evidence["grounded"] = f"not so: {_words(claim)}"
                 return False
-        if self.denied and not case.targets:
-            return True  # "you ask about a star, but there is none"
         asked = [d for ask in self.response.asks for d in (*ask.restrict, *ask.alternatives)]
         said = [claim.subject for claim in self.response.claims if claim.subject is not None]
         for d in (*said, *self.response.named, *asked):  # "one of the three stars"
             if d.total is not None and case.true(Claim("count", d.total, value=d.total.number)) is False:
                 evidence["grounded"] = f"not so many: {_phrase(d.total)}"
                 return False
+        if self.denied and not case.targets:
+            return True  # "you ask about a star, but there is none"
         for d in [*self.response.named, *asked]:
             if not self._may_exist(d, offered=any(d is a for a in asked)):
                 evidence["grounded"] = f"there is no {_phrase(d)}"
@@ -140,6 +140,8 @@ class Finding(Answers):
         found, unknown = case.find(d)
         if offered and not found and d.one and "count" in case.asked:
             found = case.find(d, case.objects)[0]  # "should I count the blurred one?"
+        if d.plural and d.definite and d.name and not d.one and len(found) == 1 and not unknown and case.complete:
+            return False  # "which of the circles?", where there is one
         return bool(found) or unknown or not case.complete or (not d.given() and bool(d.number))
 
     def _answer_right(self, right: str) -> float | None:

@@ -183,6 +183,8 @@ class Existence(Subjects):
         if self.kind(i) == "of":
             found = self.noun_phrase(i + 1)
             d, i = found if found else (d, i + 1)
+            if d.number:  # "none of the three objects"
+                d.total, d.number = d.without(), None
         if self.kind(i) == "cop":
             return self._none_is(d, i + 1)
         if end := self._narrowed(i):

@@ -95,6 +95,11 @@ class Case(Fitting):
         if counted and (subject.number or 0) > 1 and not claim.either:
             if sum(code != NO for code in codes) < subject.number:
                 return False  # "two of the cars are red"
+        if subject is not None and subject.number and not (subject.definite or subject.one or subject.part):
+            if not (subject.at_least or claim.either or claim.attribute in self.asked):
+                fitting = sum(code != NO for code in codes)  # "two buses are on the left"
+                if fitting != subject.number and (self.complete or fitting < min(subject.number, len(codes))):
+                    return False
         if subject is not None and subject.most:
             return sum(code == YES for code in codes) * 2 > len(codes)
         if self.example.kind == "comparison" and self.other is not None and subject is not None and subject.whole:

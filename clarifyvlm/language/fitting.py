@@ -237,6 +237,8 @@ class Fitting:
                 return YES
         if not others:
             return NOT_ANNOTATED if d.unknown or not self.complete or not d.name else NO
+        if relation != "on" and not any(_shared(o, p) for p in others):
+            return NO  # one that carries a thing touches it
         taken = all(any(_shared(q, p) > TOUCH for q in self.objects if q is not p and q.name == o.name) for p in others)
         if relation == "of":
             held = any(_shared(q, o) > TOUCH for q in self.objects if q not in others and q.name in ("person", *PEOPLE))
@@ -263,7 +265,7 @@ class Fitting:
             return [o for o in self.objects if o.name == self.question.name] if d is not None and d.given() else []
         if d.definite and d.number is not None and d.number > len(self.targets):
             return self.objects  # "the six objects"
-        if d.anywhere and d.size in ("max", "min"):
+        if d.anywhere and (d.whole or d.size in ("max", "min")):
             return self.objects  # "the smallest thing in the picture"
         if d.definite and any(self.fits(d, o) == YES for o in self.targets):
             return self.targets  # "the star": the one that the question is about, where there are others
@@ -305,6 +307,9 @@ class Fitting:
             order = [o.salience for o in found]
             extreme = max(order) if d.size == "max" else min(order)
             found = [o for o in found if o.salience == extreme]
+            if d.cells and len(d.cells) == 1 and searched:  # "the largest star, at the top left": of all stars
+                largest = self.find(d.without("cells"), pool)[0]
+                found = [o for o in found if o in largest]
         return found, any(code == NOT_ANNOTATED for _, code in codes)
 
 

@@ -227,7 +227,7 @@ IGNORED = frozenset(
     "further farther found easily directly slightly somewhat fairly pretty quite really noticeably clearly "
     "please kindly "
     "dead instead thank thanks let lets still already again once reckon instead beyond recognition even why "
-    "afraid".split()
+    "afraid whole entire".split()
 )
 
 

@@ -34,10 +34,8 @@ class Modifiers:
             k = self.kind(j)
             if j > i and (away := self._abstract(i, j)):
                 j = away - 1
-            elif k == "cop" and i == j and d.name and self.items[j][1].endswith("ing") and self.kind(j + 1) == "prep":
-                pass  # "the boy sitting at the top"
-            elif k == "unk" and d.name and self.items[j][1].endswith("ing") and self.kind(j + 1) in ("prep", "R"):
-                pass  # "people waiting near a bench"
+            elif k in ("cop", "unk") and i == j and d.name and self._goes_on(j):
+                pass  # "the boy sitting at the top", "people waiting near a bench"
             elif end := self._accompanied(d, i):
                 j = end - 1
             elif k == "L" and d.cells is None:
@@ -74,6 +72,11 @@ class Modifiers:
                 break
             d.cells, j = d.cells | self.items[k][1], k
         return j
+
+    def _goes_on(self, i: int) -> bool:
+        """Whether "sitting" at i goes with the noun before it: a place or a relation follows."""
+        j = i + 2 if self.kind(i + 1) == "det" else i + 1
+        return self.items[i][1].endswith("ing") and (self.kind(j) == "R" or self.kind(i + 1) == "prep")
 
     def _accompanied(self, d: Description, i: int) -> int | None:
         """ "The boy in the green hat", "the woman holding a cup", "the cup on the table", "a bag carried by the man",

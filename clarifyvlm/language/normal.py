@@ -36,7 +36,10 @@ _TURNS = tuple(
     (re.compile(rf"\b(?:{turn})\b"), plain)
     for turn, plain in (
         ("u", "you"),
-        ("(?:but |and )?(?:its|the) (?:color|shape|size|pattern) is (?:perfectly |quite |still )?(?:clear|visible|obvious)", ""),
+        (
+            "(?:but |and )?(?:its|the) (?:color|shape|size|pattern) is (?:perfectly |quite |still )?(?:clear|visible|obvious)",
+            "",
+        ),
         (r"(?:to|on) the ([a-z]+) poss (left|right)", r"to the \2 of the \1"),
         (
             "if (?:that|this|it) (?:is|was) (?:the )?(?:shape|one|object|thing|what|which)(?: that)? you "

@@ -76,6 +76,9 @@ class Phrases(Modifiers):
             elif k == "#":
                 if self.items[i][1] == 1 and self.kind(i + 1) == "of" and (part := self._part(d, i + 2)):
                     return part
+                if self._is_sole(i):  # "the one blue thing"
+                    d.only, i = True, i + 1
+                    continue
                 if self._is_pronoun_one(i, start):
                     d.one = headed = True
                     i += 1
@@ -219,6 +222,15 @@ class Phrases(Modifiers):
         if kind not in ("c", "t") or self.kind(i + 1) != "or" or self.kind(i + 2) != kind:
             return False
         return self.kind(i + 3) in ("n", "g") or (self.kind(i + 3) == "#" and self.items[i + 3][1] == 1)
+
+    def _is_sole(self, i: int) -> bool:
+        """Whether the number at i is the "one" of "the one blue thing"; "the one red" is a pronoun."""
+        if self.items[i][1] != 1 or self.items[i - 1 : i] != [("det", "the")]:
+            return False
+        j = i + 1
+        while self.kind(j) in ("c", "s", "t"):
+            j += 1
+        return self.kind(j) in ("n", "g") and self.items[j][1] not in (True, 1)
 
     def _is_pronoun_one(self, i: int, start: int) -> bool:
         """Whether the number at i is the pronoun "one": "the one", "a red one", "one at the top left is"."""
