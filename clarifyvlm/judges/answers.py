@@ -52,7 +52,7 @@ class Answers:
         elif len(self.pairs) == len(self.implied) == 1 and self.pairs[0][:2] == (None, self.implied[0][1]):
             self.pairs = self.implied  # "yes, there is a bird to the left of the large boat"
         self.lists = self.response.depends and len(self.pairs) > 1  # "it depends on which: ...", whatever is said then
-        self.pairs = _merged(self.pairs)
+        self.pairs = _merged(self.pairs, len(self.case.readings))
         if self.response.depends:
             self.pairs = [(readings, value, False) for readings, value, _ in self.pairs]
         self.response.asks = [ask for ask in self.response.asks if not self._asks_nothing(ask)]
@@ -75,6 +75,10 @@ class Answers:
     def _read(self, claim: Claim) -> None:
         """Sort one claim: an answer, a denial of what the question presupposes, or neither."""
         case, d = self.case, claim.subject
+        if claim.aside and claim.attribute == "name" and claim.kind == "attribute" and d is not None and d.whole:
+            values = claim.value if isinstance(claim.value, tuple) else (claim.value,)
+            if not case.targets and case.question.name and case.question.name not in values:
+                self.denied = True  # "only triangles and a circle", asked about a star
         if claim.aside or (claim.possible and self.response.unsure):
             return
         if claim.kind == "deny":
@@ -112,6 +116,7 @@ class Answers:
                 self.several |= d is not None and d.one and not (d.definite or d.given() or d.number)
         elif claim.kind == "yesno":
             if "yesno" in case.asked:
+                self.whole |= d is not None and d.whole and d.plural
                 self.pairs.append((self._readings_of(d, "yesno"), claim.value, False))
         elif claim.kind in ("exists", "fragment", "count"):
             self._read_mention(claim, d)
@@ -346,12 +351,13 @@ class Answers:
         return False
 
 
-def _merged(pairs: list) -> list:
+def _merged(pairs: list, readings: int = 0) -> list:
     """Without repetitions, and without a vaguer place beside an exact one: "on the left, at the top left"."""
+    each = readings == len(pairs) > 2 and all(p[0] is None and isinstance(p[1], str) for p in pairs)  # one by one
     kept = []
     for pair in pairs:
         readings, value, _ = pair
-        if pair in kept:
+        if pair in kept and not each:
             continue
         vaguer = isinstance(value, frozenset) and any(
             p is not pair
@@ -360,7 +366,9 @@ def _merged(pairs: list) -> list:
             and p[1] < value
             for p in pairs
         )
-        same = any(p is not pair and p[1] == value and p[0] is not None and readings is None for p in pairs)
+        same = not each and any(
+            p is not pair and p[1] == value and p[0] is not None and readings is None for p in pairs
+        )
         if not vaguer and not same:
             kept.append(pair)
     return kept

@@ -88,6 +88,16 @@ _TURNS = tuple(
         ("ur", "your"),
         ("youre", "you are"),
         ("im(?! m)", "i am"),
+        ("bar(?= (?:the|that|this|for|one)\\b)", "except"),
+        (r", ((?:the )?[a-z]+(?: [a-z]+)?) too(?= ?[.,;]| except|$)", r", like \1"),
+        (r"(?:and )?(?:the )?same (?:goes )?(?:for|with)(?= (?:the|that)\b)", "like"),
+        ("down there", "at the bottom"),
+        ("up there", "at the top"),
+        (
+            "(?:hidden|covered|obscured|blocked|occluded) (?:completely |fully )?(?:by|behind|under|underneath) "
+            "(?:the|an?|that) (?:[a-z]+ ){0,2}?(?:star|square|circle|triangle|heart|diamond|hexagon|cross|blob|blur)",
+            "hidden",
+        ),
         (
             "(?:no|not any|not an?) (?:object|shape|thing|item|figure|word|color|colour)s? "
             "(?:is |that is |of the )?(?:named|called|labell?ed|name) (?:an? |the )?(?=[a-z]+)",

@@ -38,6 +38,7 @@ _ONSET = re.compile(
     r"is (?:it|the|that|this)|are (?:they|the)|you meant?|(?:would|could|might) (?:that|it|this|the)|(?:was|"
     r"were) (?:it|you))\b"
 )
+_MEANT = re.compile(r"^((?:the |a |an )?(?!which|what|where|who|do|did)[a-z]+(?: [a-z]+){0,2}) you meant?$")
 _CHAT = re.compile(
     r"\b(?:how (?:can|may) i|anything else|(?<!or )(?<!or about )something else|why|does that help|is that "
     r"(?:ok|right|correct|clear)|"
@@ -153,6 +154,8 @@ def _sentence(reader: "_Reader", tokens: list[str], end: str) -> None:
     reader.response.guessed |= bool(_GUESS.search(text))
     reader.response.hedged |= bool(_HEDGE.search(text))
     if end == "?":
+        if mention := _MEANT.match(text):  # "Star you mean?"
+            text = f"you mean {mention.group(1)}"
         tag = _TAG.search(text)
         if tag and tag.start() > 0:
             return reader.statement(text[: tag.start()].split())

@@ -143,6 +143,8 @@ class Predicates(Claims):
             else:
                 break
             first = False
+        if self.possible and first and began == len(self.response.claims) and named is not None and named.hidden:
+            self.response.unsure = True  # "the wrapped star might be"
         self._distribute(began)
         self.negated = self.possible = False
         return i
