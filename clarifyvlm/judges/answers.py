@@ -75,10 +75,6 @@ class Answers:
     def _read(self, claim: Claim) -> None:
         """Sort one claim: an answer, a denial of what the question presupposes, or neither."""
         case, d = self.case, claim.subject
-        if claim.aside and claim.attribute == "name" and claim.kind == "attribute" and d is not None and d.whole:
-            values = claim.value if isinstance(claim.value, tuple) else (claim.value,)
-            if not case.targets and case.question.name and case.question.name not in values:
-                self.denied = True  # "only triangles and a circle", asked about a star
         if claim.aside or (claim.possible and self.response.unsure):
             return
         if claim.kind == "deny":
