@@ -91,6 +91,7 @@ _TURNS = tuple(
         ("bar(?= (?:the|that|this|for|one)\\b)", "except"),
         (r", ((?:the )?[a-z]+(?: [a-z]+)?) too(?= ?[.,;]| except|$)", r", like \1"),
         (r"(?:and )?(?:the )?same (?:goes )?(?:for|with)(?= (?:the|that)\b)", "like"),
+        ("(?:is |are )?(?:any(?:one|body)|every(?:one|body))(?: is| poss)? guess", "can not be determined"),
         ("down there", "at the bottom"),
         ("up there", "at the top"),
         (
