@@ -185,6 +185,8 @@ class Existence(Subjects):
             d, i = found if found else (d, i + 1)
             if d.number:  # "none of the three objects"
                 d.total, d.number = d.without(), None
+            if self.kind(i) in ("c", "s", "t"):  # "none of them green"
+                return self._none_is(d, i)
         if self.kind(i) == "cop":
             return self._none_is(d, i + 1)
         if end := self._narrowed(i):

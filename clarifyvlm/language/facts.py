@@ -3,9 +3,9 @@
 from dataclasses import replace
 from difflib import get_close_matches
 
-from clarifyvlm.language.lexicon import KINDS
 from clarifyvlm.language.descriptions import Claim, Description
 from clarifyvlm.language.fitting import NO, NOT_ANNOTATED, YES, Fitting, is_guess, is_one_of, lies
+from clarifyvlm.language.lexicon import KINDS
 from clarifyvlm.records import Object
 
 
