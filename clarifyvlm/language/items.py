@@ -186,6 +186,9 @@ ORDINALS = {
 }
 
 
+_AFTER_FIRST = ([], ["is"], ["are"], [","], [":"], ["("], ["at"], ["in"], ["on"], ["has"])  # "the first is red"
+
+
 def _ordinal(tokens: list[str], i: int) -> tuple | None:
     """ "Second ... from the left": ("ord", (2, "left")) and the tokens that tell it; "second" alone is another."""
     for j in range(i + 1, min(i + 6, len(tokens))):
@@ -197,7 +200,7 @@ def _ordinal(tokens: list[str], i: int) -> tuple | None:
             return None
         if tokens[j] in (".", ",", ":", "and", "or"):
             break
-    if tokens[i] == "first" and tokens[i - 1 : i] == ["the"] and tokens[i + 1 : i + 2] != ["thing"]:
+    if tokens[i] == "first" and tokens[i - 1 : i] == ["the"] and tokens[i + 1 : i + 2] in _AFTER_FIRST:
         return "#", 1, (i, i)
     return ("other", tokens[i], (i, i)) if tokens[i] in ("second", "third", "fourth") else None
 
