@@ -106,6 +106,8 @@ class Case(Fitting):
             if subject.one and not subject.given():  # "both": the two that are compared
                 second = self.find(self.other.without("definite"), self.objects)[0]
                 return YES in codes and any(self.fits(d, o) == YES for o in second)
+        if claim.attribute == "relation" and claim.value[0] == "with" and subject is not None and not subject.whole:
+            return YES in codes  # "the women are holding a cup and a bag"
         if subject is not None and subject.plural and (subject.whole or (subject.definite and subject.number is None)):
             return all(code == YES for code in codes)
         return YES in codes

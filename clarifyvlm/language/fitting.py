@@ -118,7 +118,7 @@ class Fitting:
                     second = second or found[0]
             elif found and found[0].given() and first is None:
                 first = found[0]
-            elif found and found[0].unknown and not unknown.unknown:
+            elif found and (found[0].unknown or found[0].group) and not (unknown.unknown or unknown.group):
                 unknown = found[0]
             i = found[1] if found else i + 1
         return first or unknown, second

@@ -37,6 +37,20 @@ _TURNS = tuple(
     for turn, plain in (
         ("u", "you"),
         (
+            r"(?:perhaps|maybe|possibly) you (?:(?:were|are) (?:thinking|asking|talking|looking)(?: (?:of|about|for|at))?|"
+            r"mean|meant)(?=[^.?!]*\?)",
+            "do you mean",
+        ),
+        (
+            r"(?:relative to|with respect to|as seen from|seen from|viewed from|from the (?:point of view|perspective) of)"
+            r"(?= the)",
+            "taking",
+        ),
+        ("(?:so |and |as |because |just )*(?:i )?(?:(?:would|just) )*(?:want|like|need) to be (?:sure|certain)", ""),
+        ("who knows", "can not tell"),
+        ("(?:i )?am not (?:an? )?(?:hundred|100)(?: percent| ?%)? (?:sure|certain)", "probably"),
+        ("what an? (?:[a-z]+ )?(?:photo|photograph|picture|image|scene|shot) (?:with|of)", "there is"),
+        (
             "(?:but |and )?(?:its|the) (?:color|shape|size|pattern) is (?:perfectly |quite |still )?(?:clear|visible|obvious)",
             "",
         ),
@@ -57,7 +71,10 @@ _TURNS = tuple(
             "(?:that|which) (?:i|we) (?:can |could )?(?:see|find|spot|notice|make out|detect)(?= ?[.,;:!?]|$| in | here)",
             "",
         ),
-        ("are you after|are you interested in|do you care about|would you like(?: to know)?", "do you mean"),
+        (
+            "are you after|are you interested in|do you care about|would you like(?: to know)?(?= the| its)",
+            "do you mean",
+        ),
         ("(?:nearer|closer)(?: to)?", "near"),
         ("(?:stainless )?steel|chrome", "silver"),
         ("which (?:puts|places|makes|leaves) (it|them|that)", r"so \1 is"),

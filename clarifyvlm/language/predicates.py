@@ -15,7 +15,7 @@ class Predicates(Claims):
         if named is not None and (named.given() or named.unknown):
             self.subject = named if len(subjects) == 1 and not named.plural else None
         negated, either, first = self.negated, False, True
-        began = len(self.response.claims)
+        began, verb = len(self.response.claims), ""
         if i >= self.n and negated and began and self.response.claims[-1].kind == "attribute" and named is not None:
             last = self.response.claims[-1]  # "the circle is not"
             if last.attribute in self.asked and not last.negated and named.name:
@@ -54,7 +54,9 @@ class Predicates(Claims):
             elif k == "not":
                 negated, i = True, i + 1
             elif k == "hold" and (found := self._held(subjects, i + 1, negated, v)):
-                i = found
+                i, verb = found, v
+            elif verb and k in ("det", "#") and (found := self._held(subjects, i, negated, verb)):
+                i = found  # "(is holding a cup), a book and a bag"
             elif k == "hold" and first:
                 i += 1
                 continue

@@ -126,7 +126,9 @@ class Statements(Existence):
             return i + 1
         if k == "R" and (end := self._beyond(i)):
             return end
-        if k == "rel" and v == "what" and "see" in (following, self.kind(i + 2)):  # "what I do see are two buses"
+        if (
+            k == "rel" and v == "what" and {"see", "know"} & {following, self.kind(i + 2)}
+        ):  # "what I do see are two buses"
             j = next((j for j in range(i + 1, min(i + 5, self.n)) if self.kind(j) == "cop"), None)
             if j:
                 return self._objects(j + 1)

@@ -19,6 +19,8 @@ class Subjects(Predicates):
             if not found:
                 return i
             d, i = found
+            if d.one and not d.given() and self.subject is not None and self.subject.given():
+                d = self.subject  # "if you mean it, ..."
             if self.kind(i) == "cop":  # "I think you mean it is ..." names nothing
                 return i
             if self.kind(i) == "poss" and self.kind(i + 1) == "attr":
