@@ -18,6 +18,7 @@ class Claims(Phrases):
         self.topic: Description | None = None  # "For the large star: ..."
         self.said: frozenset[str] = frozenset()  # the words of the question
         self.verb = ""  # what the question asks about: "holding", "wearing"
+        self.beside: Description | None = None  # "Apart from the star, all are ..."
         self.side: tuple | None = None  # "To the left of the square: a star"
         self.scope: frozenset[str] | None = None  # "At the top: one on the left"
 
@@ -31,6 +32,8 @@ class Claims(Phrases):
             and not (subject.cells or subject.one or subject.definite)
         ):
             subject.cells = self.scope  # "on the left there is a star"
+        if self.beside and kind == "attribute" and subject is not None and subject.whole and not subject.beside:
+            subject.beside = self.beside  # "apart from the star, they are all red"
         claim = Claim(kind, subject, possible=self.possible, **more)
         self.response.claims.append(claim)
         if subject is not None and subject.only and kind != "deny":
@@ -177,5 +180,7 @@ class Claims(Phrases):
                 self.add("hidden", subject, attribute=v, negated=negated)
             else:
                 self.add(kind, subject, attribute=attribute, value=v, negated=negated, either=either)
+        if value.definite and value.name and len(given) > 1 and not (negated or either or value.only):
+            self.add("exists", value.without()).aside = True  # "it is the red star at the top"
         if value.unknown and not value.given():
             self.add("attribute", subject, attribute="name", value=f"?{value.unknown}", negated=negated, either=either)

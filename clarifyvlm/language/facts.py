@@ -165,12 +165,12 @@ class Case(Fitting):
             return None  # "the other two": than which?
         # "There are two" (of them), "two gred objects": as many as the question is about, or as its answer says.
         bare = d is None or (not d.given() and (not d.unknown or self.is_question_word(d.unknown)))
-        counts = {v for _, a, v in self.readings if a == "count"} if bare or self.consistent(d) else set()
+        counts = {v for _, a, v in self.readings if a == "count"} if bare or self._is_asked_count(d) else set()
         if bare and "count" not in self.asked:
             counts |= {len(self.targets), len(self.readings)}
         unknown = False
         if d is not None and not d.one:
-            found, unknown = self.find(d)
+            found, unknown = self.find(d.without("definite") if d.cells else d)
             counts.add(len(found))
             if d.relation and d.relation[0] in ("on", "near"):  # "four chairs around the table"
                 counts.add(len(self.find(d.without("relation"))[0]))
@@ -184,6 +184,10 @@ class Case(Fitting):
         if unknown or (not self.complete and counts and n > max(c for c in counts if isinstance(c, int))):
             return None
         return False
+
+    def _is_asked_count(self, d: Description) -> bool:
+        """Whether a number of `d` can be what the question asks for: not the "yellow objects", asked for stars."""
+        return self.consistent(d) and (d.one or d.name is not None or self.question.name is None)
 
     def _hidden_true(self, claim: Claim) -> bool | None:
         if claim.attribute == "count":

@@ -262,6 +262,8 @@ class Fitting:
                 return self.targets
             if self.question.name is None and not self.question.unknown:
                 return self.objects if d is not None and (d.given() or d.whole) else []
+            if d is not None and d.one and d.plural and d.whole and not d.given() and self.complete:
+                return self.objects  # "there is no star: they are all circles"
             return [o for o in self.objects if o.name == self.question.name] if d is not None and d.given() else []
         if d.definite and d.number is not None and d.number > len(self.targets):
             return self.objects  # "the six objects"

@@ -36,6 +36,7 @@ _TURNS = tuple(
     (re.compile(rf"\b(?:{turn})\b"), plain)
     for turn, plain in (
         ("u", "you"),
+        ("out of focus", "blurred"),
         (
             r"(?:perhaps|maybe|possibly) you (?:(?:were|are) (?:thinking|asking|talking|looking)(?: (?:of|about|for|at))?|"
             r"mean|meant)(?=[^.?!]*\?)",

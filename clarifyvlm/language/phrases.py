@@ -102,7 +102,10 @@ class Phrases(Modifiers):
                 d.name, plural = v
                 d.plural = d.plural or plural
                 if (
-                    self.kind(i + 1) == "unk" and self.items[i + 1][1].isalpha() and self.kind(i + 2) in _AFTER
+                    self.kind(i + 1) == "unk"
+                    and d.name not in SHAPE_NAMES
+                    and self.items[i + 1][1].isalpha()
+                    and self.kind(i + 2) in _AFTER
                 ):  # "a dog leash"
                     d.name, d.unknown, i = None, self.items[i + 1][1], i + 1
                 elif self.kind(i + 1) == "n" and not plural and not {v[0], self.items[i + 1][1][0]} & SHAPE_NAMES:
@@ -230,7 +233,7 @@ class Phrases(Modifiers):
         j = i + 1
         while self.kind(j) in ("c", "s", "t"):
             j += 1
-        return self.kind(j) in ("n", "g") and self.items[j][1] not in (True, 1)
+        return j > i + 1 and self.kind(j) in ("n", "g")
 
     def _is_pronoun_one(self, i: int, start: int) -> bool:
         """Whether the number at i is the pronoun "one": "the one", "a red one", "one at the top left is"."""

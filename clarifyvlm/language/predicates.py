@@ -43,7 +43,7 @@ class Predicates(Claims):
                 i = j
                 continue
             if k == "all":
-                if self.kind(i + 1) not in ("c", "s", "t", "det", "L", "prep", "hide", "R", "hold"):
+                if self.kind(i + 1) not in ("c", "s", "t", "det", "L", "prep", "hide", "R", "hold", "n"):
                     break
                 subjects = [Description(one=True, whole=True, plural=True) if s is None else s for s in subjects]
                 if any(c.kind == "deny" for c in self.response.claims):  # "no cyan here, it is all red"
@@ -194,8 +194,8 @@ class Predicates(Claims):
         for claim in self.response.claims:
             if claim.subject is not None and (claim.subject.whole or claim.subject.plural):
                 claim.subject.beside = found[0]
-        self.subject = found[0]
         self.add("exists", found[0])
+        self.subject, self.beside = found[0], found[0]
         return found[1]
 
     def _likened(self, i: int) -> int | None:
@@ -205,6 +205,8 @@ class Predicates(Claims):
             return None
         last = self.response.claims[-1] if self.response.claims else None
         attribute, value = (last.attribute, last.value) if last else (None, None)
+        if last and last.kind == "hidden" and found[0].name != "blur":  # "... is hidden, as is that of the star"
+            self.add("hidden", found[0], attribute=attribute, negated=last.negated)
         if last and last.kind == "fragment":
             given = last.subject.given()
             said = self.asked.intersection(given) or (set(given) if len(given) == 1 else set())

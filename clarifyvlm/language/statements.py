@@ -116,11 +116,15 @@ class Statements(Existence):
         if k in ("same", "differ") and "yesno" in self.asked:
             self._answers("no" if self.negated != (k == "differ") else "yes")
             return self._compared(i + 1)
+        if k == "so" and following == "cop" and self.items[i + 2 : i + 4] == [("det", "that"), ("of", "of")]:
+            self.items[i + 2 : i + 4], self.n = [], self.n - 2  # "so is that of the star"
         if k == "so" and following == "cop" and (found := self.noun_phrase(i + 2)):  # "and so is the star"
             while found:
                 end = self._likened(i + 2) or found[1]
                 found = self.noun_phrase(end + 1) if self.kind(end) == "and" and self.kind(end + 1) == "det" else None
                 i = end - 1
+            return end
+        if (k, v) in (("or", "nor"), ("not", "neither")) and following in ("cop", "do") and (end := self._nor(i + 2)):
             return end
         if k == "only" and following == "for":
             return i + 1
@@ -179,7 +183,33 @@ class Statements(Existence):
         if self.kind(j) in ("there", "see") or (self.kind(j) == "cop" and self.kind(j + 1) in STARTS):
             self.side = (self.items[i][1], found[0])
             return self._there(j + 1) if self.kind(j) == "cop" else j
-        return i + 1 if "yesno" in self.asked else None
+        if "yesno" in self.asked:
+            return i + 1
+        begun = [k for k, _ in self.items[:i] if k not in ("det", "prep")]
+        if begun[-1:] not in ([","], ["and"]) or not self.response.claims:
+            return None
+        value = (self.items[i][1], found[0])  # "at the top, left of the square", "a star, overlapping the square"
+        self.add("attribute", self.subject, attribute="relation", value=value)
+        i = found[1]
+        if value[0] == "near" and self.kind(i) == "and" and not self._opens_clause(i + 1):
+            second = self.noun_phrase(i + 1) if self.kind(i + 1) in ("det", "n") else None
+            return second[1] if second else i
+        return i
+
+    def _nor(self, i: int) -> int | None:
+        """ "(There is no star,) nor is there a circle", "neither does a circle (exist)", "nor is anything blue"."""
+        last = self.response.claims[-1] if self.response.claims else None
+        i += self.kind(i) == "there"
+        found = self.noun_phrase(i) if self.kind(i) in STARTS else None
+        if last is None or last.kind not in ("deny", "attribute") or not found:
+            return None
+        if last.kind == "deny" and not found[0].definite:
+            self.add("deny", found[0])
+        elif last.kind == "attribute" and last.negated:
+            self.add("attribute", found[0], attribute=last.attribute, value=last.value, negated=True)
+        else:
+            return None
+        return found[1]
 
     def _neither(self, i: int) -> int | None:
         """ "Neither the star nor the circle is red", "... has a square beside it", "... shows its color"."""

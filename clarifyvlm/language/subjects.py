@@ -199,7 +199,9 @@ class Subjects(Predicates):
             return i
         if d.number is not None and not d.given() and not d.unknown and not d.plural and "count" not in self.asked:
             return i  # "one a square"
-        if d.number is not None and not (d.one and d.given()):
+        if d.number == 0 and d.name and "count" not in self.asked:  # "0 stars, 2 circles"
+            self.add("deny", d.without("number"))
+        elif d.number is not None and not (d.one and d.given()):
             self.add("count", d, value=d.number)
         else:
             either = "or" in (self.kind(start - 1) if start else None, self.kind(i))
@@ -215,6 +217,13 @@ class Subjects(Predicates):
         j = i + 1
         if self.kind(j) == "rel" and self.kind(j + 1) == "cop":  # "the star, which is at the top, is"
             j += 2
+        elif self.kind(j) == "rel" and self.kind(j + 1) == "R":  # "the star, which overlaps the square, is"
+            j += 1
+        if self.kind(j) == "R" and d.relation is None and (found := self.related_phrase(j)):
+            end = found[1] + (self.kind(found[1]) == ",")
+            if self.kind(end) == "cop" and self.kind(found[1]) == ",":
+                d.relation = (self.items[j][1], found[0])
+                return end
         found = self.noun_phrase(j) if self.kind(j) in STARTS and self.kind(j) != "pron" else None
         if self.kind(j) in ("with", "hold") and (
             held := self._accompanied(d, j)
