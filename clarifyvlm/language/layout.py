@@ -41,8 +41,13 @@ _LATEX = re.compile(r"\$|\\(?:quad|,|;|\(|\)|\[|\])")
 # Keys of a JSON answer: those that hold it, and those that are no part of it.
 _HOLDS = ("final_answer", "answer", "answers", "response", "result", "output", "message", "text", "clarifying_question",
           "clarification", "question_to_user", "follow_up", "follow_up_question")  # fmt: skip
-_SAYS = ("interpretation", "reading", "assumption", "object", "subject", "note", "reason", "because", "explanation",
+_NAMES = ("interpretation", "reading", "assumption", "assumed", "target", "referent", "object", "subject", "meaning",
+          "interpreted_as", "assumed_object", "target_object", "resolved_to", "selected")  # fmt: skip
+_SAYS = (*_NAMES, "note", "reason", "because", "explanation",
          "comment", "evidence", "details", "error", "warning")  # fmt: skip
+_IS_THERE = ("exists", "exist", "found", "present", "exists_in_image", "in_image", "detected", "object_found")
+_PROPERTIES = (("size",), ("pattern",), ("color", "colour"), ("shape", "name", "type"),
+               ("position", "location", "place"))  # fmt: skip
 _LEAVES = ("confidence", "score", "probability", "status", "type", "id", "reasoning", "thought", "thoughts", "thinking",
            "question", "query", "certainty", "image",
            "strategy", "used_strategy", "strategy_right", "grounded", "answer_right", "overconfident", "over_asked",
@@ -130,19 +135,26 @@ def _json(text: str) -> tuple[str, str] | None:
     beside = [_spoken(low[key]) for key in low if key in _SAYS and low[key]]
     held = [_spoken(low[key]) for key in low if key in _HOLDS and low[key] not in (None, "", [], {})]
     if held:
-        named = [
-            f"I take you to mean {_spoken(low[k])}" for k in ("interpretation", "reading", "assumption") if low.get(k)
-        ]
-        said = [
-            _spoken(low[k])
-            for k in low
-            if k in _SAYS and k not in ("interpretation", "reading", "assumption") and low[k]
-        ]
+        named = [f"I take you to mean {_spoken(low[k])}" for k in _NAMES if low.get(k)]
+        said = [_spoken(low[k]) for k in low if k in _SAYS and k not in _NAMES and low[k]]
         return "\n".join(said), "\n".join([*named, *held])
     if any(key in low for key in _HOLDS):  # {"answer": null, "reason": ...}
         return "", "\n".join(beside)
+    if any(low.get(key) is False for key in _IS_THERE):  # {"exists": false}
+        return "", "\n".join(["There is none.", *beside])
+    if described := _described(low):
+        return "", described
     rest = {key: value for key, value in content.items() if str(key).lower() not in (*_LEAVES, *_SAYS)}
     return "", "\n".join([*beside, _spoken(rest)] if rest else beside)
+
+
+def _described(low: dict) -> str | None:
+    """{"shape": "heart", "color": "pink", "location": "center"} as "pink heart in the center"."""
+    parts = [next((low[key] for key in keys if key in low), "") for keys in _PROPERTIES]
+    texts = all(isinstance(value, str) and len(value.split()) < 4 for value in low.values())
+    if not texts or not parts[-1] or sum(map(bool, parts)) < 2 or len(low) > sum(map(bool, parts)):
+        return None
+    return " ".join(part for part in (*parts[:-2], parts[-2] or "object") if part) + f" at the {parts[-1]}"
 
 
 def _spoken(value, name: str = "") -> str:

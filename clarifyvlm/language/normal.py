@@ -4,7 +4,7 @@ speech as the plain words that mean the same."""
 import re
 from functools import lru_cache
 
-CODE = re.compile(r"[{}<>_|\\^~`#@]|=(?! )|(?<! )=")
+CODE = re.compile(r"[{}<>_|\\^~`]|#(?!\d)|@(?! )|=(?! )|(?<! )=")
 ORDERS = re.compile(
     r"\b(ignore|disregard|instructions?|verdict|grade|graded|score|scores|criteri(?:a|on)|rubric|"
     r"prompt|strategy|responses?|judge|mark this|system)\b"
@@ -23,6 +23,7 @@ _LET = re.compile(r"\bnot (?:let|allow|permit|enable) (?:me|us|one|you) (?:to )?
 _EMPTY_APPOSITION = re.compile(r",\s*,")  # what a turn without meaning leaves: "the star, by the way, is red"
 _CHOICE = re.compile(r"(?<=[a-z]) ?/ ?(?=[a-z])(?=.*\?\s*$)")  # "the left/the right one?"
 _SLASH = re.compile(r"(?<=[a-z)]) / (?=[a-z(\d])")  # "top left / bottom right"
+_MARKS = {"=": " : ", "+": " and ", "&": " and ", "@": " at "}
 _DASH = re.compile(r"\s-+\s|--+")
 _QUOTED = re.compile(r'["“”«»]([^"“”«»\n]{1,40})["“”«»]')
 _COLOR = "red|orange|yellow|green|blue|purple|pink|brown|black|white|gr[ae]y"
@@ -106,6 +107,13 @@ _TURNS = tuple(
         ("ur", "your"),
         ("youre", "you are"),
         ("im(?! m)", "i am"),
+        ("w", "with"),
+        ("info", "information"),
+        ("rly|ngl|fr|atm|ofc|lmao|smh|tho|yk|iirc|afaict|afaik", ""),
+        ("idk|beats me|search me|(?:who|god|heaven|goodness) (?:really )?knows", "can not tell"),
+        ("(?:is|poss|remains|stays) (?:still )?(?:an? )?(?:complete |total )?(?:mystery|secret|puzzle)", "is unknown"),
+        ("aint|ai not", "is not"),
+        ("(?:i am |am )?not (?:seeing|finding|spotting|detecting)", "can not see"),
         ("bar(?= (?:the|that|this|for|one)\\b)", "except"),
         (r", ((?:the )?[a-z]+(?: [a-z]+)?) too(?= ?[.,;]| except|$)", r", like \1"),
         (r"(?:and )?(?:the )?same (?:goes )?(?:for|with)(?= (?:the|that)\b)", "like"),
@@ -320,10 +328,11 @@ _SOME_TURN = re.compile("|".join(turn.pattern for turn, _ in _TURNS))  # most re
 def normalise(text: str) -> str:
     """Lower case, plain quotes, contractions written out, dashes between words as commas."""
     text = text.lower().translate(_QUOTES)
-    for mark in ("=", "+"):
+    for mark in ("=", "+", "&", "@"):
         if mark in text:
-            text = re.sub(rf"(?<=\w) \{mark} (?=\w)", " : " if mark == "=" else " and ", text)
+            text = re.sub(rf"(?<=\w) \{mark} (?=\w)", _MARKS[mark], text)
     if "/" in text:
+        text = text.replace("w/o ", "without ").replace("w/", "with ")
         text = _SLASH.sub(", ", _CHOICE.sub(" or ", text)).replace("/", " ")
     if "'" in text or "cannot" in text or "cant" in text:
         for pattern, replacement in _SHORT:

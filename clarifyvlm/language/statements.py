@@ -99,6 +99,10 @@ class Statements(Existence):
                 return j + 1
         if k == "with" and v == "without":
             return self._denied(i + 1)
+        if k == "hid" and i == 0 and following in (None, ",", "prep", "so", "but"):  # "The cross? Hidden."
+            self.add("hidden", self.subject)
+            self.response.unsure = True
+            return i + 1
         if k == "skip":
             return self._skipped(i)
         if k == "like" or (k == "same" and following == "as"):

@@ -189,6 +189,11 @@ class Subjects(Predicates):
                 if set(d.given()) == {"cells"} and d.one:
                     self.scope = d.cells
                     return i
+        if (k, v) == ("rel", "if") and self.kind(i + 1) == "mean" and set(d.given()) & self.asked:
+            found = self.noun_phrase(i + 2) if self.kind(i + 2) in STARTS else None
+            if found and self.kind(found[1]) in (None, ",", "and", "but", "or"):  # "red if you mean the large one"
+                self._attributes(found[0], d)
+                return found[1]
         if k == "for" and (found := self.noun_phrase(i + 1)):  # "red for the large one"
             self._attributes(found[0], d)
             return found[1]
