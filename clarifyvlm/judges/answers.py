@@ -45,6 +45,7 @@ class Answers:
         if all(c.kind == "fragment" and not c.either for c in self.response.claims):  # "Red, blue": all of them answer
             for claim in self.response.claims:
                 claim.alone |= bool(set(claim.subject.given()) & case.asked)
+        self._cannot_see()
         for claim in self.response.claims:
             self._read(claim)
         if not self.pairs and not self.denied:
@@ -71,6 +72,16 @@ class Answers:
         return self.denied and plain and not ask.means and not ask.dimensions
 
     # --- what is answered
+
+    def _cannot_see(self) -> None:
+        """ "It is wrapped, I cannot see it": no denial, where it is said to be hidden."""
+        claims = self.response.claims
+        hides = any(c.kind == "hidden" or (c.subject is not None and c.subject.hidden) for c in claims)
+        bare = [c for c in claims if c.kind == "deny" and (c.subject is None or c.subject.one)]
+        bare = [c for c in bare if c.subject is None or not c.subject.given()]
+        if hides and bare and self.case.targets:
+            self.response.claims = [c for c in claims if c not in bare]
+            self.response.unsure = True
 
     def _read(self, claim: Claim) -> None:
         """Sort one claim: an answer, a denial of what the question presupposes, or neither."""

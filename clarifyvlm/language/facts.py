@@ -98,7 +98,10 @@ class Case(Fitting):
         if subject is not None and subject.number and not (subject.definite or subject.one or subject.part):
             if not (subject.at_least or claim.either or claim.attribute in self.asked):
                 fitting = sum(code != NO for code in codes)  # "two buses are on the left"
-                if fitting != subject.number and (self.complete or fitting < min(subject.number, len(codes))):
+                sure = sum(code == YES for code in codes)
+                if not sure <= subject.number <= fitting and (
+                    self.complete or fitting < min(subject.number, len(codes))
+                ):
                     return False
         if subject is not None and subject.most:
             return sum(code == YES for code in codes) * 2 > len(codes)

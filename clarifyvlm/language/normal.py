@@ -112,7 +112,7 @@ _TURNS = tuple(
         ("rly|ngl|fr|atm|ofc|lmao|smh|tho|yk|iirc|afaict|afaik", ""),
         ("idk|beats me|search me|(?:who|god|heaven|goodness) (?:really )?knows", "can not tell"),
         ("(?:is|poss|remains|stays) (?:still )?(?:an? )?(?:complete |total )?(?:mystery|secret|puzzle)", "is unknown"),
-        ("aint|ai not", "is not"),
+        ("(?:aint|ai not)(?! no\\b| any\\b)", "is not"),
         ("(?:i am |am )?not (?:seeing|finding|spotting|detecting)", "can not see"),
         ("bar(?= (?:the|that|this|for|one)\\b)", "except"),
         (r", ((?:the )?[a-z]+(?: [a-z]+)?) too(?= ?[.,;]| except|$)", r", like \1"),
