@@ -49,7 +49,8 @@ class Answers:
         for claim in self.response.claims:
             self._read(claim)
         if not self.pairs and not self.denied:
-            self.pairs = self.implied
+            asks = any(ask.open and not ask.wonders for ask in self.response.asks)
+            self.pairs = [] if asks else self.implied  # "there is a bus on either side. Which one do you mean?"
         elif len(self.pairs) == len(self.implied) == 1 and self.pairs[0][:2] == (None, self.implied[0][1]):
             self.pairs = self.implied  # "yes, there is a bird to the left of the large boat"
         self.lists = self.response.depends and len(self.pairs) > 1  # "it depends on which: ...", whatever is said then
@@ -93,7 +94,8 @@ class Answers:
                 if d is not None and not (d.one and not d.given()) and case.is_absent_part(d):
                     self.denied = True
                 elif case.example.kind == "relation" and (d is None or d.one or case.consistent(d, to=case.other)):
-                    self.implied.append((None, "no", False))
+                    of = d.relation[1] if d is not None and d.relation and d.relation[0] == case.side else None
+                    self.implied.append((self._readings_of(of, "yesno"), "no", False))
             elif "yesno" in case.asked or "count" in case.asked:
                 if case.denies_question(d) or (d is not None and self._on_target(d)):
                     (self.implied if "yesno" in case.asked else self.pairs).append(
@@ -213,7 +215,7 @@ class Answers:
         if case.targets:
             found, unknown = case.find(d)
             if found or unknown:
-                return any(o in case.targets for o in found) or unknown
+                return any(o in case.targets for o in found) or (unknown and case.consistent(d, ignore=case.asked))
         return case.consistent(d, ignore=case.asked)
 
     def _answer(self, d: Description | None, attribute: str, value: object, either: bool) -> None:

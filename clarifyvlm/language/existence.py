@@ -66,6 +66,8 @@ class Existence(Subjects):
             d, i = found
             if only is not None:
                 only.append(d.without())
+            if d.one and not d.definite and set(d.given()) == {"color"} and self.kind(i) in (",", "and"):
+                d.one = self.kind(i + 1) not in ("c", "hide", "and")  # "red, green and blurred blue shapes"
             if d.one and set(d.given()) == {"cells"} and self.kind(i) in ("det", "#", "c", "s", "t", "n"):
                 self.scope, first = d.cells, True  # "..., on the left an orange star"
                 continue

@@ -151,7 +151,9 @@ class Case(Fitting):
                 return any(v in ("no", 0) for _, _, v in self.readings) or not self.readings
             return not self.targets
         of_relation = self.other is not None and self.example.kind == "relation" and not d.anywhere
-        if of_relation and self.consistent(d, to=self.other) and not self.consistent_name(d):
+        of = d.relation[1] if d.relation else None
+        told = of is not None and bool(set(of.given()) - set(self.question.given()))  # "none left of the large star"
+        if of_relation and not told and self.consistent(d, to=self.other) and not self.consistent_name(d):
             there = self.find(d.without("cells", "relation", "one"), self.objects)[0]
             if any(not any(lies(o, self.side, t) for o in there if o is not t) for t in self.targets):
                 return True  # of one of them

@@ -181,6 +181,9 @@ class Subjects(Predicates):
             return self._predicate([d], i)
         replies = "yesno" in self.asked and self.kind(i + 1) in ("yes", "nay", "no") and self.kind(i + 2) in (None, ",")
         if k == ":" or (k == "," and (replies or (d.definite and not set(d.given()) & self.asked))):
+            if (d.number or 0) > 1 and d.name and not d.definite and self.items[i + 1 : i + 2] == [("det", "a")]:
+                self.add("count", d, value=d.number)
+                return i  # "two stars: a small one and a large one"
             end = self._value_after(i, d)
             if end != i:
                 return end
@@ -199,7 +202,8 @@ class Subjects(Predicates):
             return found[1]
         if d.one and not d.given() and d.number is None and not d.other:
             return i
-        if k == "there" and d.one and set(d.given()) == {"cells"}:  # "in the top left corner there is a star"
+        opens = self.kind(i + 1) if k == "," and leads else k
+        if opens == "there" and d.one and set(d.given()) == {"cells"}:  # "in the top left corner there is a star"
             self.scope = d.cells
             return i
         if d.number is not None and not d.given() and not d.unknown and not d.plural and "count" not in self.asked:
@@ -213,6 +217,8 @@ class Subjects(Predicates):
             self.add("fragment", d, either=either, alone=start == 0 and i >= self.n)
             if d.name or d.definite:
                 self.subject = d
+                if start == 0 and self.kind(i) == "," and self.kind(i + 1) == "no":
+                    self.topic = d  # "large star: no square to its left"
         return i
 
     def _apposed(self, d: Description, i: int) -> int | None:
