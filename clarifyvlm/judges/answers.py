@@ -265,6 +265,8 @@ class Answers:
                 not case.targets or all(readings is not None and not readings for readings, _, _ in self.pairs)
             ):
                 return "infer" if response.named and not case.targets else "correct"
+            if response.asks and not response.unsure and all(either for _, _, either in self.pairs):
+                return "clarify"  # "red or blue, which one?"
             if response.unsure and all(either for _, _, either in self.pairs):
                 return "abstain"
             if response.unsure and case.asked & {"count", "yesno"} and not response.guessed:

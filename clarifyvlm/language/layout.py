@@ -130,7 +130,9 @@ def _json(text: str) -> tuple[str, str] | None:
     if not isinstance(content, dict):
         return "", _spoken(content)
     low = {str(key).lower(): value for key, value in content.items()}
-    if re.search("ask|clarif", str(low.get("action", low.get("type", ""))).lower()) and low.get("question"):
+    kind = str(low.get("action", low.get("type", ""))).lower()
+    unclear = any(low.get(key) is True for key in ("ambiguous", "is_ambiguous", "needs_clarification", "unclear"))
+    if low.get("question") and (unclear or re.search("ask|clarif", kind)):
         return "", _spoken(low["question"])  # {"action": "ask_user", "question": "Which star?"}
     beside = [_spoken(low[key]) for key in low if key in _SAYS and low[key]]
     held = [_spoken(low[key]) for key in low if key in _HOLDS and low[key] not in (None, "", [], {})]

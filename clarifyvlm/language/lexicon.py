@@ -187,6 +187,7 @@ ATTRIBUTES = {
     "pattern", "texture": "pattern",
     "number": "count", "amount": "count", "fill": "color", "filling": "color", "shade": "color", "tint": "color",
     "coloring": "color", "colouring": "color", "coloration": "color", "dimensions": "size", "placement": "place",
+    "locations": "place", "positions": "place", "places": "place", "patterns": "pattern",
     "whereabouts": "place", "silhouette": "name",
 }  # fmt: skip
 GENERIC = {"object": 0, "objects": 1, "thing": 0, "things": 1, "item": 0, "items": 1, "figure": 0, "figures": 1,
