@@ -48,6 +48,7 @@ _SAYS = (*_NAMES, "note", "reason", "because", "explanation",
 _IS_THERE = ("exists", "exist", "found", "present", "exists_in_image", "in_image", "detected", "object_found")
 _PROPERTIES = (("size",), ("pattern",), ("color", "colour"), ("shape", "name", "type"),
                ("position", "location", "place"))  # fmt: skip
+_AXES = (("row", "vertical", "y"), ("column", "horizontal", "x", "col"))
 _LEAVES = ("confidence", "score", "probability", "status", "type", "id", "reasoning", "thought", "thoughts", "thinking",
            "question", "query", "certainty", "image",
            "strategy", "used_strategy", "strategy_right", "grounded", "answer_right", "overconfident", "over_asked",
@@ -152,6 +153,9 @@ def _json(text: str) -> tuple[str, str] | None:
 
 def _described(low: dict) -> str | None:
     """{"shape": "heart", "color": "pink", "location": "center"} as "pink heart in the center"."""
+    down, across = (next((low[key] for key in keys if key in low), "") for keys in _AXES)
+    if isinstance(down, str) and isinstance(across, str) and down and across and len(low) == 2:
+        return f"{down} {across}"  # {"row": "top", "column": "left"}
     parts = [next((low[key] for key in keys if key in low), "") for keys in _PROPERTIES]
     texts = all(isinstance(value, str) and len(value.split()) < 4 for value in low.values())
     if not texts or not parts[-1] or sum(map(bool, parts)) < 2 or len(low) > sum(map(bool, parts)):
@@ -168,7 +172,10 @@ def _spoken(value, name: str = "") -> str:
             rows = [[_words(cell) for key, cell in part.items() if str(key).lower() not in _LEAVES] for part in value]
             return "\n".join(_row(row, None) for row in rows)
         return ("\n" if name else ", ").join(_spoken(part, name) for part in value)
-    words = {True: "yes", False: "no", None: ""}.get(value, str(value)) if not isinstance(value, str) else _words(value)
+    if value is None or isinstance(value, bool):  # 1 is no "yes"
+        words = {True: "yes", False: "no", None: ""}[value]
+    else:
+        words = _words(value)
     return f"{name}: {words}" if name and words else words
 
 

@@ -246,10 +246,12 @@ class Predicates(Claims):
 
     def _gapped(self, i: int, began: int) -> int | None:
         """ "The star is red, the circle blue": a clause without its copula. Adds its claims; where it ends."""
-        found = self.noun_phrase(i) if self.kind(i) == "det" else None
+        headed = self.kind(i) in ("s", "c", "t", "L") and self.kind(i + 1) in ("#", "g")  # "smaller one green"
+        found = self.noun_phrase(i) if self.kind(i) == "det" or headed else None
         if not found or len(self.response.claims) == began:
             return None
         d, end = found
+        d.definite |= headed and self.kind(end) in ("c", "s", "t")
         last = self.response.claims[-1].attribute
         if last == "cells" and d.one and d.cells and d.color:  # "and a white one at the top"
             self._attributes(d.without("cells"), Description(cells=d.cells))

@@ -131,6 +131,10 @@ class Statements(Existence):
         if (k, v) in (("or", "nor"), ("not", "neither")) and following in ("cop", "do") and (end := self._nor(i + 2)):
             return end
         if k == "only" and following == "for":
+            found = self.noun_phrase(i + 2) if i == 0 and "yesno" in self.asked and self.kind(i + 2) in STARTS else None
+            if found and found[1] >= self.n:  # "Only for the one on the right."
+                self._answers("yes", found[0])
+                return found[1]
             return i + 1
         if k == "R" and (end := self._beyond(i)):
             return end
