@@ -110,6 +110,9 @@ class Finding(Answers):
             if d.total is not None and case.true(Claim("count", d.total, value=d.total.number)) is False:
                 evidence["grounded"] = f"not so many: {_phrase(d.total)}"
                 return False
+            if case.has_too_few(d):
+                evidence["grounded"] = f"not so many: {_phrase(d)}"
+                return False
         if self.denied and not case.targets:
             return True  # "you ask about a star, but there is none"
         for d in [*self.response.named, *asked]:

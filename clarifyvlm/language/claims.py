@@ -36,6 +36,15 @@ class Claims(Phrases):
             subject.beside = self.beside  # "apart from the star, they are all red"
         claim = Claim(kind, subject, possible=self.possible, **more)
         self.response.claims.append(claim)
+        if (
+            kind in ("exists", "count", "fragment")
+            and subject is not None
+            and subject.plural
+            and isinstance(subject.color, tuple)
+        ):
+            for color in subject.color if not more.get("either") else ():  # "purple and green stars": there are both
+                one = Description(color=color, name=subject.name)
+                self.response.claims.append(Claim("exists", one, possible=self.possible, aside=True))
         if subject is not None and subject.only and kind != "deny":
             self._only(subject)
         return claim

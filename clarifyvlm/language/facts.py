@@ -126,7 +126,8 @@ class Case(Fitting):
         found, unknown = self.find(d)
         fitting = {v for objects, _, v in self.readings if any(o in found for o in objects)}
         if not fitting:
-            return None
+            absent = not found and not unknown and self.complete and d.definite and (d.name or d.color or d.cells)
+            return False if absent else None  # "the blue star: yes", where no star is blue
         return claim.value in fitting if len(fitting) == 1 or not d.whole else False
 
     def _held_by(self, found: list[Object]) -> list[Object]:
@@ -189,6 +190,17 @@ class Case(Fitting):
         if unknown or (not self.complete and counts and n > max(c for c in counts if isinstance(c, int))):
             return None
         return False
+
+    def has_too_few(self, d: Description) -> bool:
+        """Whether a number is said of more than there are: "all five are red", "the three on the left"."""
+        if not d.number or d.number == 1 or d.at_least or d.unknown or d.abstract or not self.complete:
+            return False
+        kind = Description(name=d.name, color=d.color, pattern=d.pattern)
+        if d.number > sum(self.fits(kind, o) != NO for o in self.objects):
+            return True
+        if not d.definite or d.one or d.other or d.part or d.whole or d.relation or d.name is None:
+            return False
+        return self._count_true(d, d.number) is False and len(self.find(d)[0]) != d.number
 
     def _is_asked_count(self, d: Description) -> bool:
         """Whether a number of `d` can be what the question asks for: not the "yellow objects", asked for stars."""

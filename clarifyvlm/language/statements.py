@@ -201,7 +201,9 @@ class Statements(Existence):
         i = found[1]
         if value[0] == "near" and self.kind(i) == "and" and not self._opens_clause(i + 1):
             second = self.noun_phrase(i + 1) if self.kind(i + 1) in ("det", "n") else None
-            return second[1] if second else i
+            if second:
+                self.add("exists", second[0].without()).aside = True
+                return second[1]
         return i
 
     def _nor(self, i: int) -> int | None:
