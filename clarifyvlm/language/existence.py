@@ -41,7 +41,7 @@ class Existence(Subjects):
         if i >= self.n or self.kind(i) in BREAKS:
             self.add("yesno", value="no" if negated else "yes")
             return i
-        first, either = True, False
+        first, either, shared = True, False, False
         only: list[Description] | None = None
         while i < self.n:
             if not first:
@@ -68,6 +68,9 @@ class Existence(Subjects):
                 only.append(d.without())
             if d.one and not d.definite and set(d.given()) == {"color"} and self.kind(i) in (",", "and"):
                 d.one = self.kind(i + 1) not in ("c", "hide", "and")  # "red, green and blurred blue shapes"
+                shared |= not d.one
+            elif shared and d.plural and d.number is None:
+                d.plural = False
             if d.one and set(d.given()) == {"cells"} and self.kind(i) in ("det", "#", "c", "s", "t", "n"):
                 self.scope, first = d.cells, True  # "..., on the left an orange star"
                 continue

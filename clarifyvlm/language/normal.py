@@ -40,13 +40,13 @@ _TURNS = tuple(
         ("out of focus", "blurred"),
         ("(?:lower|further|farther) down(?= (?:you|i|we|there))|higher up(?= (?:you|i|we|there))", ""),
         (
-            r"(?:perhaps|maybe|possibly) you (?:(?:were|are) (?:thinking|asking|talking|looking)(?: (?:of|about|for|at))?|"
-            r"mean|meant)(?=[^.?!]*\?)",
+            r"(?:perhaps|maybe|possibly) you (?:(?:were|are) (?:thinking|asking|talking|looking)"
+            r"(?: (?:of|about|for|at))?|mean|meant)(?=[^.?!]*\?)",
             "do you mean",
         ),
         (
-            r"(?:relative to|with respect to|as seen from|seen from|viewed from|from the (?:point of view|perspective) of)"
-            r"(?= the)",
+            r"(?:relative to|with respect to|as seen from|seen from|viewed from|"
+            r"from the (?:point of view|perspective) of)(?= the)",
             "taking",
         ),
         ("(?:so |and |as |because |just )*(?:i )?(?:(?:would|just) )*(?:want|like|need) to be (?:sure|certain)", ""),
@@ -54,7 +54,8 @@ _TURNS = tuple(
         ("(?:i )?am not (?:an? )?(?:hundred|100)(?: percent| ?%)? (?:sure|certain)", "probably"),
         ("what an? (?:[a-z]+ )?(?:photo|photograph|picture|image|scene|shot) (?:with|of)", "there is"),
         (
-            "(?:but |and )?(?:its|the) (?:color|shape|size|pattern) is (?:perfectly |quite |still )?(?:clear|visible|obvious)",
+            "(?:but |and )?(?:its|the) (?:color|shape|size|pattern) is (?:perfectly |quite |still )?"
+            "(?:clear|visible|obvious)",
             "",
         ),
         (r"(?:to|on) the ([a-z]+) poss (left|right)", r"to the \2 of the \1"),
@@ -71,7 +72,8 @@ _TURNS = tuple(
             "i looked for",
         ),
         (
-            "(?:that|which) (?:i|we) (?:can |could )?(?:see|find|spot|notice|make out|detect)(?= ?[.,;:!?]|$| in | here)",
+            "(?:that|which) (?:i|we) (?:can |could )?(?:see|find|spot|notice|make out|detect)"
+            "(?= ?[.,;:!?]|$| in | here)",
             "",
         ),
         (
@@ -96,7 +98,8 @@ _TURNS = tuple(
         ("(?:can not|not able to|unable to) settle(?: that| this| it)?", "can not tell"),
         (r"looking at (?=the (?:lower|upper|left|right|top|bottom|middle))", "at "),
         (
-            r",? with an? (?:thin |thick |little |small |narrow |wide )?(?:[a-z]+ )?(?:stripe|band|trim|rim|lid|handle|strap|logo)s?"
+            r",? with an? (?:thin |thick |little |small |narrow |wide )?(?:[a-z]+ )?"
+            r"(?:stripe|band|trim|rim|lid|handle|strap|logo)s?"
             r"(?: (?:along|on|across|around|down|at) (?:the|its) [a-z]+)?",
             "",
         ),
