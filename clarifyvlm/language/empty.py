@@ -15,7 +15,7 @@ _TAUTOLOGY = re.compile(
     r"|\b(?:has|shows) (?:exactly |just )?the (\w+) that .*\b(?:has|have|shows?)$"
     # "the same color as itself", "it is not red unless it is"
     r"|\bas (?:it|them)sel(?:f|ves)\b|\bunless (?:it|they) (?:is|are)\b|\bthe (?:wrong|correct) one$"
-    r"|\bis the right one$"
+    r"|\bis the right one$|^(?:[a-z ]+: )?the right one$"
 )
 # ... but not where it says what cannot be told, and why.
 _UNSURE = re.compile(r"\b(?:whether|(?:can|could|do|does) not|say|tell|know|determine|blur\w*|wrap\w*|hidden)\b")

@@ -144,7 +144,7 @@ def _json(text: str) -> tuple[str, str] | None:
     if any(key in low for key in _HOLDS):  # {"answer": null, "reason": ...}
         return "", "\n".join(beside)
     if any(low.get(key) is False for key in _IS_THERE):  # {"exists": false}
-        return "", "\n".join(["There is none.", *beside])
+        return "", "\n".join(beside) or "There is none."
     if described := _described(low):
         return "", described
     rest = {key: value for key, value in content.items() if str(key).lower() not in (*_LEAVES, *_SAYS)}
