@@ -7,6 +7,8 @@ from clarifyvlm.language.lexicon import PEOPLE
 from clarifyvlm.language.normal import TOKEN, normalise
 from clarifyvlm.language.parse import read
 
+OPPOSITE = {"left": "right", "right": "left", "above": "below", "below": "above"}
+
 
 class Answers:
     """What one response answers, and the strategy that it used.
@@ -103,6 +105,8 @@ class Answers:
                     )
             elif case.denies_question(d):
                 self.denied = True
+        elif claim.kind == "attribute" and claim.attribute == "relation" and case.side and "yesno" in case.asked:
+            self._read_side(claim)
         elif claim.kind == "attribute":
             if claim.negated:
                 value = claim.value.given() if isinstance(claim.value, Description) else {claim.attribute: claim.value}
@@ -129,6 +133,19 @@ class Answers:
                 self.pairs.append((self._readings_of(d, "yesno"), claim.value, False))
         elif claim.kind in ("exists", "fragment", "count"):
             self._read_mention(claim, d)
+
+    def _read_side(self, claim: Claim) -> None:
+        """ "The fork is left of the large pizza", asked whether one is right of it: no, for this reading."""
+        case, (side, of) = self.case, claim.value
+        d = claim.subject
+        if case.example.kind != "relation" or side not in OPPOSITE or d is None or of is None or d.one:
+            return
+        if not case.consistent(d, to=case.other) or case.consistent_name(d) or not case.consistent(of):
+            return
+        if side in (case.side, OPPOSITE[case.side]):
+            value = "yes" if (side == case.side) != claim.negated else "no"
+            self.implied = [p for p in self.implied if p[0] is not None]
+            self.implied.append((self._readings_of(of, "yesno"), value, False))
 
     def _contradicts_question(self, claim: Claim) -> bool:
         """ "The star is blue", asked about a red star that is not there."""

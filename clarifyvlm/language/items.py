@@ -3,7 +3,7 @@ ordinals; misspelt words are mended."""
 
 from functools import lru_cache
 
-from clarifyvlm.language.lexicon import COLORS, PATTERNS, SHAPES, SIZES, Vocabulary, plural_of
+from clarifyvlm.language.lexicon import COLORS, FUNCTION, PATTERNS, SHAPES, SIZES, Vocabulary, plural_of
 from clarifyvlm.language.normal import CODE, ORDERS, TOKEN, normalise
 from clarifyvlm.world.places import PLACES, SIDES
 from clarifyvlm.world.queries import MISSPELLINGS
@@ -186,7 +186,7 @@ ORDINALS = {
 }
 
 
-_AFTER_FIRST = ([], ["is"], ["are"], [","], [":"], ["("], ["at"], ["in"], ["on"], ["has"])  # "the first is red"
+_AFTER_FIRST = ("cop", "prep", "see")
 
 
 def _ordinal(tokens: list[str], i: int) -> tuple | None:
@@ -200,8 +200,14 @@ def _ordinal(tokens: list[str], i: int) -> tuple | None:
             return None
         if tokens[j] in (".", ",", ":", "and", "or"):
             break
-    if tokens[i] == "first" and tokens[i - 1 : i] == ["the"] and tokens[i + 1 : i + 2] in _AFTER_FIRST:
-        return "#", 1, (i, i)
+    if (
+        tokens[i] == "first"
+        and tokens[i - 1 : i] == ["the"]
+        and (
+            not tokens[i + 1 : i + 2] or tokens[i + 1] in ",:(" or FUNCTION.get(tokens[i + 1], ("",))[0] in _AFTER_FIRST
+        )
+    ):  # "the first is red"
+        return "other", "first", (i, i)
     return ("other", tokens[i], (i, i)) if tokens[i] in ("second", "third", "fourth") else None
 
 

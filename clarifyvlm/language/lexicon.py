@@ -79,7 +79,8 @@ SYNONYMS = {
     "sofa": "couch", "television": "tv", "phone": "cell phone", "cellphone": "cell phone", "fridge": "refrigerator",
     "doughnut": "donut", "puppy": "dog", "kitten": "cat", "ship": "boat", "ball": "sports ball",
     "plant": "potted plant",
-    "table": "dining table", "hydrant": "fire hydrant", "lorry": "truck", "doggo": "dog", "pickup": "truck", "van": "truck",
+    "table": "dining table", "hydrant": "fire hydrant", "lorry": "truck", "doggo": "dog", "pickup": "truck",
+    "van": "truck",
     "anybody": "person", "anyone": "person", "human figure": "person", "human being": "person",
 }  # fmt: skip
 # What people call a thing for which facts have another name: (names that facts may have, other words for it).

@@ -222,7 +222,7 @@ _TURNS = tuple(
             "near",
         ),
         (r"near(?= the (?:very )?(?:top|bottom|left|right|center|centre|middle|upper|lower)\b)", "at"),
-        (r"over(?= (?:on|in|at|to|there)\b)", ""),
+        (r"over(?= (?:on|in|at|to|there|by|near|beside|next|against)\b)", ""),
         (r"(?<=can )spot|(?<=not )spot|to spot", "see"),
         (r"my (?:reading|interpretation)(?: is)? ?:?", "i take you to mean "),
         ("(?:look|seem|appear)s? like", "is"),

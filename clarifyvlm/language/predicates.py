@@ -107,6 +107,15 @@ class Predicates(Claims):
             elif k in ("attr", "det") and self.kind(i + 1) in ("pic", "R", "of", None) or k == "attr":
                 i += 1
             elif k == "R" and (found := self.related_phrase(i)):
+                last = self.response.claims[-1] if len(self.response.claims) > began else None
+                if (
+                    found[0].one
+                    and found[0].definite
+                    and not found[0].given()
+                    and last
+                    and last.attribute == "relation"
+                ):
+                    found = last.value[1], found[1]  # "left of the star, not to its right"
                 for s in subjects:
                     self.add("attribute", s, attribute="relation", value=(v, found[0]), negated=negated, either=either)
                 i = found[1]
