@@ -19,6 +19,7 @@ class Claims(Phrases):
         self.said: frozenset[str] = frozenset()  # the words of the question
         self.verb = ""  # what the question asks about: "holding", "wearing"
         self.beside: Description | None = None  # "Apart from the star, all are ..."
+        self.kind_of: Description | None = None  # "Two red things: a star and a circle"
         self.side: tuple | None = None  # "To the left of the square: a star"
         self.scope: frozenset[str] | None = None  # "At the top: one on the left"
 
@@ -32,6 +33,11 @@ class Claims(Phrases):
             and not (subject.cells or subject.one or subject.definite)
         ):
             subject.cells = self.scope  # "on the left there is a star"
+        if self.kind_of and kind in ("exists", "count", "fragment") and subject and not subject.definite:
+            if subject.name and not subject.plural:  # "two red things: a star and a circle" are red
+                for attribute in ("color", "size", "pattern"):
+                    if getattr(subject, attribute) is None and attribute not in self.asked:
+                        setattr(subject, attribute, getattr(self.kind_of, attribute))
         if self.beside and kind == "attribute" and subject is not None and subject.whole and not subject.beside:
             subject.beside = self.beside  # "apart from the star, they are all red"
         claim = Claim(kind, subject, possible=self.possible, **more)
@@ -55,6 +61,10 @@ class Claims(Phrases):
         if d.given() and not d.whole and (d.number or not d.plural):
             subject = d.without("number", "definite")
             self.response.claims.append(Claim("count", subject, value=d.number or 1, aside=True))
+
+    def presuppose(self, d: Description) -> None:
+        """What a phrase takes for granted, whatever is said of it: "the wrapped star might be"."""
+        self.response.claims.append(Claim("exists", d.without("relation"), aside=True))
 
     def _answers(self, value: str, subject: Description | None = None) -> None:
         """ "Yes", of what a subject says."""

@@ -103,6 +103,14 @@ class Case(Fitting):
                     self.complete or fitting < min(subject.number, len(codes))
                 ):
                     return False
+        if (
+            subject is not None
+            and subject.definite
+            and subject.plural
+            and (subject.number or 0) > 1
+            and not claim.either
+        ):
+            return sum(code != NO for code in codes) >= min(subject.number, len(codes))  # "the other three are small"
         if subject is not None and subject.most:
             return sum(code == YES for code in codes) * 2 > len(codes)
         if self.example.kind == "comparison" and self.other is not None and subject is not None and subject.whole:
@@ -126,7 +134,9 @@ class Case(Fitting):
         found, unknown = self.find(d)
         fitting = {v for objects, _, v in self.readings if any(o in found for o in objects)}
         if not fitting:
-            absent = not found and not unknown and self.complete and d.definite and (d.name or d.color or d.cells)
+            absent = (
+                not found and not unknown and self.complete and (d.definite or d.one) and (d.name or d.color or d.cells)
+            )
             return False if absent else None  # "the blue star: yes", where no star is blue
         return claim.value in fitting if len(fitting) == 1 or not d.whole else False
 

@@ -38,6 +38,7 @@ _TURNS = tuple(
     for turn, plain in (
         ("u", "you"),
         ("out of focus", "blurred"),
+        ("half (?:of )?(?=the )", "some of "),
         ("(?:lower|further|farther) down(?= (?:you|i|we|there))|higher up(?= (?:you|i|we|there))", ""),
         (
             r"(?:perhaps|maybe|possibly) you (?:(?:were|are) (?:thinking|asking|talking|looking)"

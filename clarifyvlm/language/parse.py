@@ -312,7 +312,7 @@ class _Reader(Statements):
 
     def statement(self, tokens: list[str]) -> None:
         self.load(tokens)
-        self.scope, self.side, self.beside, before = None, None, None, len(self.response.claims)
+        self.scope, self.side, self.beside, self.kind_of, before = None, None, None, None, len(self.response.claims)
         self.parse()
         if self.scope and all(claim.kind == "yesno" for claim in self.response.claims[before:]):
             self.add("fragment", Description(cells=self.scope, one=True), alone=True)

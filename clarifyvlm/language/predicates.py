@@ -124,7 +124,7 @@ class Predicates(Claims):
                         second := self.noun_phrase(i + 1) if self.kind(i + 1) in ("det", "n") else None
                     ):  # "between the star and the square"
                         i = second[1]
-                        self.add("exists", second[0].without()).aside = True
+                        self.presuppose(second[0])
             elif k == "s" and self.kind(i + 1) == "than" and (found := self.noun_phrase(i + 2)):
                 for s in subjects:
                     self.add("attribute", s, attribute="relation", value=(v, found[0]), negated=negated, either=either)
@@ -158,7 +158,7 @@ class Predicates(Claims):
         if self.possible and first and began == len(self.response.claims) and named is not None and named.hidden:
             self.response.unsure = True  # "the wrapped star might be"
         if len(self.response.claims) == began and named is not None and named.definite and named.name:
-            self.add("exists", named.without()).aside = True  # "the wrapped star might be"
+            self.presuppose(named)  # "the wrapped star might be"
         self._distribute(began)
         self.negated = self.possible = False
         return i
@@ -240,7 +240,7 @@ class Predicates(Claims):
             i += 1
         while found := (self.noun_phrase(i) if self.kind(i) in STARTS else None):
             if found[0].definite and (found[0].name or found[0].color):
-                self.add("exists", found[0].without("relation")).aside = True
+                self.presuppose(found[0])
             i = found[1]
             if self.kind(i) == "," and self.kind(i + 1) == "like":
                 i += 1  # "compared to the other shapes, like the star"

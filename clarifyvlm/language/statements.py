@@ -173,6 +173,15 @@ class Statements(Existence):
             found = self.noun_phrase(i)
             if found:
                 return self._after_noun_phrase(i, *found)
+        last = self.response.claims[-1] if self.response.claims else None
+        if (
+            k == ":"
+            and last
+            and last.subject
+            and last.subject.plural
+            and last.kind in ("count", "fragment", "attribute")
+        ):
+            self.kind_of = None if last.subject.name or last.negated else last.subject
         if k in BREAKS:
             self.negated = self.possible = False
         elif k not in _PASSED and (k, v) not in (("rel", "if"), ("rel", "whether")):
@@ -202,7 +211,7 @@ class Statements(Existence):
         if value[0] == "near" and self.kind(i) == "and" and not self._opens_clause(i + 1):
             second = self.noun_phrase(i + 1) if self.kind(i + 1) in ("det", "n") else None
             if second:
-                self.add("exists", second[0].without()).aside = True
+                self.presuppose(second[0])
                 return second[1]
         return i
 
