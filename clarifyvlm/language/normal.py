@@ -256,6 +256,11 @@ _TURNS = tuple(
         ),
         ("rather than", ", not"),
         ("golden yellow", "yellow"),
+        (
+            "the (?:closest|nearest|next best)(?: thing| match| shape| object)?(?: (?:here|i see|i can see))?"
+            "(?: to (?:it|that|this|an? [a-z]+))? is",
+            "there is",
+        ),
         (r"step \d+ ?[:.,)]?", ""),
         ("furthest|farthest", "far"),
         ("(?:half|partly|partially) (?:hidden|covered|obscured|blocked|occluded|cut off) (?:by|behind)", "near"),

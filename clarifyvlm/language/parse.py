@@ -258,6 +258,8 @@ class _Reader(Statements):
         ask.elliptic = elliptic
         if self._asks_something(ask):
             self.response.asks.append(ask)
+            if ask.means and len(ask.alternatives) == 1 and ask.alternatives[0].definite:
+                self.subject = ask.alternatives[0]  # "Do you mean the red star? It is large."
         else:
             self.response.skipped.append(" ".join(tokens))
 

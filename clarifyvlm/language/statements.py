@@ -156,6 +156,8 @@ class Statements(Existence):
         if k == "for":
             return self._for(i + 1)
         if k == "of" and following == "det" and (found := self.noun_phrase(i + 1)):
+            if found[0].plural and not found[0].number and self.kind(found[1]) == ",":
+                return found[1]  # "of the large objects, one is a star"
             if found[0].number and self.kind(found[1]) == ",":  # "of the five objects, this one is ..."
                 self.add("count", found[0], value=found[0].number, aside=True)
                 return found[1]
