@@ -54,7 +54,8 @@ class Answers:
             asks = any(ask.open and not ask.wonders for ask in self.response.asks)
             self.pairs = [] if asks else self.implied  # "there is a bus on either side. Which one do you mean?"
         elif len(self.pairs) == len(self.implied) == 1 and self.pairs[0][:2] == (None, self.implied[0][1]):
-            self.pairs = self.implied  # "yes, there is a bird to the left of the large boat"
+            if not any(c.kind == "yesno" and c.subject is not None for c in self.response.claims):
+                self.pairs = self.implied  # "yes, there is a bird to the left of the large boat"
         self.lists = self.response.depends and len(self.pairs) > 1  # "it depends on which: ...", whatever is said then
         self.pairs = _merged(self.pairs, len(self.case.readings))
         if self.response.depends:

@@ -36,6 +36,8 @@ class Case(Fitting):
                 return self._fragment_true(d, claim.alone)
             case "exists":
                 found, unknown = self.find(d)
+                if not found and self._means_other(d):
+                    found, unknown = self.find(d, self.find(self.other.without("definite"), self.objects)[0])
                 return True if found else (None if unknown or not self._is_told(d) else False)
             case "deny":
                 return self._denial_true(d)
@@ -46,6 +48,12 @@ class Case(Fitting):
             case "hidden":
                 return self._hidden_true(claim)
         return None
+
+    def _means_other(self, d: Description | None) -> bool:
+        """ "(To the right of the donut, is there a cup?) There is one at the top": a cup."""
+        if self.other is None or self.example.kind != "relation" or d is None or not d.one or d.definite:
+            return False
+        return bool(self.other.given()) and d.noun in (None, self.other.name) and "yesno" in self.asked
 
     def _is_told(self, d: Description | None) -> bool:
         """Whether the annotation would have what `d` says: it is complete, or colors other things of this name."""

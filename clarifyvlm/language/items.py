@@ -3,7 +3,7 @@ ordinals; misspelt words are mended."""
 
 from functools import lru_cache
 
-from clarifyvlm.language.lexicon import COLORS, FUNCTION, PATTERNS, SHAPES, SIZES, Vocabulary, plural_of
+from clarifyvlm.language.lexicon import COLORS, FUNCTION, IGNORED, PATTERNS, SHAPES, SIZES, Vocabulary, plural_of
 from clarifyvlm.language.normal import CODE, ORDERS, TOKEN, normalise
 from clarifyvlm.world.places import PLACES, SIDES
 from clarifyvlm.world.queries import MISSPELLINGS
@@ -102,6 +102,17 @@ def _is_part_of_thing(tokens: list[str], i: int) -> bool:
     return tokens[i - 1] in _PARTS_OF or (tokens[i - 1] in MIDDLE and not several)
 
 
+def _names_thing(tokens: list[str], i: int) -> bool:
+    """Whether the place at i goes with a thing: "(left of) the central boat", not "(left of) the center"."""
+    i += tokens[i : i + 1] in (["the"], ["this"])
+    start = i
+    while i < len(tokens) and (tokens[i] in ROWS or tokens[i] in COLUMNS or tokens[i] in MIDDLE):
+        i += 1
+    if i == start or i >= len(tokens) or tokens[i] in PLACE_TAILS or tokens[i] in _NOT_AFTER_OF:
+        return False
+    return tokens[i].isalpha() and tokens[i] != "of" and tokens[i] not in FUNCTION and tokens[i] not in IGNORED
+
+
 def place_at(tokens: list[str], i: int) -> tuple[tuple, int] | None:
     """The place or relation that starts at tokens[i], and where it ends: ("L", cells) or ("R", name)."""
     row = column = None
@@ -127,7 +138,8 @@ def place_at(tokens: list[str], i: int) -> tuple[tuple, int] | None:
         elif word == "of" and i > start and tokens[i + 1 : i + 2] != []:
             following = tokens[i + 1 : i + 3]
             following = following[1:] if following[0] in ("the", "this") else following[:1]
-            if following and (following[0] in ROWS or following[0] in COLUMNS or following[0] in MIDDLE):
+            named = _names_thing(tokens, i + 1)
+            if not named and following and (following[0] in (*ROWS, *COLUMNS, *MIDDLE)):
                 i = tokens.index(following[0], i + 1)  # "the middle of the left side"
                 continue
             if following and (following[0] in _PART_OF or _is_choice(tokens, start, following[0])):

@@ -47,6 +47,7 @@ class Modifiers:
                     j = found[1] - 1 if found else j + 1
             elif k == "R" and d.relation is None and (found := self.related_phrase(j)):
                 d.relation, j = (self.items[j][1], found[0]), found[1] - 1
+                self.noun = d.name if isinstance(d.name, str) else self.noun
             elif k in ("c", "t") and (j > i or self.kind(i - 1) == "g") and getattr(d, SLOTS[k]) is None:
                 setattr(d, SLOTS[k], self.items[j][1])
             elif k == "rel" and self.items[j][1] in ("which", "who") or (k == "det" and self.items[j][1] == "that"):

@@ -256,6 +256,7 @@ _TURNS = tuple(
         ),
         ("rather than", ", not"),
         ("golden yellow", "yellow"),
+        ("(?:nearest|closest)(?: to)?(?= (?:the|its|his|her) )", "near"),
         (
             "the (?:closest|nearest|next best)(?: thing| match| shape| object)?(?: (?:here|i see|i can see))?"
             "(?: to (?:it|that|this|an? [a-z]+))? is",

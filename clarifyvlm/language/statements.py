@@ -202,6 +202,8 @@ class Statements(Existence):
         if self.kind(j) in ("there", "see") or (self.kind(j) == "cop" and self.kind(j + 1) in STARTS):
             self.side = (self.items[i][1], found[0])
             return self._there(j + 1) if self.kind(j) == "cop" else j
+        if j > found[1] and self.kind(j) == "det" and self.kind(i - 1) != "cop" and self._opens_clause(j):
+            return j  # "to the right of it, the objects are red"
         if "yesno" in self.asked:
             return i + 1
         begun = [k for k, _ in self.items[:i] if k not in ("det", "prep")]
