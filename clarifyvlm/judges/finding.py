@@ -94,7 +94,7 @@ class Finding(Answers):
             return False
         truths = [(claim, case.true(claim)) for claim in (*self.before, *self.response.claims)]
         if self.used == "none" and not any(
-            true and (c.kind != "count" or (c.subject and c.subject.given())) for c, true in truths
+            true and not c.aside and (c.kind != "count" or (c.subject and c.subject.given())) for c, true in truths
         ):
             return False  # nothing claimed
         either = any(claim.either and true for claim, true in truths)  # "red or blue": one of them is enough

@@ -200,7 +200,9 @@ class Fitting:
             return NOT_ANNOTATED  # "right of it"
         if relation == "doing" or (d.unknown and not others):
             return NOT_ANNOTATED
-        if relation == "near":
+        if relation == "overlap" and others:
+            return max(self._overlaps(o, p) for p in others)
+        if relation in ("near", "overlap"):
             unsure = d.unknown and not others
             return NOT_ANNOTATED if unsure or any(self._may_be_near(o, p) for p in others) else NO
         if relation in ("with", "on", "of"):
@@ -215,6 +217,14 @@ class Fitting:
                 if sizes.get(relation, lies(o, relation, p)):
                     return YES
         return NO
+
+    def _overlaps(self, o: Object, p: Object) -> int:
+        """Whether the two touch or one covers the other: as facts say in scenes, as far as boxes tell elsewhere."""
+        if p.id in o.overlaps or o.id in p.overlaps:
+            return YES
+        margin = 0.03 * self.example.facts.width
+        apart = max(o.box[0], p.box[0]) - min(o.box[2], p.box[2]), max(o.box[1], p.box[1]) - min(o.box[3], p.box[3])
+        return NO if max(apart) > margin else NOT_ANNOTATED
 
     def _may_be_near(self, o: Object, p: Object) -> bool:
         """Whether the gap between the two is less than a third of the picture, either way."""
@@ -284,7 +294,13 @@ class Fitting:
             if d.one and d.noun and not d.name:  # "there are two stars: a large one ..."
                 codes = [(o, self.fits(d, o)) for o in self.objects if o.name == d.noun]
                 found = [o for o, code in codes if code == YES]
-            if not found and d.cells in EXTREMES and (d.definite or d.one) and len(self.targets) > 1:
+            if (
+                not found
+                and d.cells in EXTREMES
+                and "count" not in self.asked
+                and (d.definite or d.one)
+                and len(self.targets) > 1
+            ):
                 looser, far = d.without("cells"), EXTREMES[d.cells]
                 fitting = [o for o in self.targets if self.fits(looser, o) == YES]
                 found = [o for o in fitting if far(o) == max(map(far, fitting))] if len(fitting) > 1 else []
@@ -309,6 +325,8 @@ class Fitting:
             order = [o.salience for o in found]
             extreme = max(order) if d.size == "max" else min(order)
             found = [o for o in found if o.salience == extreme]
+            if len(found) > 1 and len(found) == len(order) and not d.plural and d.definite and found[0].size:
+                found = []  # "the bigger diamond", of two of one size
             if d.cells and len(d.cells) == 1 and searched:  # "the largest star, at the top left": of all stars
                 largest = self.find(d.without("cells"), pool)[0]
                 found = [o for o in found if o in largest]

@@ -32,7 +32,7 @@ PLACE_TAILS = (
 RELATIONS = {"above": "above", "over": "above", "below": "below", "under": "below", "beneath": "below",
              "underneath": "below", "near": "near", "beside": "near", "next": "near", "behind": "near",
              "front": "near", "between": "near",
-             "against": "near", "opposite": "near"}  # fmt: skip
+             "against": "near", "opposite": "near", "overlap": "overlap"}  # fmt: skip
 
 # Words of English that are one letter away from a color, a shape, a size or a place, and are none.
 _NO_TYPOS = frozenset(

@@ -217,11 +217,11 @@ _TURNS = tuple(
         ("either (?:of|one)", "either"),
         ("made up of|composed of|consist(?:s|ing) of|comprises?", "contains"),
         (
-            "in front of|on top of|close to|closest to|nearest to|adjacent to|next to|right beside|right by|"
-            "touching|bordering|"
-            "overlapping|overlaps|covering|surrounded by|stacked on",
+            "in front of|close to|closest to|nearest to|adjacent to|next to|right beside|right by|"
+            "bordering|surrounded by",
             "near",
         ),
+        ("touching|overlap(?:s|ping)(?: with)?|covering|stacked on|on top of(?! (?:that|this|it all)\\b)", "overlap"),
         (r"near(?= the (?:very )?(?:top|bottom|left|right|center|centre|middle|upper|lower)\b)", "at"),
         (r"over(?= (?:on|in|at|to|there|by|near|beside|next|against)\b)", ""),
         (r"(?<=can )spot|(?<=not )spot|to spot", "see"),
@@ -291,7 +291,6 @@ _TURNS = tuple(
             "as the one you mean",
         ),
         ("you (?:have|had) in mind", "you mean"),
-        ("overlaps(?: with)?", "near"),
         ("(?:you )?can not miss (?:it|them|him|her)", ""),
         ("(?:up high|high up)(?! in)", "at the top"),
         ("(?:down low|low down)", "at the bottom"),

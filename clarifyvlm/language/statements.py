@@ -70,6 +70,8 @@ class Statements(Existence):
             return self._there(i + 1)
         if k == "see" or (k == "count" and not self.negated):
             return self._see(i)
+        if (k, v) in (("or", "nor"), ("not", "neither")) and following in ("cop", "do") and (end := self._nor(i + 2)):
+            return end
         if k == "not" and v == "neither" and (end := self._neither(i + 1)):
             return end
         if k == "not":
@@ -127,8 +129,6 @@ class Statements(Existence):
                 end = self._likened(i + 2) or found[1]
                 found = self.noun_phrase(end + 1) if self.kind(end) == "and" and self.kind(end + 1) == "det" else None
                 i = end - 1
-            return end
-        if (k, v) in (("or", "nor"), ("not", "neither")) and following in ("cop", "do") and (end := self._nor(i + 2)):
             return end
         if k == "only" and following == "for":
             found = self.noun_phrase(i + 2) if i == 0 and "yesno" in self.asked and self.kind(i + 2) in STARTS else None

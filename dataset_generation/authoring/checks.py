@@ -17,7 +17,8 @@ from functools import lru_cache
 from authoring.calls import Asker, Said
 from authoring.prompts import BLIND_HOW, Dialogue, blind_prompt, readings_prompt, salient
 from clarifyvlm.endpoint.client import Endpoint
-from clarifyvlm.language.facts import Case, answer_of
+from clarifyvlm.language.facts import Case
+from clarifyvlm.language.fitting import answer_of
 from clarifyvlm.language.items import COLUMNS, MIDDLE, PLACE_TAILS, RELATIONS, ROWS, items_of
 from clarifyvlm.language.lexicon import COLORS, PATTERNS, SHAPES, SYNONYMS
 from clarifyvlm.language.normal import TOKEN, normalise

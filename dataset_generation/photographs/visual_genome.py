@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from clarifyvlm.errors import UserError
-from clarifyvlm.language.facts import answer_of
+from clarifyvlm.language.fitting import answer_of
 from clarifyvlm.records import Example, Object
 from clarifyvlm.users.scripted import parse_kinds
 from clarifyvlm.world.queries import NUMBERS
