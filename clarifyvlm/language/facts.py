@@ -5,6 +5,7 @@ from difflib import get_close_matches
 
 from clarifyvlm.language.descriptions import Claim, Description
 from clarifyvlm.language.fitting import NO, NOT_ANNOTATED, YES, Fitting, is_guess, is_one_of, lies
+from clarifyvlm.language.fitting import answer_of as answer_of
 from clarifyvlm.language.lexicon import KINDS
 from clarifyvlm.records import Object
 
