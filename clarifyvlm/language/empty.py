@@ -13,6 +13,8 @@ _TAUTOLOGY = re.compile(
     r"|\bis (\w+) if (?:it|that|the \w+) is \2\b|\b(the \w+|it) (?:is|looks|has|does)\b.* \3 (?:is|looks|has|does)$"
     # "it has the color that a thing of that color would have"
     r"|\b(?:has|shows) (?:exactly |just )?the (\w+) that .*\b(?:has|have|shows?)$"
+    # "it has the color shown in the picture"
+    r"|\b(?:has|is) (?:exactly |just )?the \w+ (?:shown|seen|visible|depicted) in the (?:picture|image|photo)$"
     # "the same color as itself", "it is not red unless it is"
     r"|\bas (?:it|them)sel(?:f|ves)\b|\bunless (?:it|they) (?:is|are)\b|\bthe (?:wrong|correct) one$"
     r"|\bis the right one$|^(?:[a-z ]+: )?the right one$"
