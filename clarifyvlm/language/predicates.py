@@ -17,7 +17,8 @@ class Predicates(Claims):
         negated, either, first = self.negated, False, True
         began, verb = len(self.response.claims), ""
         if "yesno" in self.asked and named is not None and named.definite and named.given() and not self.possible:
-            if self.kind(i) in (None, ",", "but") and self.kind(i + 1) not in ("cop", "R", "see"):
+            ends = self.kind(i) in (None, ",", "but") and self.kind(i - 1) in ("cop", "not")  # not "has a color"
+            if ends and self.kind(i + 1) not in ("cop", "R", "see"):
                 self._answers("no" if negated else "yes", named)  # "the orange one is, the green one is not"
                 return i
         if i >= self.n and negated and began and self.response.claims[-1].kind == "attribute" and named is not None:
