@@ -18,6 +18,8 @@ _TAUTOLOGY = re.compile(
     # "the heart is itself", "the heart you mean is the heart you ask about"
     r"|\b(?:is|are) (?:it|them)sel(?:f|ves)$"
     r"|\b(?:is|are) the \w+ (?:that )?you (?:are asking|asked|ask) about$"
+    # "it has a color"
+    r"|\b(?:has|have) (?:an?|its|their) (?:color|shape|size|place|position|pattern)$"
     # "the same color as itself", "it is not red unless it is"
     r"|\bas (?:it|them)sel(?:f|ves)\b|\bunless (?:it|they) (?:is|are)\b|\bthe (?:wrong|correct) one$"
     r"|\bis the right one$|^(?:[a-z ]+: )?the right one$"
