@@ -16,9 +16,10 @@ class Predicates(Claims):
             self.subject = named if len(subjects) == 1 and not named.plural else None
         negated, either, first = self.negated, False, True
         began, verb = len(self.response.claims), ""
-        if "yesno" in self.asked and named is not None and named.definite and named.given() and not self.possible:
+        if "yesno" in self.asked and named is not None and named.one and named.given() and not self.possible:
+            more = negated or any(c.kind == "yesno" for c in self.response.claims)  # not "the heart is itself"
             ends = self.kind(i) in (None, ",", "but") and self.kind(i - 1) in ("cop", "not")  # not "has a color"
-            if ends and self.kind(i + 1) not in ("cop", "R", "see"):
+            if more and ends and self.kind(i + 1) not in ("cop", "R", "see"):
                 self._answers("no" if negated else "yes", named)  # "the orange one is, the green one is not"
                 return i
         if i >= self.n and negated and began and self.response.claims[-1].kind == "attribute" and named is not None:
