@@ -173,6 +173,10 @@ class Answers:
                     self.implied.append((self._readings_of(of, "yesno"), "yes" if claim.value != 0 else "no", False))
             elif case.question.name and d is not None and d.name is None and not (d.one or d.unknown):
                 pass  # "a blue object", asked about a blue star
+            elif (
+                d is not None and d.definite and claim.kind == "exists" and set(case.question.given()) - set(d.given())
+            ):
+                pass  # "the star in the picture", asked whether there is a blue star
             elif d is not None and (d.given() or d.unknown) and self._on_target(d) and case.true(claim) is not None:
                 self.implied.append((None, "yes" if claim.value != 0 else "no", False))
             elif claim.kind == "count" and self._on_target(d):
