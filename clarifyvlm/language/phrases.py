@@ -13,6 +13,7 @@ class Phrases(Modifiers):
 
     def load(self, tokens: list[str]) -> None:
         self.items = items_of(tokens, self.words)
+        self.last = tokens[-1] if tokens else ""  # "it is very pretty" has no item for it
         self.n = len(self.items)
         self.negated = self.possible = False
 

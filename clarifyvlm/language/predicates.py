@@ -19,6 +19,7 @@ class Predicates(Claims):
         if "yesno" in self.asked and named is not None and named.one and named.given() and not self.possible:
             more = negated or any(c.kind == "yesno" for c in self.response.claims)  # not "the heart is itself"
             ends = self.kind(i) in (None, ",", "but") and self.kind(i - 1) in ("cop", "not")  # not "has a color"
+            ends = ends and (i < self.n or self.words.one.get(self.last, ("",))[0] in ("cop", "not"))
             if more and ends and self.kind(i + 1) not in ("cop", "R", "see"):
                 self._answers("no" if negated else "yes", named)  # "the orange one is, the green one is not"
                 return i

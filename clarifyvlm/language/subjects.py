@@ -317,6 +317,12 @@ class Subjects(Predicates):
         if end := self._held([d], i, self.negated):
             self.negated = False
             return end
+        j = i + (self.kind(i) == "det")
+        if self.kind(j) == "see" and self.kind(j + 1) == "attr":  # "the star has a visible color"
+            if self.negated:
+                self.add("hidden", d, attribute=self.items[j + 1][1])
+            self.negated = False
+            return j + 2
         while self.kind(i) in ("det", "attr", "prep", "of"):
             i += 1
         return self._predicate([d], i)
