@@ -37,6 +37,9 @@ class Options:
         factory=list,
         min=0,
     )
+    skip_without_reference: bool = option(
+        "Leave out examples without a reference response, as many published benchmarks have them.", False
+    )
     freeze_vision_tower: bool = option("Train all but the vision tower.", False)
     max_new_tokens: int = option("Longest response in the final validation.", 64, min=1)
     generation_batch: int = option("Responses generated at once in it; memory only.", 64, min=1)
@@ -61,6 +64,8 @@ def main(argv=None) -> int:
         options.num_train_examples,
     )
     validation = jsonl.read(data_dir / "validation.jsonl", Example)[: options.num_validation_examples]
+    check_references([n for _, n in train_examples.notes], data_dir / "train.jsonl", options.skip_without_reference)
+    check_references([rows_of(e) for e in validation], data_dir / "validation.jsonl", options.skip_without_reference)
     names = [name for name, _ in train_examples.notes] + [e.image for e in validation]
     images.check_images(names, data_dir, max_side=options.image_max_side)
 
@@ -77,8 +82,25 @@ def main(argv=None) -> int:
 
 
 def rows_of(example: Example, ask_costs: Sequence[float] = ()) -> int:
-    """How many rows an example makes: one per assistant turn, and where asking is right one for each of `ask_costs`."""
+    """How many rows an example makes: one per assistant turn, and where asking is right one for each of `ask_costs`;
+    none without a reference response, for an empty one would teach silence."""
+    said = (example.dialogue.question, example.dialogue.answer) if example.dialogue else (example.reference,)
+    if not all(text.strip() for text in said):
+        return 0
     return (2 + (len(ask_costs) if example.dialogue.listed else 0)) if example.dialogue else 1
+
+
+def check_references(counts: Sequence[int], path: Path, skip: bool) -> None:
+    """UserError where examples make no rows (`rows_of`), unless they are to be left out: then they are counted."""
+    lost = sum(count == 0 for count in counts)
+    if lost == len(counts) or (lost and not skip):
+        raise UserError(
+            f"{path}: {lost:,} of {len(counts):,} examples have no reference response: the model would learn to say "
+            "nothing. "
+            + ("None is left to learn from." if lost == len(counts) else "--skip_without_reference leaves them out.")
+        )
+    if lost:
+        print(f"{path}: {lost:,} of {len(counts):,} examples left out, which have no reference response")
 
 
 def rows(
@@ -150,31 +172,37 @@ def train(options: Options, training, model_args, train_examples, validation) ->
     shared.prepare_trainer(trainer, "SFT", shown=("loss", "mean_token_accuracy"))
     print(
         f"training {shared.count_trainable(trainer.model)} on {len(trainer.train_dataset)} responses "
-        f"to {len(train_examples)} examples",
+        f"to {sum(n > 0 for _, n in train_examples.notes)} examples",
         flush=True,
     )
     shared.train(trainer)
     shared.save(trainer, processor)  # before evaluating: a failure there must not cost the training
 
     loss = trainer.evaluate()["eval_loss"]
-    accuracy = shared.strategy_accuracy(
+    known = [e for e in validation if e.facts.annotated]  # the scene judge reads facts
+    if len(known) < len(validation):
+        print(
+            f"strategy accuracy: without {len(validation) - len(known):,} of {len(validation):,} validation examples, "
+            "of which nothing is annotated; inference/judge.py --judge openai can judge them"
+        )
+    accuracy = known and shared.strategy_accuracy(
         trainer.model,
         processor,
-        validation,
+        known,
         data_dir,
         make_judge(JudgeArguments()),
         max_new_tokens=options.max_new_tokens,
         batch_size=options.generation_batch,
         image_max_side=options.image_max_side,
     )
-    print(f"validation loss {loss:.3f}; strategy accuracy {shared.shown(accuracy)}")
+    print(f"validation loss {loss:.3f}; strategy accuracy {shared.shown(accuracy) if known else 'not judged'}")
     return {
         "steps": trainer.state.global_step,
-        "train_examples": len(train_examples),
+        "train_examples": sum(n > 0 for _, n in train_examples.notes),
         "train_rows": len(trainer.train_dataset),
         "validation_examples": len(validation),
         "validation_loss": round(loss, 4),
-        "strategy_accuracy": accuracy,
+        "strategy_accuracy": accuracy or None,
     }
 
 
