@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from clarifyvlm.endpoint.arguments import make_endpoint
 from clarifyvlm.endpoint.cache import key_of
 from clarifyvlm.endpoint.client import TEMPERATURE, Question
+from clarifyvlm.endpoint.shapes import json_object
 from clarifyvlm.errors import UserError
 from clarifyvlm.records import INFORMED
 from clarifyvlm.rewards import words
@@ -118,12 +119,7 @@ def messages(asked: Asked, *, nonce: str | None = None, with_schema: bool = Fals
 
 def parse(text: str) -> dict:
     """{"asks", "reply"}; ValueError where the text holds no such JSON."""
-    start, end = text.find("{"), text.rfind("}")
-    found = json.loads(text[start : end + 1]) if 0 <= start < end else None
-    if (
-        not isinstance(found, dict)
-        or not isinstance(found.get("asks"), bool)
-        or not isinstance(found.get("reply"), str)
-    ):
+    found = json_object(text)
+    if not isinstance(found.get("asks"), bool) or not isinstance(found.get("reply"), str):
         raise ValueError('no {"asks", "reply"} in it')
     return found

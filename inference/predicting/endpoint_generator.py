@@ -13,6 +13,7 @@ from clarifyvlm.endpoint.arguments import make_endpoint
 from clarifyvlm.endpoint.cache import key_of
 from clarifyvlm.endpoint.client import Question, Reply
 from clarifyvlm.endpoint.pictures import encoded
+from clarifyvlm.endpoint.shapes import mended, said_in
 from clarifyvlm.errors import UserError
 from predicting.endpoint_arguments import EndpointArguments
 
@@ -72,20 +73,24 @@ class EndpointGenerator:
             ),
             messages=lambda spelt_out: as_sent(conversation, url),
             schema={},
-            parse=json.loads,
+            parse=lambda raw: {"said": said(json.loads(raw))},
             sampling=sampling,
         )
         reply = await self.endpoint.ask(question)
+        if reply.failure == "refused":  # this one input: the model says nothing about it
+            return Said("", 0, "stop", None, None)
         if reply.failure is not None:
             raise self._failed(reply)
-        return said(reply.found)
+        return reply.found["said"]
 
     def _failed(self, reply: Reply) -> UserError:
         if reply.failure == "budget":
             return UserError("--endpoint_max_calls is spent; everything is kept. Allow more: the same command goes on.")
+        longer = " (--max_new_tokens)" if reply.failure == "cut_off" else ""
         return UserError(
             f"the endpoint {self.endpoint.base_url} (model {self.endpoint.model}) failed: {reply.failure} "
-            f"({(reply.raw or 'no reply')[:200]}). What came is kept; mend it and run the same command: it goes on."
+            f"({(reply.raw or 'no reply')[:200]}). What came is kept; mend it{longer} and run the same command: it "
+            "goes on."
         )
 
 
@@ -104,16 +109,19 @@ def as_sent(conversation: list[dict], picture: str) -> list[dict]:
 
 
 def said(found: dict) -> Said:
-    """The response in a reply's first choice. A refusal or a filtered reply is what the model said: "" or its words."""
+    """The response in a reply's first choice. A refusal or a filtered reply is what the model said: "" or its words.
+    ValueError, TypeError, ... where it is none."""
     choice, usage = found["choice"], found["usage"]
-    message = choice["message"]
-    text = (message.get("content") or message.get("refusal") or "").strip()
-    tokens = [t["logprob"] for t in ((choice.get("logprobs") or {}).get("content") or [])]
-    total = math.fsum(tokens) if tokens else None
+    message, finish = choice["message"], choice.get("finish_reason")
+    text = (said_in(message, finish) or mended(message.get("refusal") or "")).strip()
+    tokens = [t.get("logprob") for t in ((choice.get("logprobs") or {}).get("content") or [])]
+    count = usage.get("completion_tokens")
+    known = bool(tokens) and all(isinstance(t, int | float) and math.isfinite(t) for t in tokens)
+    total = math.fsum(tokens) if known else None
     return Said(
         text=text,
-        tokens=usage.get("completion_tokens") or len(tokens),
-        finish_reason=STOPPED.get(choice.get("finish_reason"), "stop"),
+        tokens=count if isinstance(count, int) and count else len(tokens),
+        finish_reason=STOPPED.get(finish, "stop"),
         logprob=total,
-        confidence=math.exp(total / len(tokens)) if tokens else None,
+        confidence=math.exp(total / len(tokens)) if known else None,
     )
