@@ -111,10 +111,11 @@ def test_every_released_format(tmp_path, suffix):
 def test_columns_of_another_version(convert):
     """A release with other names that cannot be read, or is read wrongly without a word."""
     rows = [{"image": "a.png", "query": "What color is the dog?", "label": "ambiguous"}]
-    with pytest.raises(UserError, match="no question, ambiguous. It has image, query, label. .*--columns question=..."):
+    with pytest.raises(UserError, match="no question. It has image, query, label. .*--columns question=..."):
         convert("vq_focusambiguity", rows)
     (example,) = convert("vq_focusambiguity", rows, "--columns", "question=query", "ambiguous=label")
     assert example.question == "What color is the dog?" and example.strategy == "clarify"
+    assert example.provenance["released"] == rows[0]
 
 
 @pytest.mark.parametrize(
