@@ -51,8 +51,11 @@ class Item:
     dialogue: tuple[str, str, str] | None = None  # question back, the user's reply, final answer; of the first reading
 
     def answers(self) -> set[str]:
-        """Every answer that counts, in lower case; empty where the row gives none."""
-        given = [*self.about.get("answers", ()), *self.about.get("references", ()), *(a for _, a in self.readings if a)]
+        """Every answer that counts, in lower case; empty where the row gives none, or sentences (`references`), which
+        may say the same in other words."""
+        if "references" in self.about:
+            return set()
+        given = [*self.about.get("answers", ()), *(a for _, a in self.readings if a)]
         return {answer.strip().lower() for answer in given}
 
 

@@ -170,6 +170,8 @@ def test_haloquest(convert):
     assert said(context) == ("abstain", "unanswerable", None, "One cannot see it")
     assert said(visual) == ("answer", "unknown", None, "Two") and readings(visual) == [("How many?", "Two")]
     assert visual.provenance["released"]["image type"] == "real"
+    again = rows[2] | {"": "3", "groundtruth responses": "A pair of them"}
+    assert len(convert("haloquest", "haloquest-eval.csv", table([*rows, again]))) == 4  # no contradiction
     rows[0]["split"] = "train"
     with pytest.raises(UserError, match="row 1: split is 'train': a row to train on. Give --split train"):
         convert("haloquest", "haloquest-train.csv", table(rows))
