@@ -20,7 +20,7 @@ from clarifyvlm import images, jsonl, processes
 from clarifyvlm.config import REDO, option, parse_args
 from clarifyvlm.endpoint.usage import total
 from clarifyvlm.errors import UserError, run_main
-from clarifyvlm.judges import CHECKED, SPEED_ONLY, Judge, JudgeArguments, make_judge, self_preference
+from clarifyvlm.judges import SPEED_ONLY, Judge, JudgeArguments, make_judge, refuse_unannotated, self_preference
 from clarifyvlm.judges.coverage import OTHER_JUDGES
 from clarifyvlm.records import NOT_UNDERSTOOD, Example, Prediction, Verdict
 from clarifyvlm.run_record import RunRecord
@@ -57,12 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{args.predictions}: {len(predictions)} predictions for {number} examples; these are judged")
     if (policy := _policy(args.predictions)) and (warning := self_preference(judge_args, policy)):
         print(f"warning: {warning}", file=sys.stderr)
-    unknown = [example.id for example in examples if not example.facts.annotated]
-    if judge_args.judge in CHECKED and unknown:
-        raise UserError(
-            f"{args.data_file}: of {len(unknown):,} examples ({unknown[0]}, ...) nothing is known but the question and "
-            f"its answers; --judge {judge_args.judge} needs facts. Take one that sees the pictures: --judge openai."
-        )
+    refuse_unannotated(judge_args, examples, args.data_file)
     judge = make_judge(judge_args, image_root=images.root_of(args.data_file, examples))
     settings = asdict(args) | asdict(judge_args)
     inputs = [args.data_file, args.predictions, *filter(None, [judge_args.judge_panel])]

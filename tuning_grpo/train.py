@@ -24,7 +24,7 @@ from typing import Literal
 from clarifyvlm import chat, config, images, jsonl, tracking, users
 from clarifyvlm.config import option
 from clarifyvlm.errors import UserError, run_main
-from clarifyvlm.judges import CHECKED, Judge, JudgeArguments, make_judge, panel_members, self_preference
+from clarifyvlm.judges import Judge, JudgeArguments, make_judge, refuse_unannotated, self_preference
 from clarifyvlm.judges.coverage import OTHER_JUDGES
 from clarifyvlm.records import NOT_UNDERSTOOD, Example
 from clarifyvlm.rewards import RewardWeights
@@ -102,7 +102,7 @@ def main(argv=None) -> int:
     prompts = [train_examples[i] for i in chosen]
     validation = jsonl.read(data_dir / "validation.jsonl", Example)[: options.num_validation_examples]
     images.check_images([e.image for e in [*prompts, *validation]], data_dir, max_side=options.image_max_side)
-    refuse_unannotated(judge_args, [*prompts, *validation], data_dir, f"--judge {judge_args.judge}")
+    refuse_unannotated(judge_args, [*prompts, *validation], data_dir)
     judge = make_judge(judge_args, data_dir)
     judge.check()
     user.check()
@@ -138,17 +138,6 @@ def reference_of(options: Options, judge_args: JudgeArguments, prompts: list[Exa
     reference = make_judge(replace(judge_args, **kind), options.data_dir)
     reference.check()
     return reference
-
-
-def refuse_unannotated(judge_args: JudgeArguments, examples: list[Example], data_dir, flag: str) -> None:
-    """UserError for a judge that reads facts, or a panel with one, where nothing is annotated (inference/judge.py)."""
-    unknown = [e.id for e in examples if not e.facts.annotated]
-    members = panel_members(judge_args) if judge_args.judge == "panel" else [judge_args]
-    if unknown and any(member.judge in CHECKED for member in members):
-        raise UserError(
-            f"{data_dir}: of {len(unknown):,} examples ({unknown[0]}, ...) nothing is known but the question and its "
-            f"answers; {flag} needs facts. Take a judge that sees the pictures: --judge openai."
-        )
 
 
 def check_options(training) -> None:

@@ -226,6 +226,9 @@ def test_a_judge_that_reads_facts_is_refused_without_them(data_dir, tiny_model_d
     assert not (tmp_path / "o").exists()
     unknown = [Example.model_validate(rows[0])]
     options = module.Options(model_name_or_path="m", data_dir=str(bare), reference_judge="scene")
+    debug = ["--model_name_or_path", str(tiny_model_dir), "--data_file", str(bare / "validation.jsonl")]
+    with pytest.raises(UserError, match="--judge scene needs facts"):
+        script("tuning_grpo/debug_rollout.py").main([*debug, "--example_id", rows[0]["id"]])
     with pytest.raises(UserError, match="--reference_judge scene needs facts"):
         module.reference_of(options, JudgeArguments(judge="openai", judge_model="m"), unknown)
 
