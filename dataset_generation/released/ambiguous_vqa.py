@@ -8,7 +8,7 @@ BENCHMARK = Benchmark(
     what="questions of VQAv2 that people meant differently, with a rewording for each meaning",
     home="https://github.com/esteng/ambiguous_vqa",
     license="MIT (questions: CC BY 4.0)",
-    seen="released rows (dataset/test)",
+    seen="released rows (dataset/dev, dataset/test)",
     becomes="one example for each picture and question, a reading for each rewording: one `answer`, two or three "
     "`enumerate`, more `clarify`; `--annotations` as for vqav2",
     silent="type, level, references for several readings",

@@ -15,7 +15,7 @@ BENCHMARK = Benchmark(
 
 
 def items(row: dict) -> list[Item]:
-    question, said = row["question"], row["answer"]
+    question, said = row["question"], str(row["answer"])
     if choice(row["level"], {"ambig": True, "unambig": False}, "level"):
         return [Item(question, "clarify", reference=said, about={"ambiguous": True})]
     about = {"ambiguous": False, "references": [said]}

@@ -35,7 +35,7 @@ def items(row: dict) -> list[Item]:
     if not blank(category):
         blurred.type = choice(category, CATEGORIES | {name: name for name in CATEGORIES.values()}, "ambiguity_category")
     if not blank(asked):
-        blurred.reference, blurred.dialogue = asked, (asked, f"I mean: {clear}", gold)
+        blurred.reference, blurred.dialogue = str(asked), (str(asked), f"I mean: {clear}", gold)
     return [
         Item(clear, "answer", "none", readings=[(clear, gold)], reference=gold, version="clear", about=about),
         blurred,

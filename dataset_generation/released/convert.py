@@ -114,8 +114,10 @@ class Conversion:
         named = {name: items[0].about.get(name, row.get(name)) for name in benchmark.key}
         key = "-".join(str(value) for value in named.values() if not blank(value))
         contents = {name for name in benchmark.pictures if is_content(row.get(name))}
-        fields = {str(k): kept(v) for k, v in released.items() if k not in contents and k != "question"}
+        fields = {str(k): kept(v) for k, v in released.items() if k not in contents}
         for item in items:
+            if not isinstance(item.question, str):
+                raise ValueError(f"its question is {item.question!r}: text was expected")
             group = item.about.get("pair") or (key or digest[:16] if len(items) > 1 else None)
             example = self._example(item, key or Path(found[0]).stem, group, image, digest, size, fields)
             if example.id in self._ids:
@@ -148,26 +150,27 @@ class Conversion:
         benchmark = self.source.benchmark
         question, reply, answer = item.dialogue or ("", "", "")
         about = {k: kept(v) for k, v in item.about.items() if v is not None}
+        known = about | {"question": item.question}
         return Example(
             id=sha256(f"{benchmark}:{key}:{item.version}:{item.question}:{digest}".encode()).hexdigest()[:16],
             split=self.split,
             image=image,
             image_sha256=digest,
             question=item.question,
-            kind=item.kind,
+            kind=str(item.kind),
             ambiguity=Ambiguity(
                 type=item.type,
                 level=item.level,
                 readings=[Reading(objects=[], expression=e, answer=a) for e, a in item.readings],
             ),
             strategy=item.strategy,
-            reference=item.reference,
+            reference=str(item.reference),
             dialogue=Dialogue(reading=0, question=question, reply=reply, answer=answer) if item.dialogue else None,
             group_id=f"{benchmark}-{group}" if group else None,
             facts=Facts(source=benchmark, width=size[0], height=size[1], objects=[], complete=False),
             provenance={"benchmark": benchmark, "key": key, "version": item.version}
             | about
-            | {"released": {k: v for k, v in fields.items() if k not in about or about[k] != v}},
+            | {"released": {k: v for k, v in fields.items() if k not in known or known[k] != v}},
         )
 
     def _picture(self, name: str, content: bytes) -> tuple[str, str, tuple[int, int]]:

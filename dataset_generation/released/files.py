@@ -177,7 +177,8 @@ class Pictures:
             if len(found) == 1:
                 return Path(found[0]).name, (self._names.folder / found[0]).read_bytes()
         try:
-            return ("picture", base64.b64decode(name, validate=True)) if is_content(name) else None
+            encoded = name.partition(";base64,")[2] if name.startswith("data:") else name
+            return ("picture", base64.b64decode(encoded, validate=True)) if is_content(name) else None
         except ValueError:
             return None
 

@@ -115,13 +115,14 @@ def test_columns_of_another_version(convert):
         convert("vq_focusambiguity", rows)
     (example,) = convert("vq_focusambiguity", rows, "--columns", "question=query", "ambiguous=label")
     assert example.question == "What color is the dog?" and example.strategy == "clarify"
-    assert example.provenance["released"] == rows[0]
+    assert example.provenance["released"] == rows[0]  # nothing of a row is lost
 
 
 @pytest.mark.parametrize(
     ("rows", "complaint"),
     [
         ([{"image": "a.png", "question": "Q?", "level": 0}, {"image": "a.png", "level": 0}], "row 2: no question"),
+        ([{"image": "a.png", "question": ["Q?"], "level": 0}], "row 1: its question is .'Q.'.: text was expected"),
         ([{"image": "a.png", "question": "Q?", "level": 7}], "row 1: level is 7: 0, 1, 2, 3 was expected"),
         (
             [{"image": f"{i}.png", "question": "Q?", "level": 0} for i in range(12)],
