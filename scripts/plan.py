@@ -20,6 +20,7 @@ from pathlib import Path
 
 import yaml
 
+from clarifyvlm import processes
 from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import UserError, run_main
 
@@ -92,8 +93,11 @@ def checked(found: list[list[str]]) -> list[Step]:
         first.setdefault(command[0], command)
     from clarifyvlm import judges, run_record, users  # noqa: F401 (once, for all scripts)
 
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("fork")) as pool:
-        said = dict(zip(first, pool.map(ask, first.values()), strict=True))
+    if processes.has_workers():
+        with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("fork")) as pool:
+            said = dict(zip(first, pool.map(ask, first.values()), strict=True))
+    else:
+        said = {script: ask(command) for script, command in first.items()}
     if wrong := [f"{script}: {text.strip()}" for script, (code, text) in said.items() if code]:
         raise UserError("\n".join(wrong))
     steps = []
