@@ -161,7 +161,7 @@ def _workers(args: PredictArguments, generator) -> int:
     import torch
 
     small = generator.model.device.type == "cpu" and generator.model.num_parameters() <= SMALL
-    return torch.get_num_threads() if small and torch.get_num_threads() > 1 else 0
+    return torch.get_num_threads() if small and torch.get_num_threads() > 1 and processes.has_workers() else 0
 
 
 class _Chunks:
