@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 WRITERS = 4  # threads: they wait for the disk
 UNANSWERED, REPEATED = "rows without public answers", "rows that repeat an earlier one"
+TEXTS = ("question", "text", "blurred_question")
 CONTRADICTING = "rows that contradict an earlier one"
 
 
@@ -81,23 +82,25 @@ class Conversion:
                 write_bytes(output / image, content)
 
         rows = (row for row, _ in tqdm(self.source.read(), "write", unit="row", mininterval=0.5))
-        found = (picture[1] for row in rows if (picture := self._found(row)))
+        found = (picture[2] for row in rows if (picture := self._found(row)))
         with ThreadPoolExecutor(WRITERS) as pool:
             while batch := list(islice(found, 8 * WRITERS)):
                 list(pool.map(write, batch))
         if left:
             raise UserError(f"{self.source.name}: {len(left):,} pictures are no longer there")
 
-    def _found(self, row: dict) -> tuple[str, bytes] | None:
-        """(name, content) of the row's picture."""
-        given = (row[name] for name in self.benchmark.pictures if not blank(row.get(name)))
-        return next((picture for value in given if (picture := self.pictures.get(value))), None)
+    def _found(self, row: dict) -> tuple[str, str, bytes] | None:
+        """(column, file name, content) of the row's picture."""
+        given = ((name, row[name]) for name in self.benchmark.pictures if not blank(row.get(name)))
+        return next(((name, *picture) for name, value in given if (picture := self.pictures.get(value))), None)
 
     def _add(self, number: int, row: dict, released: dict) -> None:
         """Keep the examples of a row. ValueError for one that is not as the benchmark has them."""
         benchmark = self.benchmark
         if absent := [name for name in benchmark.required if blank(row.get(name))]:
             raise ValueError(f"no {', '.join(absent)}")
+        if wrong := [name for name in TEXTS if not (blank(row.get(name)) or isinstance(row[name], str))]:
+            raise ValueError(f"{wrong[0]} is {row[wrong[0]]!r}: text was expected")
         if benchmark.labels and all(blank(row.get(name)) for name in benchmark.labels):
             self.left_out[UNANSWERED] += 1
             return
@@ -110,16 +113,18 @@ class Conversion:
             given = [str(row[name])[:80] for name in benchmark.pictures if not blank(row.get(name))]
             self._missing.append(" or ".join(given) or f"row {number} names none")
             return
-        image, digest, size = self._picture(*found)
+        column, name, content = found
+        image, digest, size = self._picture(name, content)
         named = {name: items[0].about.get(name, row.get(name)) for name in benchmark.key}
         key = "-".join(str(value) for value in named.values() if not blank(value))
-        contents = {name for name in benchmark.pictures if is_content(row.get(name))}
-        fields = {str(k): kept(v) for k, v in released.items() if k not in contents}
+        fields = dict(released)
+        if is_content(fields.get(column)):  # it is in the folder of pictures
+            shown = fields.pop(column)
+            fields |= {column: shown["path"]} if isinstance(shown, dict) and shown.get("path") else {}
+        fields = kept(fields)
         for item in items:
-            if not isinstance(item.question, str):
-                raise ValueError(f"its question is {item.question!r}: text was expected")
             group = item.about.get("pair") or (key or digest[:16] if len(items) > 1 else None)
-            example = self._example(item, key or Path(found[0]).stem, group, image, digest, size, fields)
+            example = self._example(item, key or Path(name).stem, group, image, digest, size, fields)
             if example.id in self._ids:
                 if key:
                     raise ValueError(f"{key} {item.version} is in row {self._ids[example.id]} already")

@@ -37,7 +37,7 @@ class Source:
         for number, released in enumerate(rows, start=1):
             if self.num_rows is not None and number > self.num_rows:
                 return
-            row = {"configuration": self._configuration(), **released, **self._renamed(released)}
+            row = {**released, **self._renamed(released), "configuration": self._configuration()}
             for name, others in wanted.BENCHMARK.columns.items():
                 if blank(row.get(name)):
                     row[name] = next((row[other] for other in others if not blank(row.get(other))), None)

@@ -122,7 +122,7 @@ def test_columns_of_another_version(convert):
     ("rows", "complaint"),
     [
         ([{"image": "a.png", "question": "Q?", "level": 0}, {"image": "a.png", "level": 0}], "row 2: no question"),
-        ([{"image": "a.png", "question": ["Q?"], "level": 0}], "row 1: its question is .'Q.'.: text was expected"),
+        ([{"image": "a.png", "question": ["Q?"], "level": 0}], "row 1: question is .'Q.'.: text was expected"),
         ([{"image": "a.png", "question": "Q?", "level": 7}], "row 1: level is 7: 0, 1, 2, 3 was expected"),
         (
             [{"image": f"{i}.png", "question": "Q?", "level": 0} for i in range(12)],

@@ -1,50 +1,19 @@
 """One test for each published benchmark: rows in its released form (their form; invented content), as examples."""
 
-import csv
-import io
 import json
 
 import pytest
 
 import released
-from benchmark_rows import PEOPLE, picture
-from clarifyvlm import jsonl
+from benchmark_rows import PEOPLE, file_converter, picture, table
 from clarifyvlm.errors import UserError
 from clarifyvlm.records import Example
-from released.items import answers_of, parsed
-from stages import ROOT, script
-
-PICTURES = ("a.png", "b.png", "COCO_val2014_000000000042.png")
+from stages import ROOT
 
 
 @pytest.fixture
 def convert(tmp_path):
-    """convert(benchmark, file name, rows or text, *flags) -> its examples."""
-    images = tmp_path / "pictures"
-    images.mkdir()
-    for number, name in enumerate(PICTURES):
-        (images / name).write_bytes(picture(50 * number))
-
-    def run(benchmark: str, name: str, rows, *flags) -> list[Example]:
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        if name.endswith(".jsonl"):
-            rows = "".join(json.dumps(row) + "\n" for row in rows)
-        path.write_text(rows if isinstance(rows, str) else json.dumps(rows), encoding="utf-8")
-        argv = ["--benchmark", benchmark, "--data_file", path, "--image_dir", images, "--overwrite", *flags]
-        argv += ["--output_dir", tmp_path / "out"]
-        assert script("dataset_generation/benchmark.py").main([str(a) for a in argv]) == 0
-        return jsonl.read(next((tmp_path / "out").glob("*.jsonl")), Example, unique="id")
-
-    return run
-
-
-def table(rows: list[dict], delimiter: str = ",") -> str:
-    file = io.StringIO()
-    writer = csv.DictWriter(file, rows[0], delimiter=delimiter)
-    writer.writeheader()
-    writer.writerows(rows)
-    return file.getvalue()
+    return file_converter(tmp_path)
 
 
 def said(e: Example) -> tuple:
@@ -321,53 +290,6 @@ def test_vqav2(convert, tmp_path):
         joined(answer | {"question_id": 1})
     hub = question | answer | {"image": "a.png", "image_id": 999}
     assert convert("vqav2", "rows.json", [hub])[0].provenance["released"]["image_id"] == 999
-
-
-@pytest.mark.parametrize(
-    ("cell", "words"),
-    [
-        ('["lemon", "tea"]', ["lemon", "tea"]),
-        ("['lemon', \"it's\"]", ["lemon", "it's"]),
-        ("('lemon', 'tea')", ["lemon", "tea"]),
-        ("[{'answer': 'lemon', 'answer_confidence': 'yes'}]", ["lemon"]),
-        ({"answer": ["lemon", "tea"]}, ["lemon", "tea"]),
-        (['{"answer": "lemon"}', "tea"], ["lemon", "tea"]),
-        ("lemon, tea", ["lemon, tea"]),
-        ("(lemon)", ["(lemon)"]),
-        (7, ["7"]),
-        ("", []),
-        ("[]", []),
-        (None, []),
-        (float("nan"), []),
-    ],
-)
-def test_text_where_a_list_is_meant(cell, words):
-    """Answers taken apart into letters, or a cell of a CSV file taken for one answer."""
-    assert answers_of({"answers": cell}) == words
-
-
-@pytest.mark.parametrize(
-    "cell",
-    ["['lemon' 'tea']", "['lemon'\n 'tea']", "array(['lemon'], dtype=object)", "[lemon, tea]", '["lemon"', "{1: 2}"],
-)
-def test_text_that_is_no_list_is_named(cell, convert):
-    """numpy's way of printing a list, of which Python makes "lemontea"; half a list taken for an answer."""
-    row = {"image": "a.png", "question": "What flavor?", "answerable": 1, "answers": cell}
-    with pytest.raises(UserError, match="row 1: answers (is|has no)"):
-        convert("vizwiz", "val.csv", table([row]))
-
-
-def test_other_text_stays():
-    """A question or a hint in brackets that is taken for data."""
-    assert parsed("What is (that)?", "x") == "What is (that)?" and parsed(3, "x") == 3
-
-
-def test_rows_that_repeat(convert):
-    """A row without an id that is there twice counted twice, or the whole set refused for it."""
-    row = {"image": "a.png", "level": 0, "question": "What is it?"}
-    assert len(convert("aqua", "rows.json", [row, row, row | {"question": "And that?"}])) == 2
-    with pytest.raises(UserError, match="row 2: contradicts row 1.*: clarify, not answer"):
-        convert("aqua", "rows.json", [row, row | {"level": 3, "id": 4}])
 
 
 @pytest.mark.parametrize("name", released.NAMES)
