@@ -2,12 +2,11 @@
 
 import atexit
 import errno
-import io
 import os
 import sys
 from collections.abc import Callable
 
-from clarifyvlm import paths, processes
+from clarifyvlm import machine, processes
 
 # What torch.distributed says in the processes that remain when one of them is gone.
 LOST = ("closed by peer", "reset by peer", "Broken pipe", "NCCL", "remote process", "Timed out waiting")
@@ -29,10 +28,7 @@ def run_main(main: Callable[[], int | None], *, continues: bool = False) -> None
 
     `continues`: the script keeps what it has done, and goes on from there; who stops it is told so.
     """
-    paths.settle()
-    for stream in (sys.stdout, sys.stderr):  # a terminal that lacks a letter shows its number
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    machine.settle()
     os.environ.setdefault("GOMP_SPINCOUNT", "30000")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if not processes.is_leader():

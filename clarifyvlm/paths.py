@@ -36,20 +36,3 @@ def home() -> str | None:
     """The home folder; None where the machine has none for this user."""
     found = os.path.expanduser("~")
     return None if found == "~" else found
-
-
-def settle() -> None:
-    """For libraries that take it that every user has a name and a home folder that can be written."""
-    if not {"LOGNAME", "USER", "LNAME", "USERNAME"} & os.environ.keys():
-        os.environ["LOGNAME"] = _name()
-    if home() is None:
-        os.environ["HOME"] = os.path.join(tempfile.gettempdir(), f"clarifyvlm-{os.getuid()}")
-
-
-def _name() -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"user-{os.getuid()}"
