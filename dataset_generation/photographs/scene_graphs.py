@@ -11,7 +11,6 @@ from collections import Counter, defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from sys import intern
 
 from clarifyvlm.errors import UserError
@@ -25,7 +24,7 @@ from photographs.values import number, whole
 
 SAME_BOX = 0.5  # intersection over union from which two boxes of one name are one thing
 MAX_SLIPS = 0.05  # share of the boxes that may lie mostly outside their pictures, and of the relations of nothing
-UNUSED = ("synsets", "synset", "relationship_id", "object_url", "url", "location", "weather")
+UNUSED = ("synset", "relationship_id", "object_url", "url", "location", "weather")
 JOINING = frozenset(("and", "or", "of", "in", "on", "at", "with", "without", "by", "for", "s", "the", "a", "an"))
 PLURALS = {p: name for name, forms in IRREGULAR.items() for p in forms if p != name}
 
@@ -40,6 +39,8 @@ class Words:
         self.near = {frozenset(pair) for pair in tables["near_colors"]}
         self.predicates = {v: p for p, variants in tables["predicates"].items() for v in variants}
         self.shades, self.several = set(tables["shades"]), set(tables["several_colors"])
+        self.worn = set(tables["worn"])
+        self.near_names = {frozenset((a, b)) for group in tables["near_names"] for a in group for b in group if a != b}
         self.paired, self.singular_s = set(tables["paired"]), set(tables["singular_s"])
         self.not_asked = {*tables["uncountable"], *tables["parts"], *self.paired}
         self.above = defaultdict(set)  # name -> names that take it in
@@ -92,6 +93,13 @@ class Words:
     def related(self, a: str, b: str) -> bool:
         """Whether a thing called `a` may be called `b` as well: person and man, car and police car."""
         return a.split()[-1] == b.split()[-1] or b in self.all_above(a) or a in self.all_above(b)
+
+    def may_be(self, a: str, b: str) -> bool:
+        """Whether where somebody wrote `b`, another may see an `a`: a name that is related, one that is often meant by
+        the other, or what people wear where there is a person."""
+        if self.related(a, b) or frozenset((a, b)) in self.near_names:
+            return True
+        return a in self.worn and (b == "person" or "person" in self.all_above(b))
 
     def _all_above(self, name: str) -> set[str]:
         found, new = set(), {name}
@@ -150,13 +158,16 @@ class Graphs:
     path: str
     format: str  # "Visual Genome" | "GQA"
     pictures: dict[str, Picture]
+    synsets: dict[str, set[str]] = field(default_factory=dict)  # name as written -> WordNet's
     names: Counter = field(default_factory=Counter)  # name -> pictures
     colored: Counter = field(default_factory=Counter)  # name -> things with a color
+    senses: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # name -> WordNet's synsets
     doing: dict[str, Counter] = field(default_factory=lambda: defaultdict(Counter))  # name -> predicate -> things
 
 
 def _lean(row: dict) -> dict:
-    return {k: v for k, v in row.items() if k not in UNUSED}
+    """Without what is not used; of the synsets, those of objects stay."""
+    return {k: v for k, v in row.items() if k not in UNUSED and (k != "synsets" or "names" in row)}
 
 
 def load(path: str, words: Words) -> Graphs:
@@ -191,7 +202,7 @@ def _visual_genome(path: str, data: list) -> Graphs:
     twice = [f"image_id {i!r} ({n} times)" for i, n in Counter(row["image_id"] for row in data).items() if n > 1]
     if twice:
         raise listed(f"{path}: {len(twice)} pictures are there more than once", twice, "Keep one row of each.")
-    pictures = {}
+    pictures, synsets = {}, defaultdict(set)
     for row in data:
         objects = [
             (
@@ -202,6 +213,8 @@ def _visual_genome(path: str, data: list) -> Graphs:
             )
             for o in (row["objects"] if "objects" in row else row["attributes"])  # attributes.json says it so
         ]
+        for o in row.get("objects", ()):
+            synsets[_names(o)[0]].update(map(intern, o.get("synsets") or ()))
         also = [(_names(o)[0], name) for o in row.get("objects", ()) for name in _names(o)[1:]]
         merged = {m: o["object_id"] for o in row.get("objects", ()) for m in o.get("merged_object_ids") or ()}
         relations = []
@@ -209,7 +222,7 @@ def _visual_genome(path: str, data: list) -> Graphs:
             ends = _end(r, "subject"), _end(r, "object")
             relations.append((intern(str(r["predicate"])), *(merged.get(e, e) for e in ends)))
         pictures[str(row["image_id"])] = Picture(objects, relations, url=row.get("image_url"), also=also)
-    return Graphs(path, "Visual Genome", pictures)
+    return Graphs(path, "Visual Genome", pictures, synsets=synsets)
 
 
 def _box(o: dict) -> tuple:
@@ -284,6 +297,9 @@ def _check(graphs: Graphs) -> None:
 
 
 def _survey(graphs: Graphs, words: Words) -> None:
+    for raw, synsets in graphs.synsets.items():
+        if found := words.canonical(raw):
+            graphs.senses[found[0]] |= synsets
     for picture in graphs.pictures.values():
         by_id = {}
         for id, raw, _, attributes in picture.objects:

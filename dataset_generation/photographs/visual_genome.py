@@ -106,7 +106,7 @@ def _questions(objects: list[Object], groups: list[str], asked: dict[str, int], 
         and n not in groups
         and not any(m != n and NAMES.related(n, m) for m in carried)
     ]
-    absent = _absent(carried, asked, 2 + len(clear), rng)
+    absent = _absent(carried, asked, 2 + len(clear), graphs.senses, rng)
     questions = [Question(k, n) for n in clear for k in ("position", "existence", "count")]
     questions += [Question("color", n) for n in clear]
     questions += [
@@ -123,12 +123,16 @@ def _questions(objects: list[Object], groups: list[str], asked: dict[str, int], 
     return questions
 
 
-def _absent(carried: list[str], asked: dict[str, int], number: int, rng) -> list[str]:
-    """Names that nothing here carries, the frequent ones first: they are asked for elsewhere, too."""
+def _absent(carried: list[str], asked: dict[str, int], number: int, senses: dict[str, set[str]], rng) -> list[str]:
+    """Names that nothing here carries or may be called by, the frequent ones first: they are asked for elsewhere, too.
+    `senses`: synsets of names; those who share one name the same thing."""
     if not asked:
         return []
     drawn = dict.fromkeys(rng.choices(list(asked), list(asked.values()), k=3 * number))
-    return [n for n in drawn if not any(NAMES.related(n, m) for m in carried)][:number]
+    there = set().union(*(senses.get(m, ()) for m in carried))
+    return [n for n in drawn if there.isdisjoint(senses.get(n, ())) and not any(NAMES.may_be(n, m) for m in carried)][
+        :number
+    ]
 
 
 def answers(question: Question, objects: list[Object]) -> list[str | None]:
