@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from clarifyvlm import processes
 from clarifyvlm.errors import UserError
@@ -146,7 +146,14 @@ def root_of(data_file: str | Path, examples: "Sequence[Example]") -> Path | None
     return root if examples and (root / examples[0].image).is_file() else None
 
 
-def check_unchanged(examples: "Iterable[Example]", root: str | Path) -> str | None:
+class Shown(NamedTuple):
+    """What is to be known of an example to look after its picture."""
+
+    image: str
+    image_sha256: str
+
+
+def check_unchanged(examples: "Iterable[Example | Shown]", root: str | Path) -> str | None:
     """UserError where a picture is not the one that its record was made with (image_sha256). Gives a hash over those
     pictures whose records know none, so that a run can tell them from others; None where there are none.
 
@@ -167,12 +174,14 @@ def check_unchanged(examples: "Iterable[Example]", root: str | Path) -> str | No
     with suppress(OSError):
         return seen.read_text() or None
     found = {name: _digest(root / name) for name, *_ in stats}
-    if changed := [name for name, digest in found.items() if digest and known[name] not in ("", digest)]:
+    if any(digest and known[name] not in ("", digest) for name, digest in found.items()):
+        changed = [name for name in known if known[name] not in ("", found.get(name))]
         more = f"\n  ... and {len(changed) - MAX_SHOWN} more" if len(changed) > MAX_SHOWN else ""
         raise UserError(
-            f"{len(changed)} of {len(known)} pictures were changed: they are not those that the records were made with "
-            "(image_sha256 differs)\n  " + "\n  ".join(str(root / n) for n in changed[:MAX_SHOWN]) + more + "\n"
-            "Put the old ones back, or make the data anew from these."
+            f"{len(changed)} of {len(known)} pictures were changed or are missing: they are not those that the records "
+            "were made with (image_sha256 differs)\n  "
+            + "\n  ".join(str(root / name) for name in changed[:MAX_SHOWN])
+            + f"{more}\nPut those back that were changed, or make the data anew from these."
         )
     unknown = sorted((name, digest) for name, digest in found.items() if not known[name])
     together = hashlib.sha256(repr(unknown).encode()).hexdigest() if unknown else ""

@@ -243,7 +243,7 @@ def _place(shard: Shard, image: str, digest: str, output: Path) -> None:
             f"it again: generate.py --shard {shard.number}/{shard.of} --output_dir {shard.folder} --overwrite"
         )
     (output / image).unlink(missing_ok=True)  # of an interrupted merge
-    link(shard.folder, image, output, image)
+    link(shard.folder, image, "", output, image)  # was looked at above
 
 
 def check_merged(output: Path, jobs_of: dict[str, list]) -> None:

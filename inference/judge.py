@@ -60,6 +60,8 @@ def main(argv: list[str] | None = None) -> int:
     refuse_unannotated(judge_args, examples, args.data_file)
     judge = make_judge(judge_args, image_root=images.root_of(args.data_file, examples))
     settings = asdict(args) | asdict(judge_args)
+    if judge.sees_image and (unknown := images.check_unchanged(examples, Path(args.data_file).parent)):
+        settings["pictures"] = unknown
     inputs = [args.data_file, args.predictions, *filter(None, [judge_args.judge_panel])]
     with RunRecord.start(args.output_file, "judge", settings, inputs, ignore=IGNORED, shared=True) as run:
         if run.complete:

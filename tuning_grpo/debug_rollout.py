@@ -44,6 +44,7 @@ def main(argv=None) -> int:
     readings = len(example.ambiguity.readings)
     if options.turns > 1 and readings and options.reading >= readings:
         raise UserError(f"--reading {options.reading}: of {example.id} from 0 to {readings - 1}.")
+    images.check_unchanged([example], data_file.parent)
     picture = images.open_image(data_file.parent / example.image)
     refuse_unannotated(judge_args, [example], data_file)
     judge = make_judge(judge_args, data_file.parent)

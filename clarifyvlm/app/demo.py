@@ -81,6 +81,7 @@ def serve(args: DemoArguments, path: str) -> None:
     examples = jsonl.read(data_file, Example) if data_file else []
     root = Path(data_file).parent if data_file else Path()
     shown = scenes(examples)
+    images.check_unchanged(shown, root)
     images.check_images([e.image for e in shown], root)
     speakers = [talk.Speaker(name, where, args) for name, where in named.items()]
     uploads = tempfile.mkdtemp(prefix="clarifyvlm-demo-")

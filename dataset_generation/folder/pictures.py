@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 from clarifyvlm.errors import UserError
-from clarifyvlm.images import FORMATS, HEIC, MAX_ASPECT, MAX_PIXELS, SWAPPED, is_heic, open_image, orientation_of
+from clarifyvlm.images import (
+    FORMATS,
+    HEIC,
+    MAX_ASPECT,
+    MAX_PIXELS,
+    SHA256,
+    SWAPPED,
+    is_heic,
+    open_image,
+    orientation_of,
+)
 from clarifyvlm.records import Example
 from folder.faults import listed
 
@@ -177,12 +187,20 @@ def write_bytes(path: Path, content: bytes) -> None:
     temporary.replace(path)
 
 
-def link(root: Path, image: str, output: Path, name: str) -> None:
+def link(root: Path, image: str, digest: str, output: Path, name: str) -> None:
     """The picture `image` of the data folder `root` as `name` of the folder `output`: a hard link where the disk allows
-    it, else a copy. UserError where it is not there, or `name` leads out of the folder."""
-    source, target = root / image, output / name
+    it, else a copy; of a symbolic link, the file behind it. UserError where it is not there, is not the one that the
+    record was made with (`digest`, where that is a sha256), or `name` leads out of the folder."""
+    source, target = (root / image).resolve(), output / name
     if not target.resolve().is_relative_to(output.resolve()):
         raise UserError(f"{root}: image {image!r} leads out of the data folder")
+    if not source.is_file():
+        raise UserError(f"{root / image}: no such picture")
+    if SHA256.fullmatch(digest) and sha256(source.read_bytes()).hexdigest() != digest:
+        raise UserError(
+            f"{root / image} was changed: it is not the picture that the record was made with (image_sha256 differs). "
+            "Put the old one back, or make the data anew from this one."
+        )
     if target.exists():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -190,8 +208,6 @@ def link(root: Path, image: str, output: Path, name: str) -> None:
     temporary.unlink(missing_ok=True)
     try:
         os.link(source, temporary)
-    except FileNotFoundError:
-        raise UserError(f"{source}: no such picture") from None
     except OSError:  # another disk
         shutil.copyfile(source, temporary)
     os.replace(temporary, target)
