@@ -72,19 +72,26 @@ def _object(text: str) -> dict:
 
 
 def _found(text: str) -> dict | None:
-    for form in (text, _LAST_COMMA.sub(r"\1", text)):
-        objects, at = [], form.find("{")
-        while at >= 0:
-            try:
-                content, end = json.JSONDecoder().raw_decode(form, at)
-                objects.append((end - at, content))
-            except (ValueError, RecursionError):
-                end = at + 1
-            at = form.find("{", end)
-        if objects:
-            longest = max(length for length, _ in objects)
-            return next(content for length, content in reversed(objects) if 2 * length >= longest)
-    return None
+    """A last comma is passed over only where more of the text is JSON without it."""
+    objects = max((_objects(form) for form in (text, _LAST_COMMA.sub(r"\1", text))), key=_longest)
+    return next((content for length, content in reversed(objects) if 2 * length >= _longest(objects)), None)
+
+
+def _objects(text: str) -> list[tuple[int, dict]]:
+    """(length, content) of the JSON objects in a text, those within others apart."""
+    objects, at = [], text.find("{")
+    while at >= 0:
+        try:
+            content, end = json.JSONDecoder().raw_decode(text, at)
+            objects.append((end - at, content))
+        except (ValueError, RecursionError):
+            end = at + 1
+        at = text.find("{", end)
+    return objects
+
+
+def _longest(objects: list[tuple[int, dict]]) -> int:
+    return max((length for length, _ in objects), default=0)
 
 
 def _text(content) -> str:

@@ -4,6 +4,7 @@ where it would call a model of its own."""
 import asyncio
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -49,6 +50,7 @@ class EndpointGenerator:
         self.endpoint = make_endpoint(args, "endpoint", cache=kept, **more)
         self.sampling = {"max_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "logprobs": True}
         self.endpoint.check()
+        self._told = False
 
     def __call__(self, conversations: Sequence[list[dict]], images: Sequence[Image.Image], seed: int) -> list[Said]:
         """UserError where a call fails for good; the replies that came are kept and not paid for again."""
@@ -81,7 +83,15 @@ class EndpointGenerator:
             return Said("", 0, "stop", None, None)
         if reply.failure is not None:
             raise self._failed(reply)
-        return reply.found["said"]
+        response = reply.found["said"]
+        if response.finish_reason == "length" and not response.text and not self._told:
+            self._told = True
+            print(
+                f"{self.endpoint.model}: all of its {self.sampling['max_tokens']} tokens went into reasoning, and the "
+                "response is empty: raise --max_new_tokens",
+                file=sys.stderr,
+            )
+        return response
 
     def _failed(self, reply: Reply) -> UserError:
         if reply.failure == "budget":
