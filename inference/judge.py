@@ -76,7 +76,8 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         verdicts = jsonl.read(args.output_file, Verdict)
         failures = Counter(v.failure for v in verdicts if v.failure)
-        _stop_on_failures(args, failures, len(verdicts), FEW if failures.total() < len(verdicts) else 0)
+        said = next((v.raw for v in verdicts if v.failure and v.raw), None)
+        _stop_on_failures(args, failures, said, len(verdicts), FEW if failures.total() < len(verdicts) else 0)
         run.finish(
             verdicts=len(verdicts),
             judge_failures=sum(failures.values()),
@@ -138,7 +139,7 @@ def _judge(args, judge: Judge, examples: list[Example], predictions: list[Predic
         used = judge.usage.shown(bar.format_dict["elapsed"]) if judge.usage else {}
         bar.set_postfix({"failures": failures.total()} | used, refresh=False)
         if verdict.failure:
-            _stop_on_failures(args, failures, bar.n - already, MANY)
+            _stop_on_failures(args, failures, verdict.raw, bar.n - already, MANY)
 
     already = len(predictions) - len(left)  # by an earlier run, or by other processes
     with tqdm(total=len(predictions), initial=already, unit="ex", desc="judge") as bar:
@@ -151,15 +152,17 @@ def _judge(args, judge: Judge, examples: list[Example], predictions: list[Predic
         )
 
 
-def _stop_on_failures(args: ScriptArguments, failures: Counter, judged: int, few: int) -> None:
-    """UserError when the failures are more than the share allowed of `judged`, or of `few` where those are fewer."""
+def _stop_on_failures(args: ScriptArguments, failures: Counter, said: str | None, judged: int, few: int) -> None:
+    """UserError when the failures are more than the share allowed of `judged`, or of `few` where those are fewer.
+    `said`: what the judge, or its server, said with one of them."""
     failed = failures.total()
     if failed > args.judge_max_failure_share * max(judged, few):
         names = ", ".join(f"{name} {count}" for name, count in failures.most_common())
+        words = f'; it said "{" ".join(said.split())[:200]}"' if said else ""
         raise UserError(
-            f"the judge failed on {failed} of {judged} predictions ({names}): more than --judge_max_failure_share "
-            f"{args.judge_max_failure_share:g}. The verdicts so far are kept in {args.output_file}, with what the judge"
-            f" said; {_what_to_do(failures)}"
+            f"the judge failed on {failed} of {judged} predictions ({names}){words}: more than "
+            f"--judge_max_failure_share {args.judge_max_failure_share:g}. The verdicts so far are kept in "
+            f"{args.output_file}, with what the judge said; {_what_to_do(failures)}"
         )
 
 
