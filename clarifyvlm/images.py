@@ -7,6 +7,7 @@ process reads the small one: decoding a photograph of 12 Mpx takes a tenth of a 
 import hashlib
 import os
 import re
+import unicodedata
 import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -47,7 +48,7 @@ def open_image(path: str | Path, *, max_side: int | None = None) -> "Image.Image
 
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path}: {'is a folder, not a picture' if path.is_dir() else 'no such picture'}")
+        raise UserError(f"{path}: {'is a folder, not a picture' if path.is_dir() else _no_such(path)}")
     if max_side and (kept := _kept(path, max_side)).is_file():
         with suppress(OSError, SyntaxError), Image.open(kept, formats=["PNG"]) as image:
             return image.convert("RGB")
@@ -88,6 +89,15 @@ def open_image(path: str | Path, *, max_side: int | None = None) -> "Image.Image
         raise UserError(f"{path}: no permission to read it") from None
     except Exception as error:  # Pillow's decoders raise whatever goes wrong in them
         raise UserError(f"{path}: corrupt or truncated picture ({error})") from None
+
+
+def _no_such(path: Path) -> str:
+    """That it is not there; and that another one is, whose name looks the same."""
+    alike = unicodedata.normalize("NFC", path.name)
+    there = path.parent.iterdir() if path.parent.is_dir() else ()
+    if any(unicodedata.normalize("NFC", p.name) == alike for p in there):
+        return "no such picture; one is there whose name looks the same and has other Unicode (NFC, NFD): rename it"
+    return "no such picture"
 
 
 def is_heic(begin: bytes) -> bool:

@@ -17,6 +17,7 @@ import sys
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from unicodedata import normalize
 
 from pydantic import BaseModel
 
@@ -135,7 +136,9 @@ def _captions(options: Options, pictures: list[str]) -> dict[str, str]:
 
     if not options.captions:
         return {}
-    rows = {row.image: row.caption for row in jsonl.read(options.captions, Caption, unique="image")}
+    spelled = {normalize("NFC", p): p for p in pictures}
+    read = jsonl.read(options.captions, Caption, unique="image")
+    rows = {spelled.get(normalize("NFC", row.image), row.image): row.caption for row in read}
     if unknown := [image for image in rows if image not in set(pictures)]:
         problem = f"{len(unknown)} of {len(rows)} captions are of pictures that are not in {options.image_dir}"
         raise listed(f"{options.captions}: {problem}", unknown, "`image` is the path relative to that folder.")

@@ -198,13 +198,18 @@ def _inside(path: Path, rows: list[tuple], by_id: dict) -> None:
             continue
         if x < -BORDER or y < -BORDER or x + w > width + BORDER or y + h > height + BORDER:
             outside.append(f"{name}: annotation {id}: {x:g}, {y:g}, {w:g} x {h:g} in {width:g} x {height:g}")
+    if rows and not wrong and max(max(row[3]) for row in rows) <= 1:
+        raise UserError(
+            f"{path}: all boxes are within 0 to 1: fractions of a side. A bbox is in pixels: multiply them."
+        )
     if wrong:
         raise listed(f"{path}: {len(wrong)} boxes are not four numbers", wrong, "A bbox is [x, y, width, height].")
     if outside:
         raise listed(
             f"{path}: {len(outside)} boxes reach outside their picture (x, y, w x h)",
             outside,
-            "A bbox is [x, y, width, height] in pixels of the picture as annotated: were the pictures resized?",
+            "A bbox is [x, y, width, height] in pixels of the picture as annotated: were the pictures resized, or are "
+            "the boxes [left, top, right, bottom]?",
         )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from clarifyvlm.errors import UserError
 from folder.faults import listed
 from folder.names import Names, refuse_doubtful
 from folder.pictures import Header
@@ -40,6 +41,10 @@ def upright(picture: Picture, header: Header) -> Picture:
 def check_boxes(graphs: Graphs, pictures: dict[str, tuple[Picture, tuple[int, int]]]) -> None:
     """UserError where more than 5 % of the boxes of pictures (id -> picture, size) are mostly outside: another size
     was annotated."""
+    if any(p.objects for p, _ in pictures.values()) and all(
+        max(o[2]) <= 1 for p, _ in pictures.values() for o in p.objects
+    ):
+        raise UserError(f"{graphs.path}: all boxes are within 0 to 1: fractions of a side. Boxes are in pixels.")
     boxes = [(i, o, size) for i, (picture, size) in pictures.items() for o in picture.objects]
     outside = [
         f"picture {i}: object {o[0]!r}: {', '.join(f'{v:g}' for v in o[2])} in {size[0]} x {size[1]}"

@@ -5,6 +5,8 @@ from itertools import product
 import pytest
 
 from authoring.boxes import DRAWN, ORDERS, SIZE, UNITS, Convention, convention_of
+from clarifyvlm.errors import UserError
+from outside_inputs import HEIGHT, WIDTH, coco, generate
 
 
 @pytest.mark.parametrize("unit, order", product(UNITS, ORDERS))
@@ -23,3 +25,14 @@ def test_every_convention_is_found_out(unit, order):
 def test_boxes_that_fit_in_no_convention(boxes):
     """Coordinates in another convention: one that is not known is taken for thousandths."""
     assert convention_of(boxes) is None
+
+
+def test_fractions_in_annotations(tmp_path):
+    """Coordinates in another convention: boxes from 0 to 1 are specks of a pixel, and nothing is left to ask about."""
+
+    def change(content):
+        for row in content["annotations"]:
+            row["bbox"] = [v / side for v, side in zip(row["bbox"], (WIDTH, HEIGHT) * 2, strict=True)]
+
+    with pytest.raises(UserError, match="fractions of a side"):
+        generate(coco(tmp_path / "in", [f"{i}.png" for i in range(40)], change), tmp_path / "out")
