@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     from generating.plan import finish_folder, planned
 
     shards = read_shards([Path(s) for s in options.shards])
-    args = {k: v for k, v in shards[0].args.items() if k not in OWN}
+    args = {k: v for k, v in shards[0].args.items() if k not in (*OWN, "pictures")}
     generation = Generation(**args, output_dir=options.output_dir, audit=options.audit)
     plan = planned(generation)
     _check_inputs(shards[0], plan.inputs)

@@ -151,6 +151,8 @@ def look(step: Step, made: list[Step], new: Path, old: Path | None) -> tuple[str
         from_made = from_made or next((m.output for m in made if Path(path).is_relative_to(m.output)), None)
         same = any(Path(path).is_relative_to(m.output) for m in made)
         now["inputs"].append({"path": path, "sha256": entry["sha256"] if same else hash_input(there(path))})
+    if now["args"] and "pictures" in record["args"]:  # a hash of their content, which the stage itself compares
+        now["args"] = now["args"] | {"pictures": record["args"]["pictures"]}
     if now["args"] is None:
         record, now["args"] = given(record, step.options["given"])
     if "code" in record and (code := hash_code(record["code"]["paths"]))["bytes"] != record["code"]["bytes"]:

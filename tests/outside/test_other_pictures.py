@@ -128,3 +128,13 @@ def test_heic_is_named(tmp_path):
     for look in (lambda: images.open_image(tmp_path / "p.jpg"), lambda: header_of(content, "p.jpg")):
         with pytest.raises(UserError, match="HEIC"):
             look()
+
+
+def test_data_of_other_photographs_are_not_complete(tmp_path):
+    """A picture that is not the one annotated: photographs were replaced since, and the data are called complete."""
+    annotations = coco(tmp_path / "in", [f"{i}.png" for i in range(40)])
+    used = generate(annotations, tmp_path / "out")
+    assert generate(annotations, tmp_path / "out") == used
+    Image.new("RGB", (210, 150), "navy").save(annotations.parent / "images" / Path(used[0]["image"]).name)
+    with pytest.raises(UserError, match="pictures: "):
+        generate(annotations, tmp_path / "out")
