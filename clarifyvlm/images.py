@@ -34,6 +34,7 @@ TURNED = (2, 3, 4, 5, 6, 7, 8)  # its values for a picture that is shown otherwi
 SWAPPED = (5, 6, 7, 8)  # ... with width and height exchanged
 SHA256 = re.compile("[0-9a-f]{64}")
 MAX_SHOWN = 20
+QUICKLY_READ = 50_000_000  # bytes of pictures that are read, a twentieth of a second, whenever they are looked at
 
 
 def open_image(path: str | Path, *, max_side: int | None = None) -> "Image.Image":
@@ -167,8 +168,8 @@ def check_unchanged(examples: "Iterable[Example | Shown]", root: str | Path) -> 
     """UserError where a picture is not the one that its record was made with (image_sha256). Gives a hash over those
     pictures whose records know none, so that a run can tell them from others; None where there are none.
 
-    Pictures are read once: afterwards their names, sizes and times are enough, until one of these changes. Of several
-    processes the leader looks. Pictures that are missing are left to `check_images`.
+    Many pictures are read once: afterwards their names, sizes and times are enough, until one of these changes. Of
+    several processes the leader looks. Where none was changed, those that are missing are left to `check_images`.
     """
     root, known, stats = Path(root).resolve(), {}, []
     if not processes.is_leader():
@@ -181,6 +182,7 @@ def check_unchanged(examples: "Iterable[Example | Shown]", root: str | Path) -> 
             stats.append((name, digest, stat.st_size, stat.st_mtime_ns))
     key = hashlib.sha256(repr((str(root), stats)).encode()).hexdigest()
     seen = cache_folder() / "pictures" / key[:2] / f"{key[2:34]}.seen"
+    large = sum(size for _, _, size, _ in stats) > QUICKLY_READ
     with suppress(OSError):
         return seen.read_text() or None
     found = {name: _digest(root / name) for name, *_ in stats}
@@ -188,16 +190,25 @@ def check_unchanged(examples: "Iterable[Example | Shown]", root: str | Path) -> 
         changed = [name for name in known if known[name] not in ("", found.get(name))]
         more = f"\n  ... and {len(changed) - MAX_SHOWN} more" if len(changed) > MAX_SHOWN else ""
         raise UserError(
-            f"{len(changed)} of {len(known)} pictures were changed or are missing: they are not those that the records "
-            "were made with (image_sha256 differs)\n  "
-            + "\n  ".join(str(root / name) for name in changed[:MAX_SHOWN])
+            f"{len(changed)} of {len(known)} pictures are not those that the records were made with\n  "
+            + "\n  ".join(_fault(root / name) for name in changed[:MAX_SHOWN])
             + f"{more}\nPut those back that were changed, or make the data anew from these."
         )
     unknown = sorted((name, digest) for name, digest in found.items() if not known[name])
     together = hashlib.sha256(repr(unknown).encode()).hexdigest() if unknown else ""
     with suppress(OSError):  # a full disk or a home that cannot be written: then they are read each time
-        write_text_atomic(seen, together)
+        if large:
+            write_text_atomic(seen, together)
     return together or None
+
+
+def _fault(path: Path) -> str:
+    """What is wrong with a picture that is not the record's."""
+    try:
+        open_image(path)
+    except UserError as error:
+        return str(error)
+    return f"{path}: was changed (image_sha256 differs)"
 
 
 def _digest(path: Path) -> str:
