@@ -20,6 +20,7 @@ from pathlib import Path
 
 from clarifyvlm import source_fields
 from clarifyvlm.errors import UserError
+from clarifyvlm.text_files import read_text
 
 REDO = "make anew what is out of date, and nothing else; what is replaced is kept in .replaced beside it"
 SECTIONS = ("predict", "judge", "audit", "report")  # of the files that the scripts of inference/ share
@@ -168,7 +169,7 @@ def read_yaml(path: str | Path, section: str | Sequence[str] = ()) -> dict:
 
     Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_text(path)
     except FileNotFoundError:
         folder = Path(path).parent
         there = ", ".join(sorted(str(p) for p in folder.glob("*.yaml"))) if folder.is_dir() else ""

@@ -6,10 +6,12 @@ import os
 import sys
 from collections.abc import Callable
 
-from clarifyvlm import processes
+from clarifyvlm import machine, processes
 
 # What torch.distributed says in the processes that remain when one of them is gone.
 LOST = ("closed by peer", "reset by peer", "Broken pipe", "NCCL", "remote process", "Timed out waiting")
+
+NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class UserError(Exception):
@@ -26,6 +28,7 @@ def run_main(main: Callable[[], int | None], *, continues: bool = False) -> None
 
     `continues`: the script keeps what it has done, and goes on from there; who stops it is told so.
     """
+    machine.settle()
     os.environ.setdefault("GOMP_SPINCOUNT", "30000")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if not processes.is_leader():
@@ -54,6 +57,12 @@ def run_main(main: Callable[[], int | None], *, continues: bool = False) -> None
                 file=sys.stderr,
             )
             sys.exit(1)
+        if isinstance(error, OSError) and error.errno in NOT_ALLOWED and error.filename:
+            print(
+                f"error: {error.filename}: {error.strerror}. Give a place that can be written and read.",
+                file=sys.stderr,
+            )
+            sys.exit(2)
         if not _disk_is_full(error):
             raise
         name = getattr(error, "filename", None)

@@ -6,14 +6,17 @@ process reads the small one: decoding a photograph of 12 Mpx takes a tenth of a 
 
 import hashlib
 import os
+import re
+import unicodedata
 import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from clarifyvlm import processes
 from clarifyvlm.errors import UserError
+from clarifyvlm.jsonl import write_text_atomic
 from clarifyvlm.paths import cache_folder
 
 if TYPE_CHECKING:
@@ -24,7 +27,14 @@ if TYPE_CHECKING:
 MAX_PIXELS = 50_000_000  # Pillow itself only warns at 89 Mpx; 50 Mpx are 150 MB of RGB
 MAX_ASPECT = 50  # longer side / shorter side
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # no EPS: it would start Ghostscript
+HEIF = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")  # brands of the pictures of iPhones
+HEIC = "a HEIC picture, as iPhones take them; convert it to JPEG"
+ORIENTATION = 0x0112  # EXIF's tag
+TURNED = (2, 3, 4, 5, 6, 7, 8)  # its values for a picture that is shown otherwise than its pixels are stored
+SWAPPED = (5, 6, 7, 8)  # ... with width and height exchanged
+SHA256 = re.compile("[0-9a-f]{64}")
 MAX_SHOWN = 20
+QUICKLY_READ = 50_000_000  # bytes of pictures that are read, a twentieth of a second, whenever they are looked at
 
 
 def open_image(path: str | Path, *, max_side: int | None = None) -> "Image.Image":
@@ -35,11 +45,11 @@ def open_image(path: str | Path, *, max_side: int | None = None) -> "Image.Image
     Raises UserError that names the file: missing, not a picture, truncated, above MAX_PIXELS, longer than MAX_ASPECT,
     or of a mode with no one meaning in 8-bit RGB (16-bit, 32-bit and float pictures).
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path}: {'is a folder, not a picture' if path.is_dir() else 'no such picture'}")
+        raise UserError(f"{path}: {'is a folder, not a picture' if path.is_dir() else _no_such(path)}")
     if max_side and (kept := _kept(path, max_side)).is_file():
         with suppress(OSError, SyntaxError), Image.open(kept, formats=["PNG"]) as image:
             return image.convert("RGB")
@@ -58,7 +68,7 @@ def open_image(path: str | Path, *, max_side: int | None = None) -> "Image.Image
                 raise UserError(f"{path}: {width} x {height} px is longer than {MAX_ASPECT}:1; crop it")
             if image.mode == "F" or image.mode.startswith("I"):
                 raise UserError(f"{path}: mode {image.mode} (more than 8 bits a channel); save it as 8-bit RGB")
-            upright = ImageOps.exif_transpose(image)
+            upright = _turned(image)
             if upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:
                 upright = upright.convert("RGBA")
                 upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
@@ -70,13 +80,57 @@ def open_image(path: str | Path, *, max_side: int | None = None) -> "Image.Image
     except UserError:
         raise
     except UnidentifiedImageError:
+        with open(path, "rb") as file:
+            if is_heic(file.read(12)):
+                raise UserError(f"{path}: {HEIC}") from None
         raise UserError(f"{path}: not a picture in a known format ({', '.join(FORMATS)})") from None
     except Image.DecompressionBombError:
         raise UserError(f"{path}: above the cap of {MAX_PIXELS / 1e6:.0f} Mpx; make it smaller") from None
     except PermissionError:
         raise UserError(f"{path}: no permission to read it") from None
-    except (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError) as error:  # Pillow's decoders
+    except Exception as error:  # Pillow's decoders raise whatever goes wrong in them
         raise UserError(f"{path}: corrupt or truncated picture ({error})") from None
+
+
+def _no_such(path: Path) -> str:
+    """That it is not there; and that another one is, whose name looks the same."""
+    alike = unicodedata.normalize("NFC", path.name)
+    there = path.parent.iterdir() if path.parent.is_dir() else ()
+    if any(unicodedata.normalize("NFC", p.name) == alike for p in there):
+        return "no such picture; one is there whose name looks the same and has other Unicode (NFC, NFD): rename it"
+    return "no such picture"
+
+
+def is_heic(begin: bytes) -> bool:
+    """By the first 12 bytes of a file."""
+    return begin[4:8] == b"ftyp" and begin[8:] in HEIF
+
+
+def orientation_of(image: "Image.Image") -> int:
+    """1 to 8, as EXIF or XMP says; 1 where it says nothing, or nothing that can be read."""
+    try:
+        found = image.getexif().get(ORIENTATION)
+    except Exception:  # a field that does not hold together: the pixels are whole all the same
+        return 1
+    return found if found in TURNED else 1
+
+
+def _turned(image: "Image.Image") -> "Image.Image":
+    """The picture as one sees it. Pillow's exif_transpose writes the EXIF anew, and stops at a number out of range."""
+    from PIL.Image import Transpose
+
+    image.load()  # a PNG's orientation may come after its pixels
+    found = orientation_of(image)
+    ways = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return image.transpose(ways[found]) if found in ways else image
 
 
 def _kept(path: Path, max_side: int) -> Path:
@@ -101,6 +155,67 @@ def root_of(data_file: str | Path, examples: "Sequence[Example]") -> Path | None
     """The folder that the pictures of a data file are relative to; None where the first one is not there."""
     root = Path(data_file).parent
     return root if examples and (root / examples[0].image).is_file() else None
+
+
+class Shown(NamedTuple):
+    """What is to be known of an example to look after its picture."""
+
+    image: str
+    image_sha256: str
+
+
+def check_unchanged(examples: "Iterable[Example | Shown]", root: str | Path) -> str | None:
+    """UserError where a picture is not the one that its record was made with (image_sha256). Gives a hash over those
+    pictures whose records know none, so that a run can tell them from others; None where there are none.
+
+    Many pictures are read once: afterwards their names, sizes and times are enough, until one of these changes. Of
+    several processes the leader looks. Where none was changed, those that are missing are left to `check_images`.
+    """
+    root, known, stats = Path(root).resolve(), {}, []
+    if not processes.is_leader():
+        return None
+    for example in examples:
+        known.setdefault(example.image, example.image_sha256 if SHA256.fullmatch(example.image_sha256) else "")
+    for name, digest in known.items():
+        with suppress(OSError):
+            stat = (root / name).stat()
+            stats.append((name, digest, stat.st_size, stat.st_mtime_ns))
+    key = hashlib.sha256(repr((str(root), stats)).encode()).hexdigest()
+    seen = cache_folder() / "pictures" / key[:2] / f"{key[2:34]}.seen"
+    large = sum(size for _, _, size, _ in stats) > QUICKLY_READ
+    with suppress(OSError):
+        return seen.read_text() or None
+    found = {name: _digest(root / name) for name, *_ in stats}
+    if any(digest and known[name] not in ("", digest) for name, digest in found.items()):
+        changed = [name for name in known if known[name] not in ("", found.get(name))]
+        more = f"\n  ... and {len(changed) - MAX_SHOWN} more" if len(changed) > MAX_SHOWN else ""
+        raise UserError(
+            f"{len(changed)} of {len(known)} pictures are not those that the records were made with\n  "
+            + "\n  ".join(_fault(root / name) for name in changed[:MAX_SHOWN])
+            + f"{more}\nPut those back that were changed, or make the data anew from these."
+        )
+    unknown = sorted((name, digest) for name, digest in found.items() if not known[name])
+    together = hashlib.sha256(repr(unknown).encode()).hexdigest() if unknown else ""
+    with suppress(OSError):  # a full disk or a home that cannot be written: then they are read each time
+        if large:
+            write_text_atomic(seen, together)
+    return together or None
+
+
+def _fault(path: Path) -> str:
+    """What is wrong with a picture that is not the record's."""
+    try:
+        open_image(path)
+    except UserError as error:
+        return str(error)
+    return f"{path}: was changed (image_sha256 differs)"
+
+
+def _digest(path: Path) -> str:
+    """sha256; "" for what cannot be read."""
+    with suppress(OSError), open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+    return ""
 
 
 def check_images(names: Iterable[str], root: str | Path, *, max_side: int | None = None) -> int:

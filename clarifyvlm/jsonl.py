@@ -6,6 +6,7 @@ import os
 import re
 import tempfile
 from array import array
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from pydantic import AliasChoices, BaseModel, ValidationError
 
 from clarifyvlm import processes
 from clarifyvlm.errors import UserError
+from clarifyvlm.text_files import refuse_wide
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -76,6 +78,8 @@ def _rows(
     faults, seen, end = [], {}, 0
     for number, line in enumerate(_lines(path, made_by), start=1):
         start, end = end, end + len(line)
+        if number == 1 and line.startswith(BOM_UTF8):  # of Excel, Notepad
+            start, line = len(BOM_UTF8), line[len(BOM_UTF8) :]
         if not line.strip():
             continue
         try:
@@ -98,6 +102,7 @@ def _rows(
 def _lines(path: Path, made_by: str | None = None) -> Iterator[bytes]:
     try:
         with path.open("rb") as file:
+            refuse_wide(file.peek(4)[:4], path)
             yield from file
     except FileNotFoundError:
         script = made_by or MADE_BY.get(path.stem)

@@ -6,7 +6,9 @@ for one process, and torch is not imported.
 """
 
 import os
+import sys
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 WAIT = timedelta(days=7)  # for a rank whose share takes longest
@@ -27,6 +29,20 @@ def is_leader() -> bool:
 def on_cpu() -> bool:
     """Whether the launcher was told to leave the GPUs alone (use_cpu in an accelerate config)."""
     return os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("true", "1")
+
+
+@cache
+def has_workers() -> bool:
+    """Whether processes can be started beside this one: they need semaphores, and so a /dev/shm that can be written.
+    Where there is none, one process does all of it, more slowly; said once."""
+    import multiprocessing
+
+    try:
+        multiprocessing.Lock()
+    except (OSError, ImportError) as error:
+        print(f"one process does it all: no semaphores for workers here ({error}; /dev/shm)", file=sys.stderr)
+        return False
+    return True
 
 
 def _joined():

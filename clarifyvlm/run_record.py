@@ -3,7 +3,6 @@ keeps two runs out of one folder."""
 
 import ast
 import datetime
-import fcntl
 import hashlib
 import json
 import os
@@ -14,7 +13,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from clarifyvlm import __version__, processes
+from clarifyvlm import __version__, locks, processes
 from clarifyvlm.errors import UserError
 from clarifyvlm.jsonl import write_text_atomic
 
@@ -94,7 +93,7 @@ class RunRecord:
             content, complete = processes.from_leader()
             return cls(output, record_path, content, complete, None, lock_path)
         folder.mkdir(parents=True, exist_ok=True)
-        lock = _lock(lock_path, output)
+        lock = locks.take(lock_path, output)
         try:
             content = {
                 "stage": stage,
@@ -144,7 +143,7 @@ class RunRecord:
             processes.from_leader((content, complete))
             return cls(output, record_path, content, complete, lock, lock_path, anew)
         except BaseException:
-            _unlock(lock, lock_path)
+            locks.release(lock, lock_path)
             raise
 
     def finish(self, **counts) -> None:
@@ -168,7 +167,7 @@ class RunRecord:
 
     def __exit__(self, *_) -> None:
         if self._lock is not None:
-            _unlock(self._lock, self._lock_path)
+            locks.release(self._lock, self._lock_path)
 
 
 def hash_input(path: str | Path) -> str:
@@ -335,47 +334,6 @@ def _read_record(path: Path) -> dict | None:
 
 def _write(path: Path, content: dict) -> None:
     write_text_atomic(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-_HELD: set[int] = set()  # handles of the locks of this process
-
-
-def _let_go() -> None:
-    """In a forked worker: a lock that it held along would outlive a killed run, and keep the next one out."""
-    for handle in _HELD:
-        os.close(handle)
-    _HELD.clear()
-
-
-os.register_at_fork(after_in_child=_let_go)
-
-
-def _lock(path: Path, output: Path) -> int:
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(handle, 32).decode() or "unknown"
-            os.close(handle)
-            raise UserError(
-                f"another run (process {holder}) is writing to {output}. Wait for it, or give another place."
-            ) from None
-        try:  # the file may have been unlinked by its last holder between open and lock
-            if os.fstat(handle).st_ino == os.stat(path).st_ino:
-                os.truncate(handle, 0)
-                os.write(handle, str(os.getpid()).encode())
-                _HELD.add(handle)
-                return handle
-        except FileNotFoundError:
-            pass
-        os.close(handle)
-
-
-def _unlock(handle: int, path: Path) -> None:
-    path.unlink(missing_ok=True)
-    _HELD.discard(handle)
-    os.close(handle)
 
 
 def commit() -> str | None:

@@ -86,6 +86,9 @@ class MachineDefaults:
             self.gradient_checkpointing = gpu
         if self.dataloader_pin_memory is None:
             self.dataloader_pin_memory = gpu
+        if self.dataloader_num_workers and not processes.has_workers():
+            self.dataloader_num_workers, self.dataloader_persistent_workers = 0, False
+            self.dataloader_prefetch_factor = None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of `gradient_checkpointing`, which TRL still reads
             super().__post_init__()

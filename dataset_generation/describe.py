@@ -13,47 +13,26 @@ passed over. A stopped run is continued by the same command; no reply is paid tw
 """
 
 import json
-import re
+import sys
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from unicodedata import normalize
 
 from pydantic import BaseModel
 
 from authoring.arguments import SPEED_ONLY, AuthorArguments
+from authoring.boxes import SIZE, Convention, convention_of, drawn
 from authoring.calls import Asker, Prompt, Said
+from authoring.seen import MOST_OBJECTS, Scene, Thing, faults_of, graph, usable
 from clarifyvlm.config import REDO, option, parse_args
 from clarifyvlm.endpoint.arguments import make_endpoint
 from clarifyvlm.errors import UserError, run_main
 from folder.faults import listed
 
+OTHERS = (".heic", ".heif", ".avif", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 SUFFIXES = (".jpg", ".jpeg", ".png")  # what scene_graphs.py finds by a picture's id
-SCALE = 1000  # boxes are asked for in thousandths of the picture's sides
-SLACK = 20  # so far outside, a box is cut off at the edge; further, it is wrong
-SMALLEST = 4  # thousandths of a side
-MOST_OBJECTS, MOST_ATTRIBUTES = 60, 8
-SAME_BOX = 0.5  # intersection over union from which two boxes of one name are one thing
 BATCH = 32  # pictures
-MOST_FAULTS = 10  # that the model is told of
-WORDS = re.compile(r"[a-z]+(?:[ -][a-z]+){0,2}")  # a name, an attribute: one to three words
-
-
-class Thing(Said):
-    id: int
-    name: str
-    attributes: list[str]
-    box: list[float]
-
-
-class Relation(Said):
-    subject: int
-    predicate: str
-    object: int
-
-
-class Scene(Said):
-    objects: list[Thing]
-    relations: list[Relation]
 
 
 class There(Said):
@@ -68,8 +47,8 @@ picture's width and height (0 to 1000), tight around what can be seen.
 - `relations`: what a thing does with another (holding, wearing, riding, sitting on ...), by their ids.
 - Only what is in the picture. A caption in the data was written by somebody and may be wrong."""
 AGAIN = "\n- `wrong_before`: what was wrong with an earlier list; mend it."
-CONFIRM = """Look at the attached picture, at the box given as [left, top, right, bottom] in thousandths of its width \
-and height. Is the thing described there, with these properties, and does the box hold it? `there`: true or false."""
+CONFIRM = """Look at the attached picture, at the box given as {words}. Is the thing described there, with these \
+properties, and does the box hold it? `there`: true or false."""
 
 
 @dataclass
@@ -133,13 +112,17 @@ def _check(options: Options) -> tuple[list[str], dict[str, str]]:
         raise UserError(f"--image_dir: no folder {folder}")
     there = sorted(p for p in [*folder.iterdir(), *folder.glob("*/*")] if p.is_file() and not p.name.startswith("."))
     pictures = [p.relative_to(folder).as_posix() for p in there if p.suffix.lower() in SUFFIXES]
+    others = [p.relative_to(folder).as_posix() for p in there if p.suffix.lower() in OTHERS]
+    more = f"{len(others)} pictures of other kinds ({others[0]}, ...): convert them to JPEG" if others else ""
     if not pictures:
-        raise UserError(f"--image_dir {folder}: no picture ({', '.join(SUFFIXES)}) in it")
+        raise UserError(f"--image_dir {folder}: no picture ({', '.join(SUFFIXES)}) in it{more and '; '}{more}")
+    if more:
+        print(f"warning: left out: {more}", file=sys.stderr)
     stems = Counter(Path(p).stem for p in pictures)
     if twice := [p for p in pictures if stems[Path(p).stem] > 1]:
         hint = "A picture's name without its ending is its id: give each its own."
         raise listed(f"{len(twice)} pictures of {folder} share their names with others", twice, hint)
-    captions = {p: (folder / p).with_suffix(".txt").read_text(encoding="utf-8", errors="replace").strip()
+    captions = {p: (folder / p).with_suffix(".txt").read_text(encoding="utf-8-sig", errors="replace").strip()
                 for p in pictures if (folder / p).with_suffix(".txt").is_file()}  # fmt: skip
     return pictures, captions | _captions(options, pictures)
 
@@ -153,7 +136,9 @@ def _captions(options: Options, pictures: list[str]) -> dict[str, str]:
 
     if not options.captions:
         return {}
-    rows = {row.image: row.caption for row in jsonl.read(options.captions, Caption, unique="image")}
+    spelled = {normalize("NFC", p): p for p in pictures}
+    read = jsonl.read(options.captions, Caption, unique="image")
+    rows = {spelled.get(normalize("NFC", row.image), row.image): row.caption for row in read}
     if unknown := [image for image in rows if image not in set(pictures)]:
         problem = f"{len(unknown)} of {len(rows)} captions are of pictures that are not in {options.image_dir}"
         raise listed(f"{options.captions}: {problem}", unknown, "`image` is the path relative to that folder.")
@@ -161,10 +146,12 @@ def _captions(options: Options, pictures: list[str]) -> dict[str, str]:
 
 
 def _digest(image_dir: str, pictures: list[str], captions: dict[str, str]) -> str:
-    """Of names, sizes and captions: another folder is another run."""
+    """Of pictures and captions: another folder is another run."""
+    from clarifyvlm import images
     from clarifyvlm.endpoint.cache import key_of
 
-    return key_of(pictures=[(p, (Path(image_dir) / p).stat().st_size) for p in pictures], captions=captions)[:16]
+    content = images.check_unchanged([images.Shown(p, "") for p in pictures], image_dir)
+    return key_of(pictures=content, captions=captions)[:16]
 
 
 def _progress_file(options: Options) -> Path:
@@ -190,13 +177,14 @@ def describe(options: Options, args: AuthorArguments, pictures: list[str], capti
     from clarifyvlm import jsonl
     from clarifyvlm.endpoint.pictures import picture_url
 
+    convention = Convention()
     endpoint, asker = make_endpoint(args, "author"), Asker()
     usage = endpoint.usage
     root = Path(options.image_dir)
 
     async def batch(names: list[str], bar, output) -> None:
         async def one(name: str) -> None:
-            row = await _describe(options, asker, endpoint, name, picture_of(name), captions.get(name))
+            row = await _describe(options, asker, endpoint, convention, name, picture_of(name), captions.get(name))
             output.append(row)
             bar.update()
             bar.set_postfix(usage.shown(bar.format_dict["elapsed"]), refresh=False)
@@ -216,32 +204,61 @@ def describe(options: Options, args: AuthorArguments, pictures: list[str], capti
         good = next((p for p in map(picture_of, left) if not isinstance(p, UserError)), None)
         if good:
             endpoint.check(good[0])
+            convention = endpoint.run(_convention(options, asker, endpoint))
         with tqdm(total=len(pictures), initial=len(pictures) - len(left), unit="picture", desc="describe") as bar:
             for start in range(0, len(left), BATCH):
                 endpoint.run(batch(left[start : start + BATCH], bar, output))
 
 
-async def _describe(options: Options, asker: Asker, endpoint, name: str, picture, caption: str | None) -> Row:
+async def _convention(options: Options, asker: Asker, endpoint) -> Convention:
+    """How the model gives boxes: it is shown a drawn picture first. UserError where its boxes fit in no way."""
+    from clarifyvlm.endpoint.pictures import encoded
+
+    said, fault, data = None, None, {}
+    for _ in range(options.max_attempts):
+        rules = RULES.format(most=MOST_OBJECTS) + AGAIN * bool(fault)
+        said, fault = await asker.ask(endpoint, Prompt(rules, data, Scene, encoded(drawn())))
+        if not fault:
+            break
+        data = {"wrong_before": [fault]}
+    boxes = [thing.box for thing in said.objects] if said else []
+    if (found := convention_of(boxes)) is None:
+        what = f"its boxes were {boxes[:4]}" if said else fault
+        raise UserError(
+            f"{endpoint.model} does not find the things in a drawn picture of {SIZE[0]} x {SIZE[1]} pixels ({what}): "
+            "its boxes would be in the wrong places. Give an --author_model that can say where things are."
+        )
+    if found != Convention():
+        print(f"{endpoint.model} gives boxes as {found.words}; they are converted")
+    return found
+
+
+async def _describe(
+    options: Options, asker: Asker, endpoint, convention: Convention, name: str, picture, caption: str | None
+) -> Row:
     if isinstance(picture, UserError):
         return Row(image=name, fault=str(picture))
     from folder.pictures import size_of
 
     row, wrong = Row(image=name), None
+    shown = _size_sent(Path(options.image_dir) / name)
     while row.attempts < options.max_attempts:
         row.attempts += 1
         data = {"caption": caption[:1000]} if caption else {}
         rules = RULES.format(most=MOST_OBJECTS) + AGAIN * bool(wrong)
         data |= {"wrong_before": wrong} if wrong else {}
         scene, fault = await asker.ask(endpoint, Prompt(rules, data, Scene, picture))
+        for thing in scene.objects if scene else ():
+            thing.box = convention.read(thing.box, shown)
         wrong = [fault] if fault else faults_of(scene)
         if not wrong:
             break
     if fault:
         row.fault = fault
         return row
-    things, relations = _usable(scene, row)  # at the last attempt, what is good of it
+    things, relations = usable(scene, row)  # at the last attempt, what is good of it
     if options.confirm:
-        things = await _confirmed(asker, endpoint, things, picture, row)
+        things = await _confirmed(asker, endpoint, convention, things, picture, shown, row)
     if not things:
         row.fault = f"nothing usable: {'; '.join(wrong[:3])}" if wrong else "no thing in it"
         return row
@@ -250,12 +267,23 @@ async def _describe(options: Options, asker: Asker, endpoint, name: str, picture
     return row
 
 
-async def _confirmed(asker: Asker, endpoint, things: list[Thing], picture, row: Row) -> list[Thing]:
+def _size_sent(path: Path) -> tuple[int, int]:
+    from clarifyvlm.endpoint.pictures import LONGEST_SIDE
+    from clarifyvlm.images import open_image
+
+    return open_image(path, max_side=LONGEST_SIDE).size
+
+
+async def _confirmed(
+    asker: Asker, endpoint, convention: Convention, things: list[Thing], picture, size: tuple[int, int], row: Row
+) -> list[Thing]:
     import asyncio
 
+    rules = CONFIRM.format(words=convention.words)
+
     def asked(thing: Thing):
-        data = {"thing": " ".join([*thing.attributes, thing.name]), "box": [round(v) for v in thing.box]}
-        return asker.ask(endpoint, Prompt(CONFIRM, data, There, picture))
+        data = {"thing": " ".join([*thing.attributes, thing.name]), "box": convention.said(thing.box, size)}
+        return asker.ask(endpoint, Prompt(rules, data, There, picture))
 
     replies = await asyncio.gather(*map(asked, things), return_exceptions=True)
     if error := next((r for r in replies if isinstance(r, BaseException)), None):
@@ -263,96 +291,6 @@ async def _confirmed(asker: Asker, endpoint, things: list[Thing], picture, row: 
     kept = [thing for thing, (said, _) in zip(things, replies, strict=True) if said and said.there]
     row.unconfirmed = len(things) - len(kept)
     return kept
-
-
-# --- checks ---------------------------------------------------------------------------------------------------------
-
-
-def faults_of(scene: Scene) -> list[str]:
-    """What is wrong with a list of things; nothing where it is []."""
-    faults = [fault for thing in scene.objects if (fault := _fault(thing))]
-    ids = Counter(thing.id for thing in scene.objects)
-    faults += [f"id {i} is there {n} times" for i, n in ids.items() if n > 1]
-    faults += [
-        f"relation {r.subject} {r.predicate} {r.object}: no such things"
-        for r in scene.relations
-        if r.subject not in ids or r.object not in ids or r.subject == r.object
-    ]
-    if len(scene.objects) > MOST_OBJECTS:
-        faults.append(f"{len(scene.objects)} things; at most {MOST_OBJECTS}")
-    return faults[:MOST_FAULTS]
-
-
-def _fault(thing: Thing) -> str | None:
-    where = f"thing {thing.id}"
-    if not WORDS.fullmatch(_plain(thing.name)):
-        return f"{where}: name {thing.name[:60]!r} is not one to three plain words"
-    if len(thing.attributes) > MOST_ATTRIBUTES:
-        return f"{where}: {len(thing.attributes)} attributes; at most {MOST_ATTRIBUTES}"
-    if bad := next((a for a in thing.attributes if not WORDS.fullmatch(_plain(a))), None):
-        return f"{where}: attribute {bad[:60]!r} is not one to three plain words"
-    if len(thing.box) != 4 or not all(-SLACK <= v <= SCALE + SLACK for v in thing.box):
-        return f"{where}: box {thing.box[:5]} is not [left, top, right, bottom] from 0 to {SCALE}"
-    x0, y0, x1, y1 = _clipped(thing.box)
-    if x1 - x0 < SMALLEST or y1 - y0 < SMALLEST:
-        return f"{where}: box {thing.box} has no area: left < right and top < bottom"
-    return None
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.lower().replace("_", " ").split())
-
-
-def _clipped(box: list[float]) -> list[float]:
-    return [min(max(v, 0.0), float(SCALE)) for v in box]
-
-
-def _usable(scene: Scene, row: Row) -> tuple[list[Thing], list[Relation]]:
-    """The things that are good, those of one name and place merged, and the relations between them."""
-    from photographs.boxes import overlap
-
-    row.objects = len(scene.objects)
-    ids = Counter(thing.id for thing in scene.objects)
-    good = [t for t in scene.objects if not _fault(t) and ids[t.id] == 1][:MOST_OBJECTS]
-    row.dropped = row.objects - len(good)
-    kept: list[Thing] = []
-    of: dict[int, int] = {}  # id -> id of the thing that it is
-    for thing in good:
-        thing = Thing(
-            id=thing.id,
-            name=_plain(thing.name),
-            attributes=list(dict.fromkeys(map(_plain, thing.attributes))),
-            box=_clipped(thing.box),
-        )
-        same = next((k for k in kept if k.name == thing.name and overlap(k.box, thing.box) > SAME_BOX), None)
-        if same is None:
-            kept.append(thing)
-        else:
-            same.attributes = list(dict.fromkeys([*same.attributes, *thing.attributes]))
-            row.merged += 1
-        of[thing.id] = (same or thing).id
-    relations = [
-        Relation(subject=of[r.subject], predicate=_plain(r.predicate), object=of[r.object])
-        for r in scene.relations
-        if r.subject in of and r.object in of and of[r.subject] != of[r.object] and WORDS.fullmatch(_plain(r.predicate))
-    ]
-    return kept, relations
-
-
-def graph(things: list[Thing], relations: list[Relation], size: tuple[int, int], origin: dict) -> dict:
-    """A picture in GQA's format: boxes x, y, w, h in pixels of the upright picture."""
-    width, height = size
-    objects = {}
-    for thing in things:
-        x0, y0, x1, y1 = (v * side / SCALE for v, side in zip(thing.box, (width, height) * 2, strict=True))
-        box = {"x": round(x0, 1), "y": round(y0, 1), "w": round(x1 - x0, 1), "h": round(y1 - y0, 1)}
-        objects[str(thing.id)] = {"name": thing.name} | box | {"attributes": thing.attributes, "relations": []}
-    for r in relations:
-        relation = {"name": r.predicate, "object": str(r.object)}
-        if str(r.subject) in objects and str(r.object) in objects:
-            mine = objects[str(r.subject)]["relations"]
-            mine += [relation] if relation not in mine else []
-    return {"width": width, "height": height, "objects": objects, "origin": origin}
 
 
 def _report(options: Options, rows: list[Row]) -> dict[str, int]:

@@ -136,6 +136,8 @@ def _write_split(data_dir: Path, split: str, folder: Path, shard_bytes: int, see
     rows = stream(data_dir / f"{split}.jsonl")
     for number, example in tqdm(rows, desc=split, unit="row", mininterval=0.5):
         picture, fault = _picture(data_dir / example.image, example.image_sha256)
+        if not _within(example.image):
+            fault = f"picture {example.image!r} leads out of the folder, so that nobody could import it"
         key = _short(example.id)
         fault = f"id {example.id!r} is there twice" if key in seen else fault
         seen.add(key)
@@ -151,6 +153,11 @@ def _write_split(data_dir: Path, split: str, folder: Path, shard_bytes: int, see
     written.finish()
     if not count:
         print(f"{split}: no examples, left out")
+
+
+def _within(name: str) -> bool:
+    """Whether a path stays in the folder that it is relative to."""
+    return not os.path.isabs(name) and not os.path.normpath(name).startswith("..")
 
 
 def _short(text: str) -> bytes:

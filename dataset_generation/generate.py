@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     with RunRecord.start(
         options.output_dir,
         "dataset_generation/generate.py",
-        asdict(options),
+        asdict(options) | ({"pictures": plan.pictures} if plan.pictures else {}),
         inputs=plan.inputs,
         ignore=FASTER_ONLY,
         code=MAKING,

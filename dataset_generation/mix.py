@@ -128,7 +128,7 @@ def _write(options: Options, folders: list[Path], chosen: dict[str, list[tuple]]
         moved = []
         for number, example in rows:
             name = f"images/{number}/{example.image.removeprefix('images/')}"
-            link(folders[number], example.image, run.output, name)
+            link(folders[number], example.image, example.image_sha256, run.output, name)
             moved.append(example.model_copy(update={"image": name}))
         jsonl.write_atomic(run.output / f"{split}.jsonl", moved)
     about = [f"A mixture with shares {' : '.join(f'{share:g}' for share in options.shares)} of"]

@@ -83,6 +83,7 @@ def page(argv: list[str]) -> int:
             print(f"{options.output_dir} is complete; nothing to do")
             return 0
         items, traps = page.choose(examples, options.num_examples, options.num_traps, options.seed)
+        images.check_unchanged(items, Path(options.data_file).parent)
         images.check_images([item.image for item in items], Path(options.data_file).parent)
         html = page.render(items, Path(options.data_file), REASONS, MAX_SIDE)
         jsonl.write_text_atomic(run.output / "review.html", html)

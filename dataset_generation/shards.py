@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     from generating.plan import finish_folder, planned
 
     shards = read_shards([Path(s) for s in options.shards])
-    args = {k: v for k, v in shards[0].args.items() if k not in OWN}
+    args = {k: v for k, v in shards[0].args.items() if k not in (*OWN, "pictures")}
     generation = Generation(**args, output_dir=options.output_dir, audit=options.audit)
     plan = planned(generation)
     _check_inputs(shards[0], plan.inputs)
@@ -243,7 +243,7 @@ def _place(shard: Shard, image: str, digest: str, output: Path) -> None:
             f"it again: generate.py --shard {shard.number}/{shard.of} --output_dir {shard.folder} --overwrite"
         )
     (output / image).unlink(missing_ok=True)  # of an interrupted merge
-    link(shard.folder, image, output, image)
+    link(shard.folder, image, "", output, image)  # was looked at above
 
 
 def check_merged(output: Path, jobs_of: dict[str, list]) -> None:

@@ -91,6 +91,7 @@ def audit(args: ScriptArguments, judge_args: JudgeArguments, examples: list[Exam
     judge = make(judge_args)
     judge.check()
     if judge.sees_image:
+        images.check_unchanged([r.example for r in responses], Path(args.data_file).parent)
         images.check_images([r.example.image for r in responses], Path(args.data_file).parent)
     planned = judge_effects.variants(items, judge_args, judge.sees_image, repeats=args.repeats, seed=args.seed)
     tried = findings.canaries(examples[: args.num_canary_examples])

@@ -20,7 +20,7 @@ from clarifyvlm import images, jsonl, processes
 from clarifyvlm.config import REDO, option, parse_args
 from clarifyvlm.endpoint.usage import total
 from clarifyvlm.errors import UserError, run_main
-from clarifyvlm.judges import CHECKED, SPEED_ONLY, Judge, JudgeArguments, make_judge, self_preference
+from clarifyvlm.judges import SPEED_ONLY, Judge, JudgeArguments, make_judge, refuse_unannotated, self_preference
 from clarifyvlm.judges.coverage import OTHER_JUDGES
 from clarifyvlm.records import NOT_UNDERSTOOD, Example, Prediction, Verdict
 from clarifyvlm.run_record import RunRecord
@@ -57,14 +57,11 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{args.predictions}: {len(predictions)} predictions for {number} examples; these are judged")
     if (policy := _policy(args.predictions)) and (warning := self_preference(judge_args, policy)):
         print(f"warning: {warning}", file=sys.stderr)
-    unknown = [example.id for example in examples if not example.facts.annotated]
-    if judge_args.judge in CHECKED and unknown:
-        raise UserError(
-            f"{args.data_file}: of {len(unknown):,} examples ({unknown[0]}, ...) nothing is known but the question and "
-            f"its answers; --judge {judge_args.judge} needs facts. Take one that sees the pictures: --judge openai."
-        )
+    refuse_unannotated(judge_args, examples, args.data_file)
     judge = make_judge(judge_args, image_root=images.root_of(args.data_file, examples))
     settings = asdict(args) | asdict(judge_args)
+    if judge.sees_image and (unknown := images.check_unchanged(examples, Path(args.data_file).parent)):
+        settings["pictures"] = unknown
     inputs = [args.data_file, args.predictions, *filter(None, [judge_args.judge_panel])]
     with RunRecord.start(args.output_file, "judge", settings, inputs, ignore=IGNORED, shared=True) as run:
         if run.complete:
@@ -79,7 +76,8 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         verdicts = jsonl.read(args.output_file, Verdict)
         failures = Counter(v.failure for v in verdicts if v.failure)
-        _stop_on_failures(args, failures, len(verdicts), FEW if failures.total() < len(verdicts) else 0)
+        said = next((v.raw for v in verdicts if v.failure and v.raw), None)
+        _stop_on_failures(args, failures, said, len(verdicts), FEW if failures.total() < len(verdicts) else 0)
         run.finish(
             verdicts=len(verdicts),
             judge_failures=sum(failures.values()),
@@ -141,7 +139,7 @@ def _judge(args, judge: Judge, examples: list[Example], predictions: list[Predic
         used = judge.usage.shown(bar.format_dict["elapsed"]) if judge.usage else {}
         bar.set_postfix({"failures": failures.total()} | used, refresh=False)
         if verdict.failure:
-            _stop_on_failures(args, failures, bar.n - already, MANY)
+            _stop_on_failures(args, failures, verdict.raw, bar.n - already, MANY)
 
     already = len(predictions) - len(left)  # by an earlier run, or by other processes
     with tqdm(total=len(predictions), initial=already, unit="ex", desc="judge") as bar:
@@ -154,15 +152,17 @@ def _judge(args, judge: Judge, examples: list[Example], predictions: list[Predic
         )
 
 
-def _stop_on_failures(args: ScriptArguments, failures: Counter, judged: int, few: int) -> None:
-    """UserError when the failures are more than the share allowed of `judged`, or of `few` where those are fewer."""
+def _stop_on_failures(args: ScriptArguments, failures: Counter, said: str | None, judged: int, few: int) -> None:
+    """UserError when the failures are more than the share allowed of `judged`, or of `few` where those are fewer.
+    `said`: what the judge, or its server, said with one of them."""
     failed = failures.total()
     if failed > args.judge_max_failure_share * max(judged, few):
         names = ", ".join(f"{name} {count}" for name, count in failures.most_common())
+        words = f'; it said "{" ".join(said.split())[:200]}"' if said else ""
         raise UserError(
-            f"the judge failed on {failed} of {judged} predictions ({names}): more than --judge_max_failure_share "
-            f"{args.judge_max_failure_share:g}. The verdicts so far are kept in {args.output_file}, with what the judge"
-            f" said; {_what_to_do(failures)}"
+            f"the judge failed on {failed} of {judged} predictions ({names}){words}: more than "
+            f"--judge_max_failure_share {args.judge_max_failure_share:g}. The verdicts so far are kept in "
+            f"{args.output_file}, with what the judge said; {_what_to_do(failures)}"
         )
 
 

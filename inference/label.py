@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
-from clarifyvlm import jsonl
+from clarifyvlm import images, jsonl
 from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.records import CRITERIA, Example, Object, Prediction
@@ -100,6 +100,7 @@ def main(argv: list[str] | None = None) -> int:
     _check(args)
     sys.stdout.reconfigure(errors="backslashreplace")  # a response may have characters that the terminal lacks
     items = draw(_items(args), args.num_labels, args.seed)
+    images.check_unchanged([item.example for item in items], Path(args.data_file).parent)
     labels = Labels(args.output_file, args.annotator)
     items.sort(key=labels.place)
     at = sum(item.saved for item in items)

@@ -90,6 +90,8 @@ def main(argv: list[str] | None = None) -> int:
     inputs = [args.model_name_or_path, args.data_file] if here else [args.data_file]
     ignore = SPEED_ONLY
     settings = asdict(args) | asdict(endpoint) | asdict(played)
+    if unknown := images.check_unchanged(examples, Path(args.data_file).parent):
+        settings["pictures"] = unknown
     with RunRecord.start(args.output_file, "predict", settings, inputs, ignore=ignore, shared=True) as run:
         if run.complete:
             print(f"{args.output_file}: {len(examples)} predictions, complete already")
@@ -161,7 +163,7 @@ def _workers(args: PredictArguments, generator) -> int:
     import torch
 
     small = generator.model.device.type == "cpu" and generator.model.num_parameters() <= SMALL
-    return torch.get_num_threads() if small and torch.get_num_threads() > 1 else 0
+    return torch.get_num_threads() if small and torch.get_num_threads() > 1 and processes.has_workers() else 0
 
 
 class _Chunks:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import judge
 import predict
-from clarifyvlm import jsonl
+from clarifyvlm import images, jsonl
 from clarifyvlm.config import REDO, option, parse_args, take_config
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.models import loading
@@ -51,6 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     examples = jsonl.read(args.data_file, Example, unique="id")[: args.num_examples]
     if not examples:
         raise UserError(f"{args.data_file} has no examples.")
+    images.check_unchanged(examples, Path(args.data_file).parent)
     _, path = take_config(argv)
     config = ["--config", path] if path else []  # as predict.py and judge.py take it
     data_files = _data_files(args, examples)  # all of them before a model loads
@@ -105,7 +106,7 @@ def _where_asking_is_right(args: VariantsArguments, variant: str, examples: Sequ
             "none. Leave it out, or give other data."
         )
     root, folder = Path(args.data_file).resolve().parent, path.parent.resolve()
-    moved = [e.model_copy(update={"image": os.path.relpath(root / e.image, folder)}) for e in asking]
+    moved = [e.model_copy(update={"image": os.path.relpath((root / e.image).resolve(), folder)}) for e in asking]
     settings = {"variant": variant, "examples": transforms.digest(moved)}
     with RunRecord.start(path, "variant", settings | {"overwrite": args.overwrite, "redo": args.redo}) as run:
         if not run.complete:

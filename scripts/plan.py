@@ -20,6 +20,7 @@ from pathlib import Path
 
 import yaml
 
+from clarifyvlm import processes
 from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import UserError, run_main
 
@@ -92,8 +93,11 @@ def checked(found: list[list[str]]) -> list[Step]:
         first.setdefault(command[0], command)
     from clarifyvlm import judges, run_record, users  # noqa: F401 (once, for all scripts)
 
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("fork")) as pool:
-        said = dict(zip(first, pool.map(ask, first.values()), strict=True))
+    if processes.has_workers():
+        with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("fork")) as pool:
+            said = dict(zip(first, pool.map(ask, first.values()), strict=True))
+    else:
+        said = {script: ask(command) for script, command in first.items()}
     if wrong := [f"{script}: {text.strip()}" for script, (code, text) in said.items() if code]:
         raise UserError("\n".join(wrong))
     steps = []
@@ -147,6 +151,8 @@ def look(step: Step, made: list[Step], new: Path, old: Path | None) -> tuple[str
         from_made = from_made or next((m.output for m in made if Path(path).is_relative_to(m.output)), None)
         same = any(Path(path).is_relative_to(m.output) for m in made)
         now["inputs"].append({"path": path, "sha256": entry["sha256"] if same else hash_input(there(path))})
+    if now["args"] and "pictures" in record["args"]:  # a hash of their content, which the stage itself compares
+        now["args"] = now["args"] | {"pictures": record["args"]["pictures"]}
     if now["args"] is None:
         record, now["args"] = given(record, step.options["given"])
     if "code" in record and (code := hash_code(record["code"]["paths"]))["bytes"] != record["code"]["bytes"]:

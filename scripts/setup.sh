@@ -19,6 +19,9 @@ export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-30000}"
 # Seconds that a step and its checkpoint may take after a SIGTERM, before the launcher of several processes kills them.
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT="${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-280}"
 
+# Files, their names and what is printed are UTF-8, whatever the terminal is set to.
+export PYTHONUTF8="${PYTHONUTF8:-1}"
+
 _setup_say() { echo "set-up: $*" >&2; }
 _setup_fail() { echo "set-up failed: $*" >&2; return 1; }
 
@@ -125,8 +128,25 @@ _setup_make() { # kind
     rm -f .venv/.installing "$log"
 }
 
+_setup_is_there() { [ "$(cat "$wanted" 2>/dev/null)" = "$fingerprint" ] && [ -x .venv/bin/python ]; }
+
+_setup_once() {
+    _setup_is_there && return
+    _setup_make "$kind" || return 1
+    echo "$fingerprint" >.venv/.stamp-core
+    if [ -n "${CLARIFYVLM_DEV:-}" ]; then echo "$fingerprint" >.venv/.stamp-dev; fi
+    _setup_say "done: .venv"
+}
+
+# One set-up at a time: a second start waits for the first, then finds its stamp. (A number: bash 3.2 names none itself.)
+_setup_locked() {
+    flock -n 9 2>/dev/null || { _setup_say "waiting for another set-up in this folder" && flock 9; } ||
+        _setup_say "this disk has no locks: start no second set-up in this folder"
+    _setup_once
+}
+
 _setup() {
-    local kind fingerprint wanted lock_fd
+    local kind fingerprint wanted where='import sys; print(sys.prefix)'
     if [ -n "${CLARIFYVLM_PYTHON:-}" ]; then
         "$CLARIFYVLM_PYTHON" -c 'import clarifyvlm' 2>/dev/null || {
             _setup_fail "$CLARIFYVLM_PYTHON cannot import clarifyvlm. In that environment:" \
@@ -135,6 +155,9 @@ _setup() {
         }
         PATH=$(cd "$(dirname "$(command -v "$CLARIFYVLM_PYTHON")")" && pwd):$PATH
         export PATH
+        hash -r 2>/dev/null || true
+        [ "$(python -c "$where" 2>/dev/null)" = "$("$CLARIFYVLM_PYTHON" -c "$where")" ] ||
+            _setup_fail "beside $CLARIFYVLM_PYTHON is no 'python' of the same environment; run.sh needs one"
         return
     fi
     cd "$CLARIFYVLM_ROOT" || return 1
@@ -142,25 +165,26 @@ _setup() {
     fingerprint=$(_setup_fingerprint "$kind")
     wanted=.venv/.stamp-core
     if [ -n "${CLARIFYVLM_DEV:-}" ]; then wanted=.venv/.stamp-dev; fi
-    if [ "$(cat "$wanted" 2>/dev/null)" != "$fingerprint" ] || [ ! -x .venv/bin/python ]; then
-        # One set-up at a time: a second start waits for the first, then finds its stamp.
+    if ! _setup_is_there; then
         if command -v flock >/dev/null; then
-            exec {lock_fd}>.setup.lock
-            flock -n "$lock_fd" || { _setup_say "waiting for another set-up in this folder"; flock "$lock_fd"; }
+            (_setup_locked) 9>.setup.lock || return 1
+        else
+            _setup_once || return 1
         fi
-        if [ "$(cat "$wanted" 2>/dev/null)" != "$fingerprint" ] || [ ! -x .venv/bin/python ]; then
-            _setup_make "$kind" || return 1
-            echo "$fingerprint" >.venv/.stamp-core
-            if [ -n "${CLARIFYVLM_DEV:-}" ]; then echo "$fingerprint" >.venv/.stamp-dev; fi
-            _setup_say "done: .venv"
-        fi
-        if [ -n "${lock_fd:-}" ]; then exec {lock_fd}>&-; fi
     fi
+    case ${PYTHONPATH:-} in
+        */site-packages* | */dist-packages*)
+            _setup_say "PYTHONPATH names packages of another environment ($PYTHONPATH): it is left out"
+            unset PYTHONPATH
+            ;;
+    esac
+    unset PYTHONHOME
     export VIRTUAL_ENV=$CLARIFYVLM_ROOT/.venv
-    case :$PATH: in
-        *:"$VIRTUAL_ENV/bin":*) ;;
+    case $PATH in # in front, also of an environment that was activated since
+        "$VIRTUAL_ENV/bin":*) ;;
         *) export PATH=$VIRTUAL_ENV/bin:$PATH ;;
     esac
+    hash -r 2>/dev/null || true
 }
 
 _setup_folder=$PWD

@@ -12,7 +12,7 @@ from typing import Literal
 from clarifyvlm import chat, config, images, jsonl, rewards
 from clarifyvlm.config import option
 from clarifyvlm.errors import UserError, run_main
-from clarifyvlm.judges import JudgeArguments, make_judge
+from clarifyvlm.judges import JudgeArguments, make_judge, refuse_unannotated
 from clarifyvlm.language.layout import after_reasoning
 from clarifyvlm.records import CRITERIA, Example, Prediction, Strategy, Turn, UserKind
 from clarifyvlm.users import scripted
@@ -44,7 +44,9 @@ def main(argv=None) -> int:
     readings = len(example.ambiguity.readings)
     if options.turns > 1 and readings and options.reading >= readings:
         raise UserError(f"--reading {options.reading}: of {example.id} from 0 to {readings - 1}.")
+    images.check_unchanged([example], data_file.parent)
     picture = images.open_image(data_file.parent / example.image)
+    refuse_unannotated(judge_args, [example], data_file)
     judge = make_judge(judge_args, data_file.parent)
     judge.check()
 

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 from clarifyvlm import chat, processes
 from clarifyvlm.language.layout import after_reasoning
+from clarifyvlm.models.plain_text import plain
 from clarifyvlm.records import Example, Prediction, Turn
 from clarifyvlm.users import Asked, Scripted
 
@@ -162,5 +163,5 @@ class Dialogue:
 def between_responses(processor, reply: str) -> list[int]:
     """Tokens from the end of a response to the start of the next one, with the user's reply in the middle."""
     talk = [*chat.user_turn("?"), chat.text_turn("assistant", SAID), chat.text_turn("user", reply)]
-    text = processor.apply_chat_template(talk, add_generation_prompt=True, tokenize=False)
+    text = processor.apply_chat_template(plain(processor, talk), add_generation_prompt=True, tokenize=False)
     return processor.tokenizer(text.rpartition(SAID)[2], add_special_tokens=False)["input_ids"]

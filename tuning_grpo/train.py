@@ -24,7 +24,7 @@ from typing import Literal
 from clarifyvlm import chat, config, images, jsonl, tracking, users
 from clarifyvlm.config import option
 from clarifyvlm.errors import UserError, run_main
-from clarifyvlm.judges import Judge, JudgeArguments, make_judge, self_preference
+from clarifyvlm.judges import Judge, JudgeArguments, make_judge, refuse_unannotated, self_preference
 from clarifyvlm.judges.coverage import OTHER_JUDGES
 from clarifyvlm.records import NOT_UNDERSTOOD, Example
 from clarifyvlm.rewards import RewardWeights
@@ -51,7 +51,7 @@ class Options:
     round: list[str] = option(
         "strategy=N: a round holds N prompts of it; of the others, one. Dialogues come of clarify.", factory=list
     )
-    num_validation_examples: int = option("For the strategy accuracy at the end.", 300, min=1)
+    num_validation_examples: int = option("For the strategy accuracy at the end; 0: without.", 300, min=0)
     dtype: str | None = option("Of the weights; unset: float32 on a CPU.", None)
     load_in_4bit: bool = option("Keep the base of an adapter in 4 bits (QLoRA).", False)
     attn_implementation: str | None = option(
@@ -98,10 +98,14 @@ def main(argv=None) -> int:
     check_is_sft(options.model_name_or_path, options.allow_base_model)
     data_dir = Path(options.data_dir)
     train_examples = jsonl.Indexed(data_dir / "train.jsonl", Example, lambda example: example.strategy)
+    if not train_examples:
+        raise UserError(f"{data_dir / 'train.jsonl'} has no examples.")
     chosen = balanced(train_examples.notes, options.num_prompts, training.seed, parse_round(options.round))
     prompts = [train_examples[i] for i in chosen]
     validation = jsonl.read(data_dir / "validation.jsonl", Example)[: options.num_validation_examples]
+    unknown = images.check_unchanged([*prompts, *validation], data_dir)
     images.check_images([e.image for e in [*prompts, *validation]], data_dir, max_side=options.image_max_side)
+    refuse_unannotated(judge_args, [*prompts, *validation], data_dir)
     judge = make_judge(judge_args, data_dir)
     judge.check()
     user.check()
@@ -112,6 +116,7 @@ def main(argv=None) -> int:
     inputs = [data_dir / "train.jsonl", data_dir / "validation.jsonl", options.model_name_or_path]
     inputs += [path for path in (judge_args.judge_panel, options.reference_judge) if path and Path(path).is_file()]
     record = shared.record_of(options, weights, judge_args, user_args, training)
+    record |= {"pictures": unknown} if unknown else {}
     with RunRecord.start(
         training.output_dir, "tuning_grpo", record, inputs, ignore=shared.SPEED_ONLY, shared=True, given=training.given
     ) as run:
@@ -133,6 +138,7 @@ def reference_of(options: Options, judge_args: JudgeArguments, prompts: list[Exa
     if name != "scene" and not Path(name).is_file():
         raise UserError(f"--reference_judge {name}: it can be auto, none, scene, or the YAML file of a panel.")
     kind = {"judge": "scene"} if name == "scene" else {"judge": "panel", "judge_panel": name}
+    refuse_unannotated(replace(judge_args, **kind), prompts, options.data_dir, f"--reference_judge {name}")
     reference = make_judge(replace(judge_args, **kind), options.data_dir)
     reference.check()
     return reference
@@ -226,14 +232,15 @@ def balanced(
     return [next(drawn[s]) for _ in range(rounds) for s in rng.sample(a_round, len(a_round))]
 
 
-def prompt_rows(examples: list[Example], data_dir: Path, image_max_side: int | None, ask_costs: list[float]):
+def prompt_rows(examples: list[Example], data_dir: Path, image_max_side: int | None, ask_costs: list[float], processor):
     """Rows of one prompt each; the reward functions get the whole Example, so they cannot read another field."""
+    from clarifyvlm.models.plain_text import plain
     from clarifyvlm.training import lazy_dataset
 
     def make_row(example: Example, turn: int) -> dict:
         picture = images.open_image(data_dir / example.image, max_side=image_max_side)
         cost = chat.draw_cost(example, ask_costs)
-        first, *rest = chat.messages(example, ask_cost=cost)
+        first, *rest = plain(processor, chat.messages(example, ask_cost=cost))
         first |= {"example_id": example.id, "ask_cost": cost}  # for Rollouts
         return {"prompt": [first, *rest], "image": picture, "example": example}
 
@@ -281,7 +288,9 @@ def build_trainer(options: Options, weights: RewardWeights, training, prompts, j
         model=model,  # an adapter is loaded trainable, so no peft_config: it goes on where SFT left it
         args=training,
         reward_funcs=scorer.functions,
-        train_dataset=prompt_rows(prompts, Path(options.data_dir), options.image_max_side, options.ask_costs),
+        train_dataset=prompt_rows(
+            prompts, Path(options.data_dir), options.image_max_side, options.ask_costs, processor
+        ),
         processing_class=processor,
         rollout_func=rollouts,
     )
@@ -337,7 +346,7 @@ def train(
         )
     shared.save(trainer, trainer.processing_class)  # before evaluating: a failure there must not cost the training
 
-    accuracy = shared.strategy_accuracy(
+    accuracy = validation and shared.strategy_accuracy(
         trainer.model,
         trainer.processing_class,
         validation,
@@ -347,7 +356,7 @@ def train(
         batch_size=options.generation_batch,
         image_max_side=options.image_max_side,
     )
-    print(f"validation: strategy accuracy {shared.shown(accuracy)}")
+    print(f"validation: strategy accuracy {shared.shown(accuracy) if validation else 'not judged'}")
     rewards = [row["reward"] for row in trainer.state.log_history if row.get("reward") is not None]
     failures = [row["judge_failures"] for row in trainer.state.log_history if "judge_failures" in row]
     return {
@@ -357,7 +366,7 @@ def train(
         "last_reward": round(rewards[-1], 4) if rewards else None,
         "judge_failures": round(sum(failures) / len(failures), 4) if failures else None,
         "validation_examples": len(validation),
-        "strategy_accuracy": accuracy,
+        "strategy_accuracy": accuracy or None,
     }
 
 

@@ -28,7 +28,7 @@ from clarifyvlm.run_record import RunRecord
 class Options:
     data_dir: str = option("Folder with train.jsonl, validation.jsonl and their pictures.")
     num_train_examples: int | None = option("Train on the first N; unset: on all.", None, min=1)
-    num_validation_examples: int = option("For the validation loss and accuracy.", 300, min=1)
+    num_validation_examples: int = option("For the validation loss and accuracy; 0: without.", 300, min=0)
     image_max_side: int | None = option("Shrink larger pictures, pixels. As in inference.", None, min=8)
     image_processor: str | None = option("Settings of the model's image processor to change, a JSON mapping.", None)
     ask_costs: list[float] = option(
@@ -36,6 +36,9 @@ class Options:
         "tell each; the dearer it is, the more of them list all readings instead.",
         factory=list,
         min=0,
+    )
+    skip_without_reference: bool = option(
+        "Leave out examples without a reference response, as many published benchmarks have them.", False
     )
     freeze_vision_tower: bool = option("Train all but the vision tower.", False)
     max_new_tokens: int = option("Longest response in the final validation.", 64, min=1)
@@ -57,15 +60,22 @@ def main(argv=None) -> int:
     train_examples = jsonl.Indexed(
         data_dir / "train.jsonl",
         Example,
-        lambda e: (e.image, rows_of(e, options.ask_costs)),
+        lambda e: (images.Shown(e.image, e.image_sha256), rows_of(e, options.ask_costs)),
         options.num_train_examples,
     )
+    if not train_examples:
+        raise UserError(f"{data_dir / 'train.jsonl'} has no examples.")
     validation = jsonl.read(data_dir / "validation.jsonl", Example)[: options.num_validation_examples]
-    names = [name for name, _ in train_examples.notes] + [e.image for e in validation]
-    images.check_images(names, data_dir, max_side=options.image_max_side)
+    check_references([n for _, n in train_examples.notes], data_dir / "train.jsonl", options.skip_without_reference)
+    check_references([rows_of(e) for e in validation], data_dir / "validation.jsonl", options.skip_without_reference)
+    if training.eval_strategy != "no" and not any(map(rows_of, validation)):
+        raise UserError(f"--eval_strategy {training.eval_strategy.value}: there are no validation examples.")
+    shown = [*(s for s, _ in train_examples.notes), *(images.Shown(e.image, e.image_sha256) for e in validation)]
+    unknown = images.check_unchanged(shown, data_dir)
+    images.check_images([s.image for s in shown], data_dir, max_side=options.image_max_side)
 
     inputs = [data_dir / "train.jsonl", data_dir / "validation.jsonl", model_args.model_name_or_path]
-    record = shared.record_of(options, training, model_args)
+    record = shared.record_of(options, training, model_args) | ({"pictures": unknown} if unknown else {})
     with RunRecord.start(
         training.output_dir, "tuning_sft", record, inputs, ignore=shared.SPEED_ONLY, shared=True, given=training.given
     ) as run:
@@ -77,8 +87,25 @@ def main(argv=None) -> int:
 
 
 def rows_of(example: Example, ask_costs: Sequence[float] = ()) -> int:
-    """How many rows an example makes: one per assistant turn, and where asking is right one for each of `ask_costs`."""
+    """How many rows an example makes: one per assistant turn, and where asking is right one for each of `ask_costs`;
+    none without a reference response, for an empty one would teach silence."""
+    said = (example.dialogue.question, example.dialogue.answer) if example.dialogue else (example.reference,)
+    if not all(text.strip() for text in said):
+        return 0
     return (2 + (len(ask_costs) if example.dialogue.listed else 0)) if example.dialogue else 1
+
+
+def check_references(counts: Sequence[int], path: Path, skip: bool) -> None:
+    """UserError where examples make no rows (`rows_of`), unless they are to be left out: then they are counted."""
+    lost = sum(count == 0 for count in counts)
+    if lost and (lost == len(counts) or not skip):
+        raise UserError(
+            f"{path}: {lost:,} of {len(counts):,} examples have no reference response: the model would learn to say "
+            "nothing. "
+            + ("None is left to learn from." if lost == len(counts) else "--skip_without_reference leaves them out.")
+        )
+    if lost:
+        print(f"{path}: {lost:,} of {len(counts):,} examples left out, which have no reference response")
 
 
 def rows(
@@ -87,11 +114,14 @@ def rows(
     data_dir: Path,
     image_max_side: int | None = None,
     ask_costs: Sequence[float] = (),
+    processor=None,
 ):
     """Prompt/completion rows, `counts` (rows_of) of each example: TRL then puts the loss on completions only.
 
     Two of three tell one of `ask_costs`, whatever is right: what they tell must not say that asking is. Where it is,
-    the same question is told every cost, so that nothing but the cost differs between asking and listing."""
+    the same question is told every cost, so that nothing but the cost differs between asking and listing. With the
+    `processor`, control tokens in the texts are plain text."""
+    from clarifyvlm.models.plain_text import plain
     from clarifyvlm.training import lazy_dataset
 
     told = [*ask_costs, *ask_costs, *[None] * len(ask_costs)]
@@ -104,6 +134,8 @@ def rows(
         else:
             cost = None if listed and turn == 0 else chat.draw_cost(example, told)
         prompt, completion = chat.reference_messages(example, cost)[turn]
+        if processor is not None:
+            prompt, completion = plain(processor, prompt), plain(processor, completion)
         picture = images.open_image(data_dir / example.image, max_side=image_max_side)
         return {"prompt": prompt, "completion": completion, "image": picture}
 
@@ -134,13 +166,13 @@ def train(options: Options, training, model_args, train_examples, validation) ->
     continues_adapter = loading.is_adapter(model_args.model_name_or_path)
 
     data_dir = Path(options.data_dir)
+    to_validate = [rows_of(e) for e in validation]
+    of_all = {"data_dir": data_dir, "image_max_side": options.image_max_side, "processor": processor}
     trainer = SFTTrainer(
         model=model,
         args=training,
-        train_dataset=rows(
-            train_examples, [n for _, n in train_examples.notes], data_dir, options.image_max_side, options.ask_costs
-        ),
-        eval_dataset=rows(validation, [rows_of(e) for e in validation], data_dir, options.image_max_side),
+        train_dataset=rows(train_examples, [n for _, n in train_examples.notes], ask_costs=options.ask_costs, **of_all),
+        eval_dataset=rows(validation, to_validate, **of_all) if any(to_validate) else None,
         processing_class=processor,
         peft_config=None if continues_adapter else get_peft_config(model_args),
     )
@@ -150,31 +182,38 @@ def train(options: Options, training, model_args, train_examples, validation) ->
     shared.prepare_trainer(trainer, "SFT", shown=("loss", "mean_token_accuracy"))
     print(
         f"training {shared.count_trainable(trainer.model)} on {len(trainer.train_dataset)} responses "
-        f"to {len(train_examples)} examples",
+        f"to {sum(n > 0 for _, n in train_examples.notes)} examples",
         flush=True,
     )
     shared.train(trainer)
     shared.save(trainer, processor)  # before evaluating: a failure there must not cost the training
 
-    loss = trainer.evaluate()["eval_loss"]
-    accuracy = shared.strategy_accuracy(
+    loss = trainer.evaluate()["eval_loss"] if any(to_validate) else None
+    known = [e for e in validation if e.facts.annotated]  # the scene judge reads facts
+    if len(known) < len(validation):
+        print(
+            f"strategy accuracy: without {len(validation) - len(known):,} of {len(validation):,} validation examples, "
+            "of which nothing is annotated; inference/judge.py --judge openai can judge them"
+        )
+    accuracy = known and shared.strategy_accuracy(
         trainer.model,
         processor,
-        validation,
+        known,
         data_dir,
         make_judge(JudgeArguments()),
         max_new_tokens=options.max_new_tokens,
         batch_size=options.generation_batch,
         image_max_side=options.image_max_side,
     )
-    print(f"validation loss {loss:.3f}; strategy accuracy {shared.shown(accuracy)}")
+    told = "no validation examples" if loss is None else f"validation loss {loss:.3f}"
+    print(f"{told}; strategy accuracy {shared.shown(accuracy) if known else 'not judged'}")
     return {
         "steps": trainer.state.global_step,
-        "train_examples": len(train_examples),
+        "train_examples": sum(n > 0 for _, n in train_examples.notes),
         "train_rows": len(trainer.train_dataset),
         "validation_examples": len(validation),
-        "validation_loss": round(loss, 4),
-        "strategy_accuracy": accuracy,
+        "validation_loss": None if loss is None else round(loss, 4),
+        "strategy_accuracy": accuracy or None,
     }
 
 

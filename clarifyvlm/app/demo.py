@@ -19,7 +19,7 @@ from html import escape
 from itertools import chain
 from pathlib import Path
 
-from clarifyvlm import images, jsonl
+from clarifyvlm import images, jsonl, machine
 from clarifyvlm.app import panel as demo_panel
 from clarifyvlm.app import provenance, talk
 from clarifyvlm.config import option
@@ -70,6 +70,7 @@ class Visit:
 def serve(args: DemoArguments, path: str) -> None:
     """Load the models, open the page, and stay until Ctrl-C, SIGTERM or the end of the terminal."""
     os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
+    machine.forget_socks()
     try:
         import gradio
     except ImportError as error:
@@ -80,6 +81,7 @@ def serve(args: DemoArguments, path: str) -> None:
     examples = jsonl.read(data_file, Example) if data_file else []
     root = Path(data_file).parent if data_file else Path()
     shown = scenes(examples)
+    images.check_unchanged(shown, root)
     images.check_images([e.image for e in shown], root)
     speakers = [talk.Speaker(name, where, args) for name, where in named.items()]
     uploads = tempfile.mkdtemp(prefix="clarifyvlm-demo-")

@@ -17,6 +17,7 @@ from clarifyvlm.app import model_card, provenance
 from clarifyvlm.config import option
 from clarifyvlm.errors import UserError
 from clarifyvlm.models import loading
+from clarifyvlm.paths import home
 
 FILES = re.compile(  # of a checkpoint; not its logs, optimizer, run.json: they hold paths of this machine
     r"(model|adapter_model|pytorch_model).*\.(safetensors|bin)|.*\.index\.json|config\.json|generation_config\.json"
@@ -201,7 +202,8 @@ def _remove_paths(folder: Path) -> None:
 
 def _check_no_paths(folder: Path, model: Path) -> None:
     """UserError where the card or a config tells where something is on this machine."""
-    private = {p for p in (Path.home(), Path.cwd(), model.resolve(), model.resolve().parent) if len(p.parts) > 1}
+    private = {Path(home() or "/"), Path.cwd(), model.resolve(), model.resolve().parent}
+    private = {path for path in private if len(path.parts) > 1}
     found = re.compile("|".join(rf"(?<![\w.-]){re.escape(str(p))}(?![\w.-])" for p in sorted(private)))
     for path in (*folder.glob("*config.json"), *folder.glob("*.jinja"), folder / "README.md"):
         told = found.search(path.read_text(encoding="utf-8"))

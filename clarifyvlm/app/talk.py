@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from clarifyvlm import chat
 from clarifyvlm.app import provenance
 from clarifyvlm.config import option
+from clarifyvlm.endpoint.shapes import mended
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges.scene import SceneJudge
 from clarifyvlm.language.layout import after_reasoning
@@ -84,6 +85,7 @@ class Talk:
 
     def __init__(self, speaker: Speaker, picture: "Image.Image", question: str, example: Example | None = None):
         self.speaker, self.picture = speaker, picture
+        question = mended(question)  # of a terminal that speaks another encoding
         self.example = example or _unannotated(question, picture)
         self.known = example is not None
         self.messages = chat.user_turn(question)
@@ -103,7 +105,7 @@ class Talk:
 
     def reply(self, text: str) -> None:
         """What the user says to a question of the model."""
-        self.messages.append(chat.text_turn("user", text))
+        self.messages.append(chat.text_turn("user", mended(text)))
 
     @property
     def strategy(self) -> str:

@@ -74,10 +74,10 @@ def make_endpoint(
         raise UserError(
             f"--{prefix}_budget_usd needs --{prefix}_input_price and --{prefix}_output_price (USD per million tokens)."
         )
-    folder = given.pop("cache_dir") or cache_folder()
+    folder = given.pop("cache_dir")
     return Endpoint(
         **given,
         role=role or prefix,
-        cache=ReplyCache(folder, role=prefix) if cache else None,
+        cache=ReplyCache(folder or cache_folder(), role=prefix, must=folder is not None) if cache else None,
         usage=usage or Usage(*map(processes.part_of, limits[:2]), *limits[2:]),
     )

@@ -7,6 +7,7 @@ could be used are in it; failures are asked again.
 import hashlib
 import json
 import sqlite3
+import sys
 import threading
 from pathlib import Path
 
@@ -24,11 +25,12 @@ def key_of(**parts) -> str:
 class ReplyCache:
     """key -> reply. Thread-safe. UserError when the file cannot be opened, written or is no cache."""
 
-    def __init__(self, folder: str | Path, role: str = "judge"):
-        """`role`: whose replies they are, and how the flag for `folder` begins."""
-        self.role = role
+    def __init__(self, folder: str | Path, role: str = "judge", must: bool = True):
+        """`role`: whose replies they are, and how the flag for `folder` begins. `must` False: nobody asked for this
+        folder, so what goes wrong with it is said once, and nothing is kept from then on."""
+        self.role, self.must = role, must
         self.path = Path(folder) / FILE
-        self._lock = threading.Lock()
+        self._lock, self._failed = threading.Lock(), False
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self.path, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
@@ -36,7 +38,7 @@ class ReplyCache:
             self._db.execute("PRAGMA synchronous=NORMAL")  # a power cut may lose the last replies, not the file
             self._db.execute("CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, reply TEXT NOT NULL)")
         except (OSError, sqlite3.Error) as error:
-            raise self._broken(error) from error
+            self._fail(error)
 
     def get(self, key: str) -> str | None:
         row = self._do("SELECT reply FROM replies WHERE key = ?", key)
@@ -46,18 +48,27 @@ class ReplyCache:
         self._do("INSERT OR REPLACE INTO replies VALUES (?, ?)", key, reply)
 
     def __str__(self) -> str:
-        (count,) = self._do("SELECT count(*) FROM replies")
+        (count,) = self._do("SELECT count(*) FROM replies") or (0,)
+        if self._db is None:
+            return "no replies are kept"
         return f"{self.path}: {count:,} replies, {self.path.stat().st_size / 2**20:.1f} MiB"
 
     def _do(self, statement: str, *values) -> tuple | None:
+        if self._db is None:
+            return None
         try:
             with self._lock:
                 return self._db.execute(statement, values).fetchone()
         except sqlite3.Error as error:
-            raise self._broken(error) from error
+            self._fail(error)
 
-    def _broken(self, error: Exception) -> UserError:
-        return UserError(
+    def _fail(self, error: Exception) -> None:
+        what = (
             f"the {self.role}'s cache {self.path} cannot be used: {error}. Delete it, or give another "
             f"--{self.role}_cache_dir (on a local disk){', or --no_judge_cache' if self.role == 'judge' else ''}."
         )
+        if self.must:
+            raise UserError(what) from error
+        if not self._failed:
+            print(f"{what} Until then every reply is asked for and paid anew.", file=sys.stderr)
+        self._db, self._failed = None, True

@@ -6,9 +6,11 @@ the fault named. What still fails has a name:
 
     timeout       no reply within the deadline        rate_limited  429 after the retries
     unparsable    no JSON in the reply                schema        JSON, but not what was asked for
-    refused       the model or its filter refused     cut_off       the reply ended at the token limit
+    refused       the model or a filter refused       cut_off       the reply ended at the token limit
     http_NNN      another status, as http_5xx or its own number     connection    no server, or it hung up
     budget        not asked: the calls or the money allowed are spent
+
+The first failure of each name is shown, with what the endpoint said.
 
 What a judge does not accept in a reply of the right form may have a name of its own (SchemaError).
 """
@@ -24,26 +26,20 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from clarifyvlm.endpoint import connection, habits, shapes
 from clarifyvlm.endpoint.cache import ReplyCache
 from clarifyvlm.endpoint.limits import AdaptiveLimit
 from clarifyvlm.endpoint.usage import Usage
 from clarifyvlm.errors import UserError
 
-FATAL = (401, 403, 404)  # no other call would fare better: stop at once
+FATAL = (301, 302, 303, 307, 308, 401, 402, 404, 405)  # no other call would fare better: stop at once
 RETRIED = (408, 409, 429)  # and every 5xx
+TOLD = (400, 422, 500, 501)  # with these, endpoints say that they do not take something
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0  # between retries, doubled each time, where the endpoint names no time
 LONGEST_RETRY_AFTER_S = 120.0  # an endpoint that asks for more patience is given up for now
 POOL = 8  # connections that one client holds
-NO_KEY = "none"  # local servers want no key, but the client insists on one
 TEMPERATURE = 0
-# What an endpoint may not know (a 400 that names it), and what is done then, for all calls to come.
-OPTIONAL = {
-    "response_format": "it takes no JSON schema (response_format): it is asked in words instead, and more of its "
-    "replies may be unusable",
-    "max_tokens": "it takes no max_tokens: max_completion_tokens is sent instead",
-    "temperature": "it takes no temperature 0: its own is used, and it may say another thing the next time",
-    "logprobs": "it gives no logprobs: there is no confidence",
-}
+PROBE_TOKENS = 16
 
 
 class SchemaError(ValueError):
@@ -61,7 +57,7 @@ class Question:
     schema: dict
     parse: Callable[[str], dict]  # SchemaError, or ValueError where there is no JSON
     name: str = "verdict"  # of the schema
-    sampling: dict | None = None  # asked for free text with these options, in place of JSON: `found` is the whole reply
+    sampling: dict | None = None  # asked for free text with these options, in place of JSON: `parse` reads all of it
 
 
 @dataclass
@@ -100,12 +96,12 @@ class Endpoint:
                 f"--{role}_concurrency and --{role}_timeout_s must be above 0, --{role}_max_retries 0 or more."
             )
         self.role, self.model_flag = role, model_flag or f"--{role}_model"
-        self.base_url = base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+        self.base_url = connection.address(base_url, f"--{role}_base_url")
         self.model, self.api_key_env = model, api_key_env
         self.timeout_s, self.max_retries, self.max_tokens = timeout_s, max_retries, max_tokens
         self.concurrency = max(1, concurrency // int(os.environ.get("WORLD_SIZE", "1")))
         self.cache, self.usage = cache, usage or Usage()
-        self._lacks: set[str] = set()  # of OPTIONAL, what this endpoint has turned down
+        self._habits, self._shown = habits.Habits(), set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clients, self._limit = deque(), None
         self._refused: str | None = None  # what a FATAL reply said: calls that wait for a place are not made
@@ -130,7 +126,7 @@ class Endpoint:
         """The reply to one question, from the cache or from the endpoint, within the deadline."""
         if self.cache and (raw := self.cache.get(question.key)) is not None:
             with contextlib.suppress(ValueError):  # kept by an older parser: asked again
-                found = question.parse(raw)
+                found = _parsed(question, raw)
                 self.usage.from_cache += 1
                 return Reply(found, raw=raw)
         left = [self.timeout_s]  # seconds, counted down while a call is on its way or waits by its own choice
@@ -142,6 +138,7 @@ class Endpoint:
                 reply = again
         if reply.found is not None and self.cache:
             self.cache.put(question.key, reply.raw)
+        self._show(reply)
         return reply
 
     async def _try(self, question: Question, left: list[float], messages) -> Reply:
@@ -169,124 +166,166 @@ class Endpoint:
             await asyncio.sleep(wait)
         return reply
 
-    async def _call(self, question: Question, messages, lowered: int) -> Reply:
+    async def _call(self, question: Question, messages, lowered: int, room: int | None = None) -> Reply:
+        """One call. `room`: the most tokens of its reply, where the endpoint has said so."""
         import openai
 
         if self._refused:
             raise UserError(self._refused)
         if self.usage.spent():
             return Reply(failure="budget")
-        lacked = set(self._lacks)
+        lacked, body = set(self._habits.lacks), self._body(question, messages)
+        if room is not None:
+            body["max_tokens"] = room
         self.usage.calls += 1
         try:
             # `post` sends what it is given and parses nothing: half the CPU time of `chat.completions.create`.
-            body = await self._openai().post("/chat/completions", cast_to=object, body=self._body(question, messages))
+            data = await self._openai().post("/chat/completions", cast_to=bytes, body=self._habits.put(body))
         except openai.APITimeoutError:
             return Reply(failure="timeout")
         except openai.APIStatusError as error:
-            status = error.status_code
+            status, said = error.status_code, connection.words(error)
             if status in FATAL or getattr(error, "code", None) == "insufficient_quota":
                 self._refused = self._unreachable(error)
                 raise UserError(self._refused) from None
-            if status in (400, 422) and (name := next((n for n in OPTIONAL if n in str(error)), None)):
-                if name not in lacked:
+            if status == 403:  # a key that is not allowed this, or a filter of this one input
+                try:
+                    await self.reach()
+                except UserError as refused:
+                    self._refused = str(refused)
+                    raise
+                return Reply(failure="refused", raw=said)
+            if status in TOLD:
+                if habits.too_small(said):
+                    return Reply(failure="cut_off", raw=said)
+                asked = body.get("max_tokens") or self.max_tokens
+                if room is None and (left := habits.room(said, asked)):
+                    return await self._call(question, messages, lowered, left)
+                if name := self._habits.learn(said, body, lacked):
                     self._do_without(name)
-                    return await self._call(question, messages, lowered)
+                    return await self._call(question, messages, lowered, room)
+                if status < 500 and habits.flagged(said):
+                    return Reply(failure="refused", raw=said)
             after = _retry_after(error)
             if status == 429:
                 self._limit.too_many(lowered, min(after or 0.0, LONGEST_RETRY_AFTER_S))
             name = "rate_limited" if status == 429 else "http_5xx" if status >= 500 else f"http_{status}"
-            return Reply(failure=name, raw=str(error), retry=status in RETRIED or status >= 500, wait_s=after)
+            return Reply(failure=name, raw=said, retry=status in RETRIED or status >= 500, wait_s=after)
         except openai.APIConnectionError as error:
-            return Reply(failure="connection", raw=str(error), retry=True)
-        except ValueError as error:  # JSON by its header only
-            return _proxy(str(error))
-        return self._read(question, body)
+            return Reply(failure="connection", raw=connection.reason(error, self.base_url), retry=True)
+        return self._read(question, data)
 
     def _body(self, question: Question, messages) -> dict:
         if question.sampling is not None:
-            options = {self._max_tokens() if k == "max_tokens" else k: v for k, v in question.sampling.items()}
-            kept = {k: v for k, v in options.items() if k not in self._lacks}
-            return {"model": self.model, "messages": messages(False)} | kept
-        by_schema = "response_format" not in self._lacks
+            return {"model": self.model, "messages": messages(False)} | question.sampling
+        by_schema = "response_format" not in self._habits.lacks
         body = {"model": self.model, "messages": messages(not by_schema)}
-        body[self._max_tokens()] = self.max_tokens
-        if "temperature" not in self._lacks:
-            body["temperature"] = TEMPERATURE
+        body |= {"max_tokens": self.max_tokens, "temperature": TEMPERATURE}
         if by_schema:
             schema = {"name": question.name, "strict": True, "schema": question.schema}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         return body
 
-    def _max_tokens(self) -> str:
-        return "max_completion_tokens" if "max_tokens" in self._lacks else "max_tokens"
-
-    def _read(self, question: Question, body) -> Reply:
+    def _read(self, question: Question, data: bytes) -> Reply:
         """A 200: the model's reply, or what a proxy says in its place."""
         try:
+            body = shapes.completion(data)
             choice, used = body["choices"][0], body.get("usage") or {}
             message, finish = choice["message"], choice.get("finish_reason")
-            said, refusal = message.get("content"), message.get("refusal")
-        except (TypeError, KeyError, IndexError, AttributeError):
-            return _proxy(body if isinstance(body, str) else json.dumps(body))
+            said, refusal = shapes.said_in(message, finish), message.get("refusal")
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+            return _proxy(shapes.mended(data.decode("utf-8", "replace")))
         self._limit.good()
-        self.usage.add(used.get("prompt_tokens") or 0, used.get("completion_tokens") or 0)
+        self.usage.add(*(_count(used, name) for name in ("prompt_tokens", "completion_tokens")))
         if question.sampling is not None:
-            return Reply({"choice": choice, "usage": used}, raw=json.dumps({"choice": choice, "usage": used}))
-        if refusal or finish == "content_filter":
+            said = json.dumps({"choice": choice | {"message": message | {"content": said}}, "usage": used})
+        elif refusal or finish == "content_filter":
             return Reply(failure="refused", raw=refusal or said)
-        if finish == "length":
+        elif finish == "length":
             return Reply(failure="cut_off", raw=said)
-        if not isinstance(said, str) or not said.strip():
+        elif said is None:
             return Reply(failure="unparsable")
         try:
-            return Reply(question.parse(said), raw=said)
+            return Reply(_parsed(question, said), raw=said)
         except ValueError as error:
             name = error.failure if isinstance(error, SchemaError) else "unparsable"
-            return Reply(failure=name, raw=said, mend=str(error))
+            return Reply(failure=name, raw=said, mend=str(error) if question.sampling is None else None)
 
     def _openai(self):
         """One of the clients, in turn: a pool of connections takes longer for each call the more it holds."""
         if not self._clients:
-            from openai import AsyncOpenAI
-
-            key = os.environ.get(self.api_key_env) or NO_KEY
-            options = {"base_url": self.base_url, "api_key": key, "timeout": self.timeout_s, "max_retries": 0}
-            self._clients = deque(AsyncOpenAI(**options) for _ in range(-(-self.concurrency // POOL)))
+            count = -(-self.concurrency // POOL)
+            self._clients = deque(connection.clients(count, self.base_url, self.api_key_env, self.timeout_s))
         self._clients.rotate()
         return self._clients[0]
 
-    async def reach(self, picture_url: str | None = None) -> None:
+    async def reach(self, picture_url: str | None = None, tokens: int = PROBE_TOKENS) -> None:
         """What `check` runs."""
         import openai
 
         content = "Say ok."
         if picture_url:
             content = [{"type": "text", "text": content}, {"type": "image_url", "image_url": {"url": picture_url}}]
-        body = {"model": self.model, "messages": [{"role": "user", "content": content}], self._max_tokens(): 16}
+        body = {"model": self.model, "messages": [{"role": "user", "content": content}], "max_tokens": tokens}
+        lacked = set(self._habits.lacks)
         try:
-            post = self._openai().post("/chat/completions", cast_to=object, body=body)
-            await asyncio.wait_for(post, min(self.timeout_s, 30.0))
-        except openai.RateLimitError as error:
-            if getattr(error, "code", None) == "insufficient_quota":
-                raise UserError(self._unreachable(error)) from None
-        except (openai.OpenAIError, TimeoutError, ValueError) as error:
-            if "max_tokens" in body and "max_tokens" in str(error):
-                self._do_without("max_tokens")
-                return await self.reach(picture_url)
+            post = self._openai().post("/chat/completions", cast_to=bytes, body=self._habits.put(body))
+            shapes.completion(await asyncio.wait_for(post, self.timeout_s))
+        except openai.APIStatusError as error:
+            said, few = connection.words(error), tokens == PROBE_TOKENS < self.max_tokens
+            if isinstance(error, openai.RateLimitError) and getattr(error, "code", None) != "insufficient_quota":
+                return
+            if error.status_code in TOLD:
+                if name := self._habits.learn(said, body, lacked):
+                    self._do_without(name)
+                    return await self.reach(picture_url, tokens)
+                if few and "token" in said.lower():  # a model that thinks first, or a server that wants more of them
+                    return await self.reach(picture_url, self.max_tokens)
+                if habits.too_small(said):
+                    return
             raise UserError(self._unreachable(error)) from None
+        except (openai.OpenAIError, TimeoutError) as error:
+            raise UserError(self._unreachable(error)) from None
+        except (ValueError, RecursionError):
+            raise UserError(
+                f"what answers at {self.base_url} does not speak OpenAI's chat completions (no JSON): "
+                f"mend --{self.role}_base_url."
+            ) from None
 
     def _unreachable(self, error: Exception) -> str:
-        what = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        what = f"no reply within {self.timeout_s:g} s." if isinstance(error, TimeoutError) else None
         return (
-            f"the {self.role} at {self.base_url} (model {self.model}) does not answer: {what} "
+            f"the {self.role} at {self.base_url} (model {self.model}) does not answer: "
+            f"{what or connection.reason(error, self.base_url)} "
             f"Start the server, or mend --{self.role}_base_url, {self.model_flag} or {self.api_key_env}."
         )
 
     def _do_without(self, name: str) -> None:
-        if name not in self._lacks:
-            self._lacks.add(name)
-            print(f"the {self.role} at {self.base_url}: {OPTIONAL[name]}", file=sys.stderr)
+        if name not in self._habits.lacks:
+            self._habits.lacks.add(name)
+            print(f"the {self.role} at {self.base_url}: {habits.TURNED_DOWN[name][1]}", file=sys.stderr)
+
+    def _show(self, reply: Reply) -> None:
+        if reply.failure is None or reply.failure == "budget" or reply.failure in self._shown:
+            return
+        self._shown.add(reply.failure)
+        said = " ".join((reply.raw or "nothing was said").split())[: connection.LONGEST]
+        more = f" (longer replies: --{self.role}_max_tokens)" if reply.failure == "cut_off" else ""
+        print(f"the {self.role} at {self.base_url}: {reply.failure}{more}: {said}", file=sys.stderr)
+
+
+def _parsed(question: Question, text: str) -> dict:
+    """ValueError, whatever is wrong with the text: a reply that cannot be used is asked for again, not kept."""
+    try:
+        return question.parse(text)
+    except (TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from None
+
+
+def _count(used, name: str) -> int:
+    """Tokens, where the endpoint counts them."""
+    count = used.get(name) if isinstance(used, dict) else None
+    return count if isinstance(count, int) else 0
 
 
 def _proxy(said: str) -> Reply:

@@ -105,6 +105,18 @@ def panel_members(args: JudgeArguments) -> list[JudgeArguments]:
     return members
 
 
+def refuse_unannotated(args: JudgeArguments, examples: Sequence[Example], where: str | Path, flag: str = "") -> None:
+    """UserError for a judge that reads facts, or a panel with one, where examples of `where` have none. `flag` names
+    the judge, where it is not --judge."""
+    members = panel_members(args) if args.judge == "panel" else [args]
+    unknown = [example.id for example in examples if not example.facts.annotated]
+    if unknown and any(member.judge in CHECKED for member in members):
+        raise UserError(
+            f"{where}: of {len(unknown):,} examples ({unknown[0]}, ...) nothing is known but the question and its "
+            f"answers; {flag or f'--judge {args.judge}'} needs facts. Take one that sees the pictures: --judge openai."
+        )
+
+
 def self_preference(args: JudgeArguments, policy: str) -> str | None:
     """A warning where a judge is of the family of `policy`, a checkpoint's path or a model's name: it favours what
     sounds like itself. None where no such judge is known."""

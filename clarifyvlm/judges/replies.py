@@ -3,20 +3,12 @@
 import json
 
 from clarifyvlm.endpoint.client import SchemaError
+from clarifyvlm.endpoint.shapes import json_object
 
 
 def json_in(text: str, schema: dict) -> dict:
     """The object in a reply. ValueError: there is none; SchemaError: one of another form or out of range."""
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError:
-        start, end = text.find("{"), text.rfind("}")  # a code fence or a sentence around it
-        if start < 0 or end < start:
-            raise ValueError("no JSON object in the reply") from None
-        try:
-            content = json.loads(text[start : end + 1])
-        except json.JSONDecodeError as error:
-            raise ValueError(f"not JSON: {error}") from None
+    content = json_object(text)
     check(content, schema, "reply")
     return content
 

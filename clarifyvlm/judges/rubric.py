@@ -117,7 +117,7 @@ def messages(
         f"QUESTION: {example.question}",
         _readings_head(example),
         *(
-            f"  {i}. {r.expression}: {'hidden in the picture' if r.answer is None else r.answer}"
+            f"  {i}. {r.expression}: {r.answer or ('hidden in the picture' if facts.annotated else 'not known')}"
             for i, r in enumerate(example.ambiguity.readings, start=1)
         ),
         f"RESPONSE between the marks {nonce}:",

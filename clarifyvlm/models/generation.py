@@ -12,6 +12,7 @@ import torch
 
 from clarifyvlm.errors import UserError
 from clarifyvlm.models.decoding import Decoder
+from clarifyvlm.models.plain_text import plain
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -135,8 +136,9 @@ def encode(processor, conversations: Sequence[list[dict]], images: "Sequence[Ima
     """Model inputs for a batch: left-padded prompts that end where the model speaks; token for token TRL's prompts."""
     with_pictures = []
     for conversation, image in zip(conversations, images, strict=True):
+        talk = plain(processor, conversation)
         with_pictures.append(
-            [{**message, "content": [_shown(part, image) for part in message["content"]]} for message in conversation]
+            [{**message, "content": [_shown(part, image) for part in message["content"]]} for message in talk]
         )
     return processor.apply_chat_template(
         with_pictures,

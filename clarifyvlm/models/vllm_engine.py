@@ -14,6 +14,7 @@ from clarifyvlm import processes
 from clarifyvlm.errors import UserError
 from clarifyvlm.models import loading
 from clarifyvlm.models.generation import Generated
+from clarifyvlm.models.plain_text import plain
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -99,7 +100,7 @@ class VllmGenerator:
         from vllm import SamplingParams
 
         template = self.processor.apply_chat_template
-        texts = [template(c, add_generation_prompt=True, tokenize=False) for c in conversations]
+        texts = [template(plain(self.processor, c), add_generation_prompt=True, tokenize=False) for c in conversations]
         ids = self.processor.tokenizer(texts, add_special_tokens=False)["input_ids"]
         prompts = [
             {"prompt_token_ids": tokens, "multi_modal_data": {"image": image}}

@@ -1,8 +1,8 @@
 """The simulated user played by a language model: for photographs.
 
 The model is told what the user means and what kind of user it is (user.KINDS); it says whether the response asks, and
-replies. A reply that tells what its kind of user would not, or gives the answer away, is not used: the user then names
-the reading in the data's own words, or says "I don't know.".
+replies. A reply that tells what its kind of user would not, or gives the answer away, is not used, nor is there one
+where a filter refuses the prompt: the user then names the reading in the data's own words, or says "I don't know.".
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from clarifyvlm.endpoint.arguments import make_endpoint
 from clarifyvlm.endpoint.cache import key_of
 from clarifyvlm.endpoint.client import TEMPERATURE, Question
+from clarifyvlm.endpoint.shapes import json_object
 from clarifyvlm.errors import UserError
 from clarifyvlm.records import INFORMED
 from clarifyvlm.rewards import words
@@ -77,6 +78,12 @@ class Played:
             name="user",
         )
         reply = await self.endpoint.ask(question)
+        readings = asked.example.ambiguity.readings
+        meant = readings[asked.reading]
+        plainly = f"I mean {meant.expression}."
+        unsure = UNSURE[(asked.turn - 1) % len(UNSURE)]
+        if reply.failure == "refused":  # by a filter, this one alone: the data's own words where something is asked
+            return (plainly if asked.kind in INFORMED else unsure) if "?" in asked.response else None
         if reply.failure is not None:
             raise UserError(
                 f"the user at {self.endpoint.base_url} (model {self.endpoint.model}) failed: {reply.failure} "
@@ -85,14 +92,12 @@ class Played:
         said = " ".join(reply.found["reply"].split())
         if not reply.found["asks"] or not said:
             return None
-        readings = asked.example.ambiguity.readings
-        meant = readings[asked.reading]
         tells = any(words(reading.expression) in words(said) for reading in readings)
         gives_away = meant.answer and words(meant.answer) in words(said)
         if asked.kind not in INFORMED:
-            return UNSURE[(asked.turn - 1) % len(UNSURE)] if tells or gives_away else said
+            return unsure if tells or gives_away else said
         if gives_away and words(meant.answer) not in words(meant.expression):
-            return f"I mean {meant.expression}."
+            return plainly
         return said
 
 
@@ -118,12 +123,7 @@ def messages(asked: Asked, *, nonce: str | None = None, with_schema: bool = Fals
 
 def parse(text: str) -> dict:
     """{"asks", "reply"}; ValueError where the text holds no such JSON."""
-    start, end = text.find("{"), text.rfind("}")
-    found = json.loads(text[start : end + 1]) if 0 <= start < end else None
-    if (
-        not isinstance(found, dict)
-        or not isinstance(found.get("asks"), bool)
-        or not isinstance(found.get("reply"), str)
-    ):
+    found = json_object(text)
+    if not isinstance(found.get("asks"), bool) or not isinstance(found.get("reply"), str):
         raise ValueError('no {"asks", "reply"} in it')
     return found

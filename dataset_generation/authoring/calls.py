@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from clarifyvlm.endpoint.cache import key_of
 from clarifyvlm.endpoint.client import TEMPERATURE, Endpoint, Question
+from clarifyvlm.endpoint.shapes import json_object
 from clarifyvlm.errors import UserError
 
 VERSION = "1"  # of the prompts: enters every key of the cache
@@ -123,13 +124,12 @@ def stop(endpoint: Endpoint, failure: str) -> UserError:
 
 
 def read(text: str, model: type[S]) -> tuple[S | None, str | None]:
-    """(reply, None), or (None, what is wrong). A code fence or a sentence around the JSON object is passed over."""
-    start, end = text.find("{"), text.rfind("}")
-    if start < 0 or end < start:
-        return None, "no JSON object in the reply"
+    """(reply, None), or (None, what is wrong). What is around the JSON object is passed over."""
     try:
-        return model.model_validate_json(text[start : end + 1]), None
+        return model.model_validate_json(json.dumps(json_object(text))), None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         return None, f"{where}: {first['msg']}" if where else first["msg"]
+    except ValueError as error:
+        return None, str(error)

@@ -33,7 +33,7 @@ from authoring.checks import (
     predictions,
 )
 from authoring.prompts import Dialogue, question_prompt, response_prompt, strategy_prompt
-from clarifyvlm import jsonl
+from clarifyvlm import images, jsonl
 from clarifyvlm.endpoint.arguments import make_endpoint
 from clarifyvlm.errors import UserError
 from clarifyvlm.records import Example
@@ -113,6 +113,8 @@ class Authoring:
         with jsonl.Appender(path, key="id") as progress:
             done = {row["id"]: row for row in self.rows()}
             todo = [units for _, units in self._batches() if not self._is_done(units, done)]
+            if todo and self.options.author_sees_image:
+                images.check_unchanged((plan for plans in self.plans.values() for plan in plans), self.root)
             if todo:
                 self._check_endpoints()
             with tqdm(total=self.total, initial=len(done), unit="ex", desc="author", mininterval=0.5) as bar:
@@ -329,8 +331,8 @@ class Authoring:
         counts = {}
         for split, plans in self.plans.items():
             kept = [rows[plan.id]["example"] for plan in plans if rows[plan.id]["example"]]
-            for image in dict.fromkeys(example["image"] for example in kept):
-                link(self.root, image, self.output, image)
+            for image, digest in {example["image"]: example["image_sha256"] for example in kept}.items():
+                link(self.root, image, digest, self.output, image)
             counts[split] = jsonl.write_atomic(self.output / f"{split}.jsonl", kept)
         in_order = [rows[plan.id] for plans in self.plans.values() for plan in plans]
         jsonl.write_atomic(self.output / "rejections.jsonl", (r for row in in_order for r in row["rejections"]))

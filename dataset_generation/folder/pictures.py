@@ -2,50 +2,129 @@
 
 import os
 import shutil
+import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 from clarifyvlm.errors import UserError
-from clarifyvlm.images import FORMATS, MAX_ASPECT, MAX_PIXELS, open_image
+from clarifyvlm.images import (
+    FORMATS,
+    HEIC,
+    MAX_ASPECT,
+    MAX_PIXELS,
+    SHA256,
+    SWAPPED,
+    is_heic,
+    open_image,
+    orientation_of,
+)
 from clarifyvlm.records import Example
 from folder.faults import listed
 
-ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+
+@dataclass(frozen=True)
+class Header:
+    """What a picture's file says of it."""
+
+    size: tuple[int, int]  # (width, height) of the upright picture
+    orientation: int  # EXIF's, 1 to 8
+    format: str = ""  # Pillow's name
+
+    @property
+    def stored(self) -> tuple[int, int]:
+        """(width, height) of the pixels in the file."""
+        return self.size[::-1] if self.orientation in SWAPPED else self.size
+
+
+def header_of(picture: Path | bytes, name: str = "") -> Header:
+    """Of a file, or of the content of a picture called `name`; from its header alone where that suffices. UserError
+    as `open_image` where it is none."""
+    if isinstance(picture, Path):
+        try:
+            with open(picture, "rb") as file:
+                return _header(file)
+        except Exception:  # open_image says what it is
+            return Header(open_image(picture).size, 1)
+    try:
+        return _header(BytesIO(picture))
+    except UserError as error:
+        raise UserError(f"picture {name}: {error}") from None
+    except Exception as error:  # of Pillow's decoders
+        what = HEIC if is_heic(picture[:12]) else f"not a picture in a known format ({error})"
+        raise UserError(f"picture {name}: {what}") from None
+
+
+def _header(file: BinaryIO) -> Header:
+    from PIL import Image
+
+    with Image.open(file, formats=FORMATS) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS or max(width, height) > MAX_ASPECT * min(width, height):
+            raise UserError(f"{width} x {height} px is too large or too long")
+        if image.mode == "F" or image.mode.startswith("I"):
+            raise UserError(f"mode {image.mode} (more than 8 bits a channel); save it as 8-bit RGB")
+        orientation = orientation_of(image) if image.format != "PNG" or _may_turn(file) else 1
+        return Header((height, width) if orientation in SWAPPED else (width, height), orientation, image.format)
+
+
+def _may_turn(file: BinaryIO) -> bool:
+    """Whether a PNG has EXIF or XMP; those may come after its pixels, which getexif() would decode to look for them."""
+    place = file.tell()
+    try:
+        file.seek(8)  # the signature
+        while len(head := file.read(8)) == 8:
+            length, kind = int.from_bytes(head[:4], "big"), head[4:]
+            begin = file.read(min(length, 20)) if kind in (b"tEXt", b"zTXt", b"iTXt") else b""
+            if kind == b"eXIf" or begin.startswith((b"XML:com.adobe.xmp", b"Raw profile type")):
+                return True
+            file.seek(length + 4 - len(begin), os.SEEK_CUR)
+        return False
+    finally:
+        file.seek(place)
 
 
 def size_of(path: Path) -> tuple[int, int]:
-    """(width, height) of the upright picture, from its header alone. UserError as `open_image` where it is none."""
-    from PIL import Image
-
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
-            plain = image.mode != "F" and not image.mode.startswith("I") and width * height <= MAX_PIXELS
-            # A PNG's orientation may come after its pixels: getexif() would decode them.
-            if plain and max(width, height) <= MAX_ASPECT * min(width, height) and image.format != "PNG":
-                return (height, width) if image.getexif().get(0x0112) in ROTATED else (width, height)
-            if plain and "exif" not in image.info:
-                return width, height
-    except Exception:  # open_image says what it is
-        pass
-    return open_image(path).size
+    """(width, height) of the upright picture."""
+    return header_of(path).size
 
 
-def sizes_of(image_dir: Path, annotated: dict[str, tuple | None]) -> tuple[dict[str, tuple[int, int]], list[str]]:
-    """(file name -> size, what is wrong with some). `annotated`: the size that a picture should have, if known."""
-    sizes, faults = {}, []
+def headers_of(
+    image_dir: Path, annotated: dict[str, tuple | None], box_space: str | None = None
+) -> tuple[dict[str, Header], list[str]]:
+    """(file name -> header, what is wrong with some). `annotated`: the size that a picture should have, if known.
+
+    `box_space`: what was annotated, the "upright" picture or the pixels as "stored"; None is upright, with a warning
+    where EXIF turns a picture.
+    """
+    headers, faults, turned = {}, [], []
     for name, wanted in annotated.items():
         try:
-            sizes[name] = width, height = size_of(image_dir / name)
+            headers[name] = header = header_of(image_dir / name)
         except UserError as error:
             faults.append(str(error))
             continue
-        if wanted and tuple(wanted) != sizes[name]:
-            faults.append(f"{image_dir / name}: is {width} x {height}, annotated as {wanted[0]} x {wanted[1]}")
-    return sizes, faults
+        turned += [name] if header.orientation != 1 else []
+        found, other = (header.size, header.stored) if box_space != "stored" else (header.stored, header.size)
+        if wanted and tuple(wanted) != found:
+            fault = f"{image_dir / name}: is {found[0]} x {found[1]}, annotated as {wanted[0]} x {wanted[1]}"
+            if tuple(wanted) == other:
+                way = "upright" if box_space == "stored" else "stored"
+                fault += f"; its EXIF turns it, so it fits with --box_space {way}"
+            faults.append(fault)
+    if turned and box_space is None and not faults:
+        print(
+            f"warning: EXIF turns {len(turned)} of {len(headers)} pictures ({turned[0]}, ...); boxes are taken to "
+            "be of the picture as one sees it. If they are of the pixels as stored (cv2), give --box_space stored; if "
+            "not, --box_space upright says so.",
+            file=sys.stderr,
+        )
+    return headers, faults
 
 
 def unusable(faults: list[str], names: list, where: str) -> UserError:
@@ -108,12 +187,20 @@ def write_bytes(path: Path, content: bytes) -> None:
     temporary.replace(path)
 
 
-def link(root: Path, image: str, output: Path, name: str) -> None:
+def link(root: Path, image: str, digest: str, output: Path, name: str) -> None:
     """The picture `image` of the data folder `root` as `name` of the folder `output`: a hard link where the disk allows
-    it, else a copy. UserError where it is not there, or `name` leads out of the folder."""
-    source, target = root / image, output / name
+    it, else a copy; of a symbolic link, the file behind it. UserError where it is not there, is not the one that the
+    record was made with (`digest`, where that is a sha256), or `name` leads out of the folder."""
+    source, target = (root / image).resolve(), output / name
     if not target.resolve().is_relative_to(output.resolve()):
         raise UserError(f"{root}: image {image!r} leads out of the data folder")
+    if not source.is_file():
+        raise UserError(f"{root / image}: no such picture")
+    if SHA256.fullmatch(digest) and sha256(source.read_bytes()).hexdigest() != digest:
+        raise UserError(
+            f"{root / image} was changed: it is not the picture that the record was made with (image_sha256 differs). "
+            "Put the old one back, or make the data anew from this one."
+        )
     if target.exists():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -121,8 +208,6 @@ def link(root: Path, image: str, output: Path, name: str) -> None:
     temporary.unlink(missing_ok=True)
     try:
         os.link(source, temporary)
-    except FileNotFoundError:
-        raise UserError(f"{source}: no such picture") from None
     except OSError:  # another disk
         shutil.copyfile(source, temporary)
     os.replace(temporary, target)

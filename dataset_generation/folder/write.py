@@ -16,6 +16,7 @@ from pathlib import Path
 from pydantic import ValidationError
 from tqdm import tqdm
 
+from clarifyvlm import processes
 from clarifyvlm.jsonl import dumps, read, write_text_atomic
 from clarifyvlm.records import Example
 from folder.dialogues import draw_user
@@ -148,7 +149,7 @@ def _build_all(
     chunks = ([(i, jobs[i]) for i in part[start : start + CHUNK]] for start in range(0, len(part), CHUNK))
     work = partial(_build_chunk, build, settings, split, output)
     with tqdm(total=len(part), desc=split, unit="group", mininterval=0.5) as bar:
-        if num_workers <= 1 or len(part) <= CHUNK:
+        if num_workers <= 1 or len(part) <= CHUNK or not processes.has_workers():
             for chunk in chunks:
                 yield from work(chunk)
                 bar.update(len(chunk))

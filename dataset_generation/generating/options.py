@@ -60,6 +60,11 @@ class Options:
     scene_graphs: str | None = option("scene graphs of Visual Genome or GQA (JSON), for source visual_genome", None)
     trust_scene_graphs: bool = option("the scene graphs miss nothing: things are counted, too", False)
     image_dir: str | None = option("folder of the pictures that they name", None)
+    box_space: Literal["upright", "stored"] | None = option(
+        "what the boxes are of, where EXIF turns a picture: as one sees it, or its pixels as stored (default: upright, "
+        "with a warning)",
+        None,
+    )
     num_examples: int | None = option(
         "examples in all; num_train, num_validation and num_test become proportions", None, min=1
     )

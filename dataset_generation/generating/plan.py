@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clarifyvlm import images
 from clarifyvlm.errors import UserError
 from clarifyvlm.run_record import RunRecord
 from folder.card import command_of
@@ -40,6 +41,7 @@ class Plan:
     shares: dict[Slot, float]
     jobs: dict[str, list]  # split -> what `build` is given one by one, each with its `slots`; in the order of the work
     inputs: list[str]  # files that the examples are made from
+    pictures: str | None = None  # hash of the photographs that are asked about
 
 
 def planned(options: Options) -> Plan:
@@ -51,6 +53,8 @@ def planned(options: Options) -> Plan:
     shares, kinds = parse_shares(options.shares), parse_kinds(options.kinds)
     settings = source.settings(options)
     jobs = source.plan(settings, options, shares, kinds)
+    names = [job.file_name for split in jobs.values() for job in split] if options.source != "scenes" else []
+    pictures = images.check_unchanged([images.Shown(name, "") for name in names], options.image_dir) if names else None
     in_order = {split: jobs[split] for split in SMALL_FIRST if split in jobs}
     return Plan(
         source.build,
@@ -58,6 +62,7 @@ def planned(options: Options) -> Plan:
         shares,
         in_order,
         [getattr(options, flag) for flag in source.NEEDS if flag != "image_dir"],
+        pictures,
     )
 
 

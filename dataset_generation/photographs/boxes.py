@@ -28,3 +28,18 @@ def overlap(a, b) -> float:
         return 0.0
     both = width * height
     return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
+
+
+def turned(box, orientation: int, width: float, height: float) -> tuple:
+    """A box (x, y, w, h) of the pixels as stored, `width` x `height`, as one of the picture that EXIF turns them to."""
+    x, y, w, h = box
+    across, down = width - x - w, height - y - h  # from the other side
+    return {
+        2: (across, y, w, h),
+        3: (across, down, w, h),
+        4: (x, down, w, h),
+        5: (y, x, h, w),
+        6: (down, x, h, w),
+        7: (down, across, h, w),
+        8: (y, across, h, w),
+    }.get(orientation, (x, y, w, h))

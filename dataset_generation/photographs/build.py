@@ -20,10 +20,9 @@ def build_examples(
     """
     rng = random.Random(f"{settings.seed}:{split}:{job.file_name}")
     content = (Path(settings.image_dir) / job.file_name).read_bytes()
-    target = image_dir / split / "_".join(Path(job.file_name).parts)  # pictures of two folders may have one name
-    write_bytes(target, content)
+    write_bytes(image_dir / split / job.file_name, content)  # in its own folder: two may have pictures of one name
     facts = Facts(**job.facts)
-    image, digest = f"images/{split}/{target.name}", sha256(content).hexdigest()
+    image, digest = f"images/{split}/{job.file_name}", sha256(content).hexdigest()
     examples = [
         words.example(settings, split, q, slot, facts, image, digest, answers(q, facts.objects), phrasings, rng)
         for q, slot in job.questions

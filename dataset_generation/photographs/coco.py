@@ -55,6 +55,8 @@ def plan(settings: Settings, options, shares: dict[Slot, float], kinds: dict[str
     """split -> jobs."""
     annotations = coco_annotations.load(options.coco_annotations)
     weights = salience_weights(options)
+    if options.supercategories and annotations.federated:
+        raise UserError("supercategories: not every class was looked for in every picture; set it to 0")
     members = _members(annotations.supercategories) if options.supercategories else {}
     if options.supercategories and not members:
         raise UserError(
@@ -62,15 +64,20 @@ def plan(settings: Settings, options, shares: dict[Slot, float], kinds: dict[str
             "for); set it to 0"
         )
     names = sorted(annotations.supercategories)
+    files = coco_annotations.pictures_of(annotations, options.image_dir)
 
     def candidates(facts: dict, rng) -> list[Candidate]:
         objects = [Object(**o) for o in facts["objects"]]
-        questions = _questions(objects, facts["crowds"], names, rng, options.min_area, members)
+        looked_for = facts.get("absent", names)  # what may be asked for where there is none
+        questions = _questions(objects, facts["crowds"], looked_for, rng, options.min_area, members)
         return [(q, slot) for q in questions if (slot := classify(q, objects, options.salient_threshold))]
 
-    facts_of = partial(coco_annotations.read, annotations, options.image_dir, weights=weights)
-    origin = partial(coco_annotations.origin, annotations)
-    return plan_jobs(options, shares, kinds, list(annotations.images), facts_of, candidates, _why_never, origin)
+    def origin(file: str) -> dict[str, str]:
+        return coco_annotations.origin(annotations, files[file])
+
+    how = {"weights": weights, "box_space": options.box_space}
+    facts_of = partial(coco_annotations.read, annotations, options.image_dir, files, **how)
+    return plan_jobs(options, shares, kinds, list(files), facts_of, candidates, _why_never, origin)
 
 
 def _members(supercategories: dict[str, str]) -> dict[str, tuple[str, ...]]:

@@ -9,20 +9,37 @@ import json
 import math
 import re
 from collections import Counter, defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from clarifyvlm.errors import UserError
+from clarifyvlm.text_files import read_text
 from clarifyvlm.world.places import place_of
 from folder.faults import listed
-from folder.pictures import sizes_of, unusable
-from photographs.boxes import overlap, salience
+from folder.names import Names, refuse_doubtful
+from folder.pictures import headers_of, unusable
+from photographs.boxes import overlap, salience, turned
 from photographs.plan import FEWEST_PICTURES
+from photographs.values import identity, number, truth, whole
 
 BORDER = 1.0  # pixels: a box that is nearer to the border is cut off by it; one may reach so far beyond it
 SAME_BOX = 0.9  # intersection over union from which two boxes of a class are one thing
-KEPT = ("id", "file_name", "width", "height", "license", "flickr_url", "coco_url", "name", "supercategory", "url")
+FEDERATED = ("neg_category_ids", "not_exhaustive_category_ids")  # LVIS: looked for in vain; not marked everywhere
+KEPT = (
+    *FEDERATED,
+    "id",
+    "file_name",
+    "width",
+    "height",
+    "license",
+    "flickr_url",
+    "coco_url",
+    "name",
+    "supercategory",
+    "url",
+)
 CREATIVE_COMMONS = re.compile(r"creativecommons\.org/licenses/([a-z-]+)/([0-9.]+)")
 
 
@@ -36,6 +53,7 @@ class Annotations:
     supercategories: dict[str, str]  # class -> super-category; classes that some picture shows
     bare: int  # pictures without annotations
     licenses: dict[int, str]
+    federated: bool = False  # of each picture some classes were looked for, as in LVIS, and only those are known
 
 
 def _lean(row: dict):
@@ -43,7 +61,7 @@ def _lean(row: dict):
     if "bbox" in row:
         box = row["bbox"]
         box = tuple(box) if isinstance(box, list) else box
-        return row["id"], row["image_id"], row["category_id"], box, bool(row.get("iscrowd"))
+        return row["id"], row["image_id"], row["category_id"], box, row.get("iscrowd", 0)
     return row if "images" in row else {k: row[k] for k in KEPT if k in row}
 
 
@@ -55,13 +73,15 @@ def load(path: str) -> Annotations:
     collecting = gc.isenabled()
     gc.disable()  # millions of tuples, none of them garbage
     try:
-        data = json.loads(path.read_text(encoding="utf-8"), object_hook=_lean)
-        names = {c["id"]: c["name"] for c in data["categories"]}
-        _unique(path, "category ids", [c["id"] for c in data["categories"]])
+        data = json.loads(read_text(path), object_hook=_lean)
         images, rows = data["images"], data["annotations"]
-        by_id = {i["id"]: (float(i["width"]), float(i["height"]), i["file_name"]) for i in images}
         if not all(isinstance(r, tuple) for r in rows):
             raise KeyError("bbox")
+        _parse(path, data)
+        rows = data["annotations"]
+        names = {c["id"]: str(c["name"]) for c in data["categories"]}
+        _unique(path, "category ids", [c["id"] for c in data["categories"]])
+        by_id = {i["id"]: (float(i["width"]), float(i["height"]), i["file_name"]) for i in images}
     except FileNotFoundError:
         raise UserError(f"coco_annotations: no file {path}") from None
     except IsADirectoryError:
@@ -83,8 +103,48 @@ def load(path: str) -> Annotations:
     used = {names[c] for c in {r[2] for r in rows}}
     groups = {c["name"]: c.get("supercategory", "") for c in data["categories"] if c["name"] in used}
     bare = sum(i["id"] not in by_image for i in images)
+    federated = any(key in i for i in images for key in FEDERATED)
+    for image in images if federated else ():
+        for key in FEDERATED:
+            image[key] = sorted(names[c] for c in map(identity, image.get(key) or ()) if c in names)
     licenses = {row["id"]: _license(row) for row in data.get("licenses") or () if "id" in row}
-    return Annotations(str(path), {i["file_name"]: i for i in images}, dict(by_image), groups, bare, licenses)
+    return Annotations(
+        str(path), {i["file_name"]: i for i in images}, dict(by_image), groups, bare, licenses, federated
+    )
+
+
+def _parse(path: Path, data: dict) -> None:
+    """Ids, sizes, boxes and crowds as what they should be, where they are text. UserError that lists the rest."""
+    faults = []
+    for row in (*data["images"], *data["categories"]):
+        row["id"] = identity(row["id"])
+    for image in data["images"]:
+        for side in ("width", "height"):
+            try:
+                image[side] = whole(image[side])
+            except (ValueError, OverflowError):
+                faults.append(f"picture {image['file_name']}: {side} {image[side]!r}")
+    if faults:
+        raise listed(f"{path}: {len(faults)} sizes are no numbers of pixels", faults, "Mend these rows.")
+    rows = data["annotations"]
+    for i, (id, image, category, box, crowd) in enumerate(rows):
+        if type(image) is int is type(category) and type(crowd) is int and crowd in (0, 1) and _numbers(box):
+            rows[i] = (id, image, category, box, crowd == 1)
+            continue
+        try:
+            crowd = truth(crowd)
+        except ValueError as error:
+            faults.append(f"annotation {id}: iscrowd {error}")
+        if isinstance(box, tuple):
+            with suppress(ValueError):  # `_inside` says what is none
+                box = tuple(number(v) if isinstance(v, str) else v for v in box)
+        rows[i] = (id, identity(image), identity(category), box, crowd)
+    if faults:
+        raise listed(f"{path}: {len(faults)} annotations do not say if they are crowds", faults, "iscrowd is 0 or 1.")
+
+
+def _numbers(box) -> bool:
+    return isinstance(box, tuple) and not any(isinstance(v, str) for v in box)
 
 
 def _license(row: dict) -> str:
@@ -138,47 +198,89 @@ def _inside(path: Path, rows: list[tuple], by_id: dict) -> None:
             continue
         if x < -BORDER or y < -BORDER or x + w > width + BORDER or y + h > height + BORDER:
             outside.append(f"{name}: annotation {id}: {x:g}, {y:g}, {w:g} x {h:g} in {width:g} x {height:g}")
+    if rows and not wrong and max(max(row[3]) for row in rows) <= 1:
+        raise UserError(
+            f"{path}: all boxes are within 0 to 1: fractions of a side. A bbox is in pixels: multiply them."
+        )
     if wrong:
         raise listed(f"{path}: {len(wrong)} boxes are not four numbers", wrong, "A bbox is [x, y, width, height].")
     if outside:
         raise listed(
             f"{path}: {len(outside)} boxes reach outside their picture (x, y, w x h)",
             outside,
-            "A bbox is [x, y, width, height] in pixels of the picture as annotated: were the pictures resized?",
+            "A bbox is [x, y, width, height] in pixels of the picture as annotated: were the pictures resized, or are "
+            "the boxes [left, top, right, bottom]?",
         )
 
 
-def pictures_of(annotations: Annotations, image_dir: str | Path) -> list[str]:
-    """The file names. UserError that lists those that `image_dir` does not have, and what else is wrong there."""
+def pictures_of(annotations: Annotations, image_dir: str | Path) -> dict[str, str]:
+    """File relative to `image_dir` -> file_name. UserError that lists the pictures that are not there, those whose
+    name may mean several, and what else is wrong."""
     image_dir = Path(image_dir)
     if not image_dir.is_dir():
         raise UserError(f"image_dir: no folder {image_dir}")
+    if not annotations.images:
+        raise UserError(f"coco_annotations: {annotations.path} has no pictures")
     there = {p.name for p in image_dir.iterdir()}
-    names = sorted(annotations.images)
-    gone = [n for n in names if n not in there and not (image_dir / n).is_file()]
+    found, gone, doubtful, files = {}, [], {}, None
+    for name in sorted(annotations.images):
+        path = PurePosixPath(name)
+        inside = not path.is_absolute() and ".." not in path.parts
+        if name in there or inside and (image_dir / name).is_file():
+            found[name] = name
+            continue
+        files = files or Names(image_dir, suffixes=None)
+        match files.find(name):
+            case []:
+                gone.append(name)
+            case [file]:
+                found[name] = file
+            case several:
+                doubtful[name] = several
+    refuse_doubtful(annotations.path, doubtful)
+    by_file = {}
+    for name, file in found.items():
+        by_file.setdefault(file, []).append(name)
+    if twice := [f"{file}: {', '.join(names)}" for file, names in by_file.items() if len(names) > 1]:
+        raise listed(f"{annotations.path}: {len(twice)} pictures have more than one row", twice, "Keep one of each.")
     if gone:
-        others = sorted(set(names) - set(gone))[:FEWEST_PICTURES]
-        faults = [f"{image_dir / n}: no such picture" for n in gone] + _faults(annotations, image_dir, others)
-        raise unusable(faults, names, "the annotations")
-    return names
+        some = {file: names[0] for file, names in list(by_file.items())[:FEWEST_PICTURES]}
+        faults = [f"{image_dir / n}: no such picture" for n in gone] + _headers(annotations, image_dir, some)[1]
+        raise unusable(faults, list(annotations.images), "the annotations")
+    return {file: names[0] for file, names in by_file.items()}
 
 
-def read(annotations: Annotations, image_dir: str | Path, names: list[str], weights=(0.7, 0.3)) -> dict[str, dict]:
-    """File name -> facts of these pictures, by name. UserError that lists those that are no pictures or of another
-    size than annotated (from their headers alone)."""
-    names = sorted(names)
-    if faults := _faults(annotations, Path(image_dir), names):
-        raise unusable(faults, names, "the annotations")
+def read(
+    annotations: Annotations,
+    image_dir: str | Path,
+    names: dict[str, str],
+    files: list[str],
+    weights=(0.7, 0.3),
+    box_space: str | None = None,
+) -> dict[str, dict]:
+    """File -> facts of these pictures, by name (`names`: file -> file_name). UserError that lists those that are no
+    pictures or of another size than annotated (from their headers alone)."""
+    some = {file: names[file] for file in sorted(files)}
+    headers, faults = _headers(annotations, Path(image_dir), some, box_space)
+    if faults:
+        raise unusable(faults, files, "the annotations")
     facts = {}
-    for name in names:
-        image = annotations.images[name]
-        facts[name] = facts_of(image["width"], image["height"], annotations.rows.get(image["id"], []), weights)
+    for file, name in some.items():
+        image, header = annotations.images[name], headers[file]
+        rows, size = annotations.rows.get(image["id"], []), (image["width"], image["height"])
+        if box_space == "stored" and header.orientation != 1:
+            rows = [(id, of, turned(box, header.orientation, *size), crowd) for id, of, box, crowd in rows]
+            size = header.size
+        facts[file] = facts_of(*size, rows, weights)
+        if annotations.federated:
+            known = {"crowds": sorted({*facts[file]["crowds"], *image[FEDERATED[1]]}), "absent": image[FEDERATED[0]]}
+            facts[file] |= {"complete": False} | known
     return facts
 
 
-def _faults(annotations: Annotations, image_dir: Path, names: list[str]) -> list[str]:
-    images = annotations.images
-    return sizes_of(image_dir, {name: (images[name]["width"], images[name]["height"]) for name in names})[1]
+def _headers(annotations: Annotations, image_dir: Path, names: dict[str, str], box_space: str | None = "upright"):
+    sizes = {file: (annotations.images[n]["width"], annotations.images[n]["height"]) for file, n in names.items()}
+    return headers_of(image_dir, sizes, box_space)
 
 
 def facts_of(width: int, height: int, rows: list[tuple], weights=(0.7, 0.3)) -> dict:

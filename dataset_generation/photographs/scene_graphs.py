@@ -8,23 +8,24 @@ import gc
 import json
 import re
 from collections import Counter, defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from sys import intern
 
 from clarifyvlm.errors import UserError
 from clarifyvlm.language.items import items_of
 from clarifyvlm.language.lexicon import IRREGULAR, plural_of, vocabulary
+from clarifyvlm.text_files import read_text
 from clarifyvlm.world.places import place_of
 from folder.faults import listed
 from photographs.boxes import overlap, salience
+from photographs.values import number, whole
 
 SAME_BOX = 0.5  # intersection over union from which two boxes of one name are one thing
 MAX_SLIPS = 0.05  # share of the boxes that may lie mostly outside their pictures, and of the relations of nothing
-UNUSED = ("synsets", "synset", "relationship_id", "object_url", "url", "location", "weather")
+UNUSED = ("synset", "relationship_id", "object_url", "url", "location", "weather")
 JOINING = frozenset(("and", "or", "of", "in", "on", "at", "with", "without", "by", "for", "s", "the", "a", "an"))
-SUFFIXES = (".jpg", ".jpeg", ".png")
 PLURALS = {p: name for name, forms in IRREGULAR.items() for p in forms if p != name}
 
 
@@ -38,6 +39,8 @@ class Words:
         self.near = {frozenset(pair) for pair in tables["near_colors"]}
         self.predicates = {v: p for p, variants in tables["predicates"].items() for v in variants}
         self.shades, self.several = set(tables["shades"]), set(tables["several_colors"])
+        self.worn = set(tables["worn"])
+        self.near_names = {frozenset((a, b)) for group in tables["near_names"] for a in group for b in group if a != b}
         self.paired, self.singular_s = set(tables["paired"]), set(tables["singular_s"])
         self.not_asked = {*tables["uncountable"], *tables["parts"], *self.paired}
         self.above = defaultdict(set)  # name -> names that take it in
@@ -90,6 +93,13 @@ class Words:
     def related(self, a: str, b: str) -> bool:
         """Whether a thing called `a` may be called `b` as well: person and man, car and police car."""
         return a.split()[-1] == b.split()[-1] or b in self.all_above(a) or a in self.all_above(b)
+
+    def may_be(self, a: str, b: str) -> bool:
+        """Whether where somebody wrote `b`, another may see an `a`: a name that is related, one that is often meant by
+        the other, or what people wear where there is a person."""
+        if self.related(a, b) or frozenset((a, b)) in self.near_names:
+            return True
+        return a in self.worn and (b == "person" or "person" in self.all_above(b))
 
     def _all_above(self, name: str) -> set[str]:
         found, new = set(), {name}
@@ -148,13 +158,16 @@ class Graphs:
     path: str
     format: str  # "Visual Genome" | "GQA"
     pictures: dict[str, Picture]
+    synsets: dict[str, set[str]] = field(default_factory=dict)  # name as written -> WordNet's
     names: Counter = field(default_factory=Counter)  # name -> pictures
     colored: Counter = field(default_factory=Counter)  # name -> things with a color
+    senses: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # name -> WordNet's synsets
     doing: dict[str, Counter] = field(default_factory=lambda: defaultdict(Counter))  # name -> predicate -> things
 
 
 def _lean(row: dict) -> dict:
-    return {k: v for k, v in row.items() if k not in UNUSED}
+    """Without what is not used; of the synsets, those of objects stay."""
+    return {k: v for k, v in row.items() if k not in UNUSED and (k != "synsets" or "names" in row)}
 
 
 def load(path: str, words: Words) -> Graphs:
@@ -163,7 +176,7 @@ def load(path: str, words: Words) -> Graphs:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"), object_hook=_lean)
+        data = json.loads(read_text(path), object_hook=_lean)
         graphs = _visual_genome(path, data) if isinstance(data, list) else _gqa(path, data)
         _check(graphs)
     except FileNotFoundError:
@@ -189,17 +202,19 @@ def _visual_genome(path: str, data: list) -> Graphs:
     twice = [f"image_id {i!r} ({n} times)" for i, n in Counter(row["image_id"] for row in data).items() if n > 1]
     if twice:
         raise listed(f"{path}: {len(twice)} pictures are there more than once", twice, "Keep one row of each.")
-    pictures = {}
+    pictures, synsets = {}, defaultdict(set)
     for row in data:
         objects = [
             (
                 o["object_id"],
                 intern(_names(o)[0]),
-                (o["x"], o["y"], o["w"], o["h"]),
+                _box(o),
                 _attributes(o),
             )
             for o in (row["objects"] if "objects" in row else row["attributes"])  # attributes.json says it so
         ]
+        for o in row.get("objects", ()):
+            synsets[_names(o)[0]].update(map(intern, o.get("synsets") or ()))
         also = [(_names(o)[0], name) for o in row.get("objects", ()) for name in _names(o)[1:]]
         merged = {m: o["object_id"] for o in row.get("objects", ()) for m in o.get("merged_object_ids") or ()}
         relations = []
@@ -207,7 +222,16 @@ def _visual_genome(path: str, data: list) -> Graphs:
             ends = _end(r, "subject"), _end(r, "object")
             relations.append((intern(str(r["predicate"])), *(merged.get(e, e) for e in ends)))
         pictures[str(row["image_id"])] = Picture(objects, relations, url=row.get("image_url"), also=also)
-    return Graphs(path, "Visual Genome", pictures)
+    return Graphs(path, "Visual Genome", pictures, synsets=synsets)
+
+
+def _box(o: dict) -> tuple:
+    """x, y, w, h as they are, but for numbers that are text; `_check` says what is none."""
+    box = o["x"], o["y"], o["w"], o["h"]
+    if any(isinstance(v, str) for v in box):
+        with suppress(ValueError):
+            return tuple(map(number, box))
+    return box
 
 
 def _names(o: dict) -> list[str]:
@@ -228,16 +252,17 @@ def _attributes(o: dict) -> list[str]:
 def _gqa(path: str, data: dict) -> Graphs:
     pictures = {}
     for image_id, row in data.items():
-        objects = [
-            (id, intern(str(o["name"])), (o["x"], o["y"], o["w"], o["h"]), _attributes(o))
-            for id, o in row["objects"].items()
-        ]
+        objects = [(id, intern(str(o["name"])), _box(o), _attributes(o)) for id, o in row["objects"].items()]
         relations = [
             (intern(str(r["name"])), id, r["object"])
             for id, o in row["objects"].items()
             for r in o.get("relations") or []
         ]
-        pictures[image_id] = Picture(objects, relations, (row["width"], row["height"]))
+        try:
+            size = whole(row["width"]), whole(row["height"])
+        except ValueError as error:
+            raise UserError(f"{path}: picture {image_id}: width or height {error}") from None
+        pictures[image_id] = Picture(objects, relations, size)
     return Graphs(path, "GQA", pictures)
 
 
@@ -272,6 +297,9 @@ def _check(graphs: Graphs) -> None:
 
 
 def _survey(graphs: Graphs, words: Words) -> None:
+    for raw, synsets in graphs.synsets.items():
+        if found := words.canonical(raw):
+            graphs.senses[found[0]] |= synsets
     for picture in graphs.pictures.values():
         by_id = {}
         for id, raw, _, attributes in picture.objects:
@@ -287,26 +315,6 @@ def _survey(graphs: Graphs, words: Words) -> None:
                 graphs.doing[by_id[subject]][predicate] += 1
 
 
-def files_of(graphs: Graphs, image_dir: str | Path) -> dict[str, str]:
-    """File name relative to `image_dir` -> picture id: <id>.jpg or .png, in the folder or in one of its folders
-    (Visual Genome comes in two). UserError that lists the pictures that are not there."""
-    image_dir = Path(image_dir)
-    if not image_dir.is_dir():
-        raise UserError(f"image_dir: no folder {image_dir}")
-    there = {}
-    for path in sorted([*image_dir.iterdir(), *image_dir.glob("*/*")], reverse=True):
-        if path.suffix.lower() in SUFFIXES:
-            there[path.stem] = path.relative_to(image_dir).as_posix()
-    gone = [i for i in graphs.pictures if i not in there]
-    if gone:
-        raise listed(
-            f"{len(gone)} of {len(graphs.pictures)} pictures of {graphs.path} are not in {image_dir}",
-            [f"{image_dir / i}.jpg: no such picture" for i in gone],
-            "Fetch them, or leave them out of the scene graphs.",
-        )
-    return {there[i]: i for i in graphs.pictures}
-
-
 def facts_of(picture: Picture, size: tuple[int, int], words: Words, weights, complete: bool) -> dict:
     """The facts of one picture; "groups" are the names that something carries, and of which nothing is asked: one box
     has several ("cars"), its name or place is in doubt, or it is another object's second name.
@@ -318,7 +326,7 @@ def facts_of(picture: Picture, size: tuple[int, int], words: Words, weights, com
     groups = {found[0] for name, b in picture.also if (found := words.canonical(b)) != words.canonical(name) and found}
     things = []  # [name, box, attributes, ids]
     for id, raw, box, attributes in sorted(picture.objects, key=lambda o: -o[2][2] * o[2][3]):
-        found, box = words.canonical(raw), _clipped(box, width, height)
+        found, box = words.canonical(raw), clipped(box, width, height)
         if found is None:
             groups |= words.hinted(raw)
             continue
@@ -368,27 +376,9 @@ def _object(id: str, thing: list, relations: dict, size: tuple[int, int], words:
     }
 
 
-def _clipped(box: tuple, width: int, height: int) -> tuple[float, float, float, float] | None:
+def clipped(box: tuple, width: int, height: int) -> tuple[float, float, float, float] | None:
     """(x0, y0, x1, y1) inside the picture; None where half of the box or more is outside."""
     x, y, w, h = box
     x0, y0, x1, y1 = max(0.0, x), max(0.0, y), min(float(width), x + w), min(float(height), y + h)
     inside = max(0.0, x1 - x0) * max(0.0, y1 - y0)
     return (x0, y0, x1, y1) if inside > 0.5 * w * h > 0 else None
-
-
-def check_boxes(graphs: Graphs, sizes: dict[str, tuple[int, int]]) -> None:
-    """UserError where more than 5 % of the boxes of pictures (id -> size) are mostly outside: another size was
-    annotated."""
-    boxes = [(i, o) for i, size in sizes.items() for o in graphs.pictures[i].objects]
-    outside = [
-        f"picture {i}: object {o[0]!r}: {', '.join(f'{v:g}' for v in o[2])} in {sizes[i][0]} x {sizes[i][1]}"
-        for i, o in boxes
-        if _clipped(o[2], *sizes[i]) is None
-    ]
-    if len(outside) > MAX_SLIPS * len(boxes):
-        raise listed(
-            f"{graphs.path}: {len(outside)} of {len(boxes)} boxes have no area inside their picture, or less than half "
-            "of it (x, y, w, h)",
-            outside,
-            "Boxes are in pixels of the picture as annotated: were the pictures resized?",
-        )

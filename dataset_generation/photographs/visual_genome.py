@@ -18,9 +18,9 @@ from clarifyvlm.language.fitting import answer_of
 from clarifyvlm.records import Example, Object
 from clarifyvlm.users.scripted import parse_kinds
 from clarifyvlm.world.queries import NUMBERS
-from folder.pictures import sizes_of, unusable
+from folder.pictures import headers_of, unusable
 from folder.shares import Slot
-from photographs import scene_graphs
+from photographs import scene_graphs, scene_pictures
 from photographs.boxes import salience_weights
 from photographs.build import build_examples
 from photographs.plan import plan_jobs
@@ -42,7 +42,7 @@ def settings(options) -> Settings:
     if options.supercategories:
         raise UserError("supercategories: only classes of COCO have them; leave it at 0")
     graphs = _load(options.scene_graphs)
-    count = len(scene_graphs.files_of(graphs, options.image_dir))
+    count = len(scene_pictures.files_of(graphs, options.image_dir))
     trusted = "are taken to be complete" if options.trust_scene_graphs else (
         "are not complete: that a thing is not there, and that there is no other one, is what nobody annotated"
     )  # fmt: skip
@@ -57,7 +57,7 @@ def settings(options) -> Settings:
 def plan(settings: Settings, options, shares: dict[Slot, float], kinds: dict[str, float]) -> dict[str, list[Job]]:
     """split -> jobs."""
     graphs = _load(options.scene_graphs)
-    files = scene_graphs.files_of(graphs, options.image_dir)
+    files = scene_pictures.files_of(graphs, options.image_dir)
     weights = salience_weights(options)
     if kinds.get("count") and not options.trust_scene_graphs:
         raise UserError("kinds: count: scene graphs may miss things. Leave it out, or set --trust_scene_graphs")
@@ -65,15 +65,15 @@ def plan(settings: Settings, options, shares: dict[Slot, float], kinds: dict[str
 
     def facts_of(names: list[str]) -> dict[str, dict]:
         annotated = {name: graphs.pictures[files[name]].size for name in sorted(names)}
-        sizes, faults = sizes_of(Path(options.image_dir), annotated)
+        headers, faults = headers_of(Path(options.image_dir), annotated, options.box_space)
         if faults:
             raise unusable(faults, names, "the scene graphs")
-        scene_graphs.check_boxes(graphs, {files[name]: size for name, size in sizes.items()})
+        pictures = {name: graphs.pictures[files[name]] for name in headers}
+        if options.box_space == "stored":
+            pictures = {name: scene_pictures.upright(p, headers[name]) for name, p in pictures.items()}
+        scene_pictures.check_boxes(graphs, {files[n]: (p, headers[n].size) for n, p in pictures.items()})
         complete = options.trust_scene_graphs
-        return {
-            name: scene_graphs.facts_of(graphs.pictures[files[name]], size, NAMES, weights, complete)
-            for name, size in sizes.items()
-        }
+        return {n: scene_graphs.facts_of(p, headers[n].size, NAMES, weights, complete) for n, p in pictures.items()}
 
     def candidates(facts: dict, rng) -> list[Candidate]:
         objects = [Object(**o) for o in facts["objects"]]
@@ -106,7 +106,7 @@ def _questions(objects: list[Object], groups: list[str], asked: dict[str, int], 
         and n not in groups
         and not any(m != n and NAMES.related(n, m) for m in carried)
     ]
-    absent = _absent(carried, asked, 2 + len(clear), rng)
+    absent = _absent(carried, asked, 2 + len(clear), graphs.senses, rng)
     questions = [Question(k, n) for n in clear for k in ("position", "existence", "count")]
     questions += [Question("color", n) for n in clear]
     questions += [
@@ -123,12 +123,16 @@ def _questions(objects: list[Object], groups: list[str], asked: dict[str, int], 
     return questions
 
 
-def _absent(carried: list[str], asked: dict[str, int], number: int, rng) -> list[str]:
-    """Names that nothing here carries, the frequent ones first: they are asked for elsewhere, too."""
+def _absent(carried: list[str], asked: dict[str, int], number: int, senses: dict[str, set[str]], rng) -> list[str]:
+    """Names that nothing here carries or may be called by, the frequent ones first: they are asked for elsewhere, too.
+    `senses`: synsets of names; those who share one name the same thing."""
     if not asked:
         return []
     drawn = dict.fromkeys(rng.choices(list(asked), list(asked.values()), k=3 * number))
-    return [n for n in drawn if not any(NAMES.related(n, m) for m in carried)][:number]
+    there = set().union(*(senses.get(m, ()) for m in carried))
+    return [n for n in drawn if there.isdisjoint(senses.get(n, ())) and not any(NAMES.may_be(n, m) for m in carried)][
+        :number
+    ]
 
 
 def answers(question: Question, objects: list[Object]) -> list[str | None]:

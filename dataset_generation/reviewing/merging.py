@@ -14,6 +14,7 @@ from clarifyvlm import jsonl
 from clarifyvlm.errors import UserError
 from clarifyvlm.records import Example, Record
 from clarifyvlm.run_record import hash_input
+from clarifyvlm.text_files import read_text
 from folder.faults import listed
 
 DRAWS = 2000  # of pictures, for the intervals of agreement
@@ -38,7 +39,7 @@ def read_traps(path: str | None) -> dict[str, dict]:
     if path is None:
         return {}
     try:
-        traps = json.loads(Path(path).read_text(encoding="utf-8"))
+        traps = json.loads(read_text(path))
         return {id: {"of": trap["of"], "how": trap["how"]} for id, trap in traps.items()}
     except (OSError, ValueError, AttributeError, TypeError, KeyError) as error:
         raise UserError(f"--traps {path}: not the traps.json of a review page ({error})") from None

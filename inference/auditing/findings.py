@@ -3,13 +3,13 @@
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 
 from auditing import judge_effects
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges import CHECKED, Judge, JudgeArguments, self_preference
 from clarifyvlm.judges.families import family
 from clarifyvlm.records import Example, Prediction, Verdict
+from clarifyvlm.text_files import read_text
 from measures.agreement import AUDITED, Labelled, compared, said, same, unreliable
 from measures.contradictions import contradiction
 
@@ -28,7 +28,7 @@ def read_labels(path: str, examples: list[Example]) -> list[Labelled]:
     """The labels in a JSONL file. UserError that names the line where one does not fit."""
     by_id, found = {e.id: e for e in examples}, []
     try:
-        lines = Path(path).read_text(encoding="utf-8").rstrip("\n").split("\n")
+        lines = read_text(path).rstrip("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--labels {path}: cannot be read: {error}. Give a JSONL file.") from None
     for number, line in enumerate(lines, start=1):

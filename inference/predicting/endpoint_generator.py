@@ -4,6 +4,7 @@ where it would call a model of its own."""
 import asyncio
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from clarifyvlm.endpoint.arguments import make_endpoint
 from clarifyvlm.endpoint.cache import key_of
 from clarifyvlm.endpoint.client import Question, Reply
 from clarifyvlm.endpoint.pictures import encoded
+from clarifyvlm.endpoint.shapes import mended, said_in
 from clarifyvlm.errors import UserError
 from predicting.endpoint_arguments import EndpointArguments
 
@@ -48,6 +50,7 @@ class EndpointGenerator:
         self.endpoint = make_endpoint(args, "endpoint", cache=kept, **more)
         self.sampling = {"max_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p, "logprobs": True}
         self.endpoint.check()
+        self._told = False
 
     def __call__(self, conversations: Sequence[list[dict]], images: Sequence[Image.Image], seed: int) -> list[Said]:
         """UserError where a call fails for good; the replies that came are kept and not paid for again."""
@@ -72,20 +75,32 @@ class EndpointGenerator:
             ),
             messages=lambda spelt_out: as_sent(conversation, url),
             schema={},
-            parse=json.loads,
+            parse=lambda raw: {"said": said(json.loads(raw))},
             sampling=sampling,
         )
         reply = await self.endpoint.ask(question)
+        if reply.failure == "refused":  # this one input: the model says nothing about it
+            return Said("", 0, "stop", None, None)
         if reply.failure is not None:
             raise self._failed(reply)
-        return said(reply.found)
+        response = reply.found["said"]
+        if response.finish_reason == "length" and not response.text and not self._told:
+            self._told = True
+            print(
+                f"{self.endpoint.model}: all of its {self.sampling['max_tokens']} tokens went into reasoning, and the "
+                "response is empty: raise --max_new_tokens",
+                file=sys.stderr,
+            )
+        return response
 
     def _failed(self, reply: Reply) -> UserError:
         if reply.failure == "budget":
             return UserError("--endpoint_max_calls is spent; everything is kept. Allow more: the same command goes on.")
+        longer = " (--max_new_tokens)" if reply.failure == "cut_off" else ""
         return UserError(
             f"the endpoint {self.endpoint.base_url} (model {self.endpoint.model}) failed: {reply.failure} "
-            f"({(reply.raw or 'no reply')[:200]}). What came is kept; mend it and run the same command: it goes on."
+            f"({(reply.raw or 'no reply')[:200]}). What came is kept; mend it{longer} and run the same command: it "
+            "goes on."
         )
 
 
@@ -104,16 +119,19 @@ def as_sent(conversation: list[dict], picture: str) -> list[dict]:
 
 
 def said(found: dict) -> Said:
-    """The response in a reply's first choice. A refusal or a filtered reply is what the model said: "" or its words."""
+    """The response in a reply's first choice. A refusal or a filtered reply is what the model said: "" or its words.
+    ValueError, TypeError, ... where it is none."""
     choice, usage = found["choice"], found["usage"]
-    message = choice["message"]
-    text = (message.get("content") or message.get("refusal") or "").strip()
-    tokens = [t["logprob"] for t in ((choice.get("logprobs") or {}).get("content") or [])]
-    total = math.fsum(tokens) if tokens else None
+    message, finish = choice["message"], choice.get("finish_reason")
+    text = (said_in(message, finish) or mended(message.get("refusal") or "")).strip()
+    tokens = [t.get("logprob") for t in ((choice.get("logprobs") or {}).get("content") or [])]
+    count = usage.get("completion_tokens")
+    known = bool(tokens) and all(isinstance(t, int | float) and math.isfinite(t) for t in tokens)
+    total = math.fsum(tokens) if known else None
     return Said(
         text=text,
-        tokens=usage.get("completion_tokens") or len(tokens),
-        finish_reason=STOPPED.get(choice.get("finish_reason"), "stop"),
+        tokens=count if isinstance(count, int) and count else len(tokens),
+        finish_reason=STOPPED.get(finish, "stop"),
         logprob=total,
-        confidence=math.exp(total / len(tokens)) if tokens else None,
+        confidence=math.exp(total / len(tokens)) if known else None,
     )

@@ -105,7 +105,7 @@ def test_fault(server, files, tmp_path, example, fault):
 
 @pytest.mark.parametrize(
     ("status", "error"),
-    [(401, {}), (403, {}), (404, {}), (429, {"code": "insufficient_quota", "message": "no money"})],
+    [(401, {}), (402, {}), (404, {}), (429, {"code": "insufficient_quota", "message": "no money"})],
 )
 def test_what_no_retry_mends_stops_the_run(server, files, tmp_path, status, error):
     """A wrong key or an empty account that fails every prediction one by one, or is asked once more after it said so;

@@ -111,16 +111,18 @@ def test_every_released_format(tmp_path, suffix):
 def test_columns_of_another_version(convert):
     """A release with other names that cannot be read, or is read wrongly without a word."""
     rows = [{"image": "a.png", "query": "What color is the dog?", "label": "ambiguous"}]
-    with pytest.raises(UserError, match="no question, ambiguous. It has image, query, label. .*--columns question=..."):
+    with pytest.raises(UserError, match="no question. It has image, query, label. .*--columns question=..."):
         convert("vq_focusambiguity", rows)
     (example,) = convert("vq_focusambiguity", rows, "--columns", "question=query", "ambiguous=label")
     assert example.question == "What color is the dog?" and example.strategy == "clarify"
+    assert example.provenance["released"] == rows[0]  # nothing of a row is lost
 
 
 @pytest.mark.parametrize(
     ("rows", "complaint"),
     [
         ([{"image": "a.png", "question": "Q?", "level": 0}, {"image": "a.png", "level": 0}], "row 2: no question"),
+        ([{"image": "a.png", "question": ["Q?"], "level": 0}], "row 1: question is .'Q.'.: text was expected"),
         ([{"image": "a.png", "question": "Q?", "level": 7}], "row 1: level is 7: 0, 1, 2, 3 was expected"),
         (
             [{"image": f"{i}.png", "question": "Q?", "level": 0} for i in range(12)],

@@ -39,7 +39,7 @@ BROKEN = {
     "repeated pictures": (lambda a: a | {"images": a["images"] + a["images"][:3]}, "3 picture ids"),
     "repeated annotations": (lambda a: a | {"annotations": a["annotations"] * 2}, "annotation ids"),
     "a bbox of three": (lambda a: changed(a, [1, 2, 3]), "12 boxes are not four numbers"),
-    "a bbox of words": (lambda a: changed(a, ["1", "2", "3", "4"]), "12 boxes are not four numbers"),
+    "a bbox of words": (lambda a: changed(a, ["a", "b", "c", "d"]), "12 boxes are not four numbers"),
     "outside": (lambda a: changed(a, [200, 10, 99, 9]), "12 boxes reach outside"),
 }
 

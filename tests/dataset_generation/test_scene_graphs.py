@@ -90,7 +90,7 @@ BROKEN = {
     ),
     "no box": (lambda rows: [{"image_id": 1, "objects": [{"object_id": 1, "names": ["a"]}]}], "no 'x'"),
     "words": (
-        lambda rows: [r | {"objects": [o | {"x": "1"} for o in r["objects"]]} for r in rows],
+        lambda rows: [r | {"objects": [o | {"x": "one"} for o in r["objects"]]} for r in rows],
         "boxes are not four numbers",
     ),
 }

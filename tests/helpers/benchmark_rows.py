@@ -1,6 +1,7 @@
 """Rows of published benchmarks in their released form, invented content; and their conversion."""
 
 import base64
+import csv
 import io
 import json
 
@@ -10,6 +11,7 @@ from clarifyvlm import jsonl
 from clarifyvlm.records import Example
 from stages import script
 
+PICTURES = ("a.png", "b.png", "COCO_val2014_000000000042.png")
 PEOPLE = ["red"] * 6 + ["dark red"] * 3 + ["brown"]
 
 
@@ -92,7 +94,7 @@ def converter(tmp_path):
     """convert(name, rows, *flags) -> the examples, by benchmark.py in this folder."""
     images = tmp_path / "pictures"
     images.mkdir()
-    for number, name in enumerate(("a.png", "b.png", "COCO_val2014_000000000042.png")):
+    for number, name in enumerate(PICTURES):
         (images / name).write_bytes(picture(50 * number))
 
     def run(name: str, rows, *flags: str, images=images) -> list[Example]:
@@ -110,3 +112,32 @@ def converter(tmp_path):
         return found
 
     return run
+
+
+def file_converter(tmp_path):
+    """convert(benchmark, file name, rows or text, *flags) -> the examples, by benchmark.py in this folder."""
+    images = tmp_path / "pictures"
+    images.mkdir()
+    for number, name in enumerate(PICTURES):
+        (images / name).write_bytes(picture(50 * number))
+
+    def run(benchmark: str, name: str, rows, *flags) -> list[Example]:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        if name.endswith(".jsonl"):
+            rows = "".join(json.dumps(row) + "\n" for row in rows)
+        path.write_text(rows if isinstance(rows, str) else json.dumps(rows), encoding="utf-8")
+        argv = ["--benchmark", benchmark, "--data_file", path, "--image_dir", images, "--overwrite", *flags]
+        argv += ["--output_dir", tmp_path / "out"]
+        assert script("dataset_generation/benchmark.py").main([str(a) for a in argv]) == 0
+        return jsonl.read(next((tmp_path / "out").glob("*.jsonl")), Example, unique="id")
+
+    return run
+
+
+def table(rows: list[dict], delimiter: str = ",") -> str:
+    file = io.StringIO()
+    writer = csv.DictWriter(file, rows[0], delimiter=delimiter)
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()

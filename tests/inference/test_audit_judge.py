@@ -13,7 +13,7 @@ from auditing.corruptions import labelled
 from clarifyvlm import jsonl
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges.scene import SceneJudge
-from clarifyvlm.records import CRITERIA, Example, Verdict
+from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
 from measures import agreement
 from stages import script
 
@@ -60,6 +60,8 @@ def test_bad_judge_shows_as_bad(data, tmp_path, monkeypatch):
 
         def _verdict(self, example, prediction):
             verdict = super()._verdict(example, prediction)
+            if verdict.failure:
+                verdict = super()._verdict(example, Prediction(example_id=example.id, text=""))
             kind = {"grounded": 1.0, "strategy_right": 1.0}
             return verdict.model_copy(update={"criteria": verdict.criteria | kind})
 

@@ -206,6 +206,33 @@ def test_reference_judge_is_chosen_and_refused(data_dir):
         of("scenes")
 
 
+def test_a_judge_that_reads_facts_is_refused_without_them(data_dir, tiny_model_dir, tmp_path, monkeypatch):
+    """Catches training on the verdicts of a judge that knows nothing of the pictures, alone, in a panel or beside."""
+    module = script("tuning_grpo/train.py")
+    rows = [json.loads(line) for line in (data_dir / "validation.jsonl").read_text().splitlines()]
+    bare = tmp_path / "bare"
+    shutil.copytree(data_dir, bare)
+    rows[0]["facts"] |= {"objects": [], "complete": False}
+    rows[0]["ambiguity"]["readings"] = []
+    rows[0]["dialogue"] = None
+    (bare / "validation.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    panel = tmp_path / "panel.yaml"
+    panel.write_text("judges:\n- {judge: openai, judge_model: a}\n- {judge: scene}\n")
+    monkeypatch.setattr(loading, "load", lambda *a, **k: pytest.fail("the model was loaded"))
+    server = ("--judge_base_url", "http://127.0.0.1:9/v1", "--judge_model", "m")
+    for judge in (("scene",), ("extract", *server), ("panel", "--judge_panel", panel)):
+        with pytest.raises(UserError, match=f"of 1 examples .* --judge {judge[0]} needs facts.*--judge openai"):
+            grpo(tiny_model_dir, bare, tmp_path / "o", "--judge", *judge)
+    assert not (tmp_path / "o").exists()
+    unknown = [Example.model_validate(rows[0])]
+    options = module.Options(model_name_or_path="m", data_dir=str(bare), reference_judge="scene")
+    debug = ["--model_name_or_path", str(tiny_model_dir), "--data_file", str(bare / "validation.jsonl")]
+    with pytest.raises(UserError, match="--judge scene needs facts"):
+        script("tuning_grpo/debug_rollout.py").main([*debug, "--example_id", rows[0]["id"]])
+    with pytest.raises(UserError, match="--reference_judge scene needs facts"):
+        module.reference_of(options, JudgeArguments(judge="openai", judge_model="m"), unknown)
+
+
 def test_judge_failures_stop_the_run_and_move_nothing(tiny_model_dir, data_dir, tmp_path, monkeypatch):
     """Catches judge failures scored as 0 (never happen, 4), and a run that goes on for hours with a dead judge."""
     module = script("tuning_grpo/train.py")

@@ -188,6 +188,29 @@ def test_flags_that_would_do_harm_are_refused(data_dir, tiny_model_dir, tmp_path
         sft(tmp_path / "none", data_dir, tmp_path / "a")
 
 
+def test_examples_without_a_reference_teach_nothing(data_dir, tiny_model_dir, tmp_path, capsys):
+    """Catches empty completions, which teach silence; and an accuracy by a judge of facts where there are none."""
+    bare = tmp_path / "bare"
+    shutil.copytree(data_dir, bare)
+    for name, lacking in (("train", 40), ("validation", 2)):
+        rows = [json.loads(line) for line in (data_dir / f"{name}.jsonl").read_text().splitlines()]
+        for row in rows:
+            row["facts"] |= {"objects": [], "complete": False}
+        for row in rows[:lacking]:
+            row |= {"reference": " ", "dialogue": None}
+        (bare / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(UserError, match="train.jsonl: 40 of 48 examples have no reference.*--skip_without_reference"):
+        sft(tiny_model_dir, bare, tmp_path / "o")
+    with pytest.raises(UserError, match="None is left"):
+        sft(tiny_model_dir, bare, tmp_path / "o", "--skip_without_reference", "--num_train_examples", 40)
+    assert not (tmp_path / "o").exists()
+    assert sft(tiny_model_dir, bare, tmp_path / "o", "--skip_without_reference", "--max_steps", 1) == 0
+    said = capsys.readouterr().out
+    assert "40 of 48 examples left out" in said and "to 8 examples" in said and "accuracy not judged" in said
+    counts = json.loads((tmp_path / "o" / "run.json").read_text())["counts"]
+    assert counts["train_examples"] == 8 and counts["strategy_accuracy"] is None
+
+
 def test_the_projector_is_not_frozen_with_the_tower():
     """Catches a projector that lies inside the vision tower, as in Qwen-VL, and does not train."""
     names = ("model.visual.blocks", "model.visual.merger", "model.vision_tower.layers", "model.connector", "lm_head")

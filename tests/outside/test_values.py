@@ -1,0 +1,95 @@
+"""Numbers as text, and empty lists."""
+
+import pytest
+
+from clarifyvlm.errors import UserError
+from outside_inputs import coco, generate
+from photographs.values import identity, number, truth, whole
+from small_examples import write_examples
+from stages import script
+
+NAMES = [f"{i}.png" for i in range(40)]
+
+
+def as_text(content: dict) -> None:
+    for image in content["images"]:
+        image |= {name: str(image[name]) for name in ("id", "width", "height")}
+    for row in content["annotations"]:
+        row |= {"image_id": str(row["image_id"]), "category_id": f"{row['category_id']}", "iscrowd": "0"}
+        row["bbox"] = [f"{v:.1f}" for v in row["bbox"]]
+
+
+def test_numbers_as_text_give_the_same_data(tmp_path):
+    """Numbers as text: "0" is true, so that every thing is a crowd; a size differs from itself."""
+    plain = generate(coco(tmp_path / "a", NAMES), tmp_path / "one")
+    assert generate(coco(tmp_path / "b", NAMES, as_text), tmp_path / "two") == plain
+
+
+@pytest.mark.parametrize(
+    "row, name, value, said",
+    [
+        ("images", "width", "wide", "picture 0.png: width 'wide'"),
+        ("images", "height", None, "picture 0.png: height None"),
+        ("images", "height", 0, "picture 0.png: height 0"),
+        ("annotations", "iscrowd", "maybe", "annotation 1: iscrowd 'maybe'"),
+        ("annotations", "iscrowd", float("nan"), "annotation 1: iscrowd nan"),
+        ("annotations", "bbox", ["a", 1, 2, 3], "annotation 1: bbox"),
+    ],
+)
+def test_the_row_is_named(tmp_path, row, name, value, said):
+    """Numbers as text: a traceback from the depth, or a value that is made up."""
+
+    def change(content):
+        content[row][0][name] = value
+
+    with pytest.raises(UserError, match=said):
+        generate(coco(tmp_path / "a", NAMES, change), tmp_path / "out")
+
+
+def test_values():
+    """Numbers as text: the parts."""
+    assert (number("1e2"), number("-3"), whole("240.0")) == (100, -3, 240)
+    assert [truth(v) for v in ("0", "1", "False", "true", None, 1.0, "0.0")] == [0, 1, 0, 1, 0, 1, 0]
+    assert (identity("12"), identity(12.0), identity("012"), identity("a")) == (12, 12, "012", "a")
+    for wrong in ("", "x", "nan", "inf", True, None, [1]):
+        with pytest.raises(ValueError):
+            number(wrong)
+
+
+def test_no_pictures(tmp_path):
+    """Empty lists: a message about shares where there is no picture."""
+
+    def change(content):
+        content["images"], content["annotations"] = [], []
+
+    with pytest.raises(UserError, match="has no pictures"):
+        generate(coco(tmp_path / "a", NAMES, change), tmp_path / "out")
+
+
+@pytest.mark.parametrize("stage", ["sft", "grpo"])
+def test_no_train_examples(tmp_path, tiny_model_dir, stage):
+    """Empty lists: StopIteration out of the trainer."""
+    data = write_examples(tmp_path / "data", 2)
+    (data.parent / "validation.jsonl").write_text(data.read_text())
+    (data.parent / "train.jsonl").write_text("\n")
+    flags = ["--model_name_or_path", str(tiny_model_dir), "--data_dir", str(data.parent)]
+    flags += ["--output_dir", str(tmp_path / "out")] + ["--allow_base_model"] * (stage == "grpo")
+    with pytest.raises(UserError, match=r"train\.jsonl has no examples"):
+        script(f"tuning_{stage}/train.py").main(flags)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("way", ["an empty file", "0 of them"])
+def test_no_validation_examples(tmp_path, tiny_model_dir, way):
+    """Empty lists: SFT trains to its end, saves, and dies of a loss that there is not."""
+    data = write_examples(tmp_path / "data", 2)
+    (data.parent / "train.jsonl").write_text(data.read_text())
+    (data.parent / "validation.jsonl").write_text("" if way == "an empty file" else data.read_text())
+    flags = ["--model_name_or_path", str(tiny_model_dir), "--data_dir", str(data.parent), "--max_steps", "1"]
+    flags += ["--output_dir", str(tmp_path / "out"), "--bf16", "false", "--per_device_train_batch_size", "2"]
+    flags += ["--num_validation_examples", "0"] if way == "0 of them" else []
+    train = script("tuning_sft/train.py")
+    with pytest.raises(UserError, match="--eval_strategy"):
+        train.main([*flags, "--eval_strategy", "epoch"])
+    assert train.main(flags) == 0 == train.main(flags)
+    assert '"status": "complete"' in (tmp_path / "out" / "run.json").read_text()
