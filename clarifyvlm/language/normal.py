@@ -338,7 +338,18 @@ _TURNS = tuple(
 )
 
 
-_SOME_TURN = re.compile("|".join(turn.pattern for turn, _ in _TURNS))  # most responses of a small model have none
+# Words that most sentences have. A turn is looked for only where a text has one of its other words.
+_COMMON = frozenset(
+    "the of is are it its to in on at not no can that this you and or there one two three see tell do does be "
+    "have has as for which what mean if with by from them they so all left right top bottom middle center red "
+    "blue green yellow orange purple pink brown star stars circle circles square squares triangle triangles "
+    "object objects picture color shape large small where wrapped blurred hidden because show take could count "
+    "image one ones four five here me big too an seen assuming".split()
+)
+_OTHERS = [(turn, set(re.findall(r"[a-z]{2,}", turn.pattern)) - _COMMON) for turn, _ in _TURNS]
+_SIGNS = frozenset(word for _, words in _OTHERS for word in words)
+_PLAIN_TURN = re.compile("|".join([turn.pattern for turn, words in _OTHERS if not words] or ["(?!)"]))
+_WORD = re.compile(r"[a-z]+")
 
 
 @lru_cache(maxsize=8192)
@@ -361,7 +372,7 @@ def normalise(text: str) -> str:
         text = _LET.sub("not tell", text)
     if "-" in text:
         text = _DASH.sub(", ", text).replace("-", " ")
-    if _SOME_TURN.search(text):
+    if not _SIGNS.isdisjoint(_WORD.findall(text)) or _PLAIN_TURN.search(text):
         for turn, plain in _TURNS:
             text = turn.sub(plain, text)
     if text.count(",") > 1:
