@@ -8,7 +8,7 @@ import tempfile
 from array import array
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -169,7 +169,8 @@ def write_text_atomic(path: str | Path, parts: str | Iterable[str]) -> None:
             file.writelines([parts] if isinstance(parts, str) else parts)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
+        with suppress(PermissionError):  # a disk that knows no such rights
+            os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)

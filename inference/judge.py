@@ -167,6 +167,8 @@ def _stop_on_failures(args: ScriptArguments, failures: Counter, said: str | None
 
 
 def _what_to_do(failures: Counter) -> str:
+    if 2 * failures["cut_off"] > failures.total():
+        return "its replies are cut off: give --judge_max_tokens more, and run the same command."
     if 2 * sum(failures[name] for name in NOT_UNDERSTOOD) < failures.total():
         return "mend the judge and run the same command: it asks for the rest."
     return (

@@ -11,7 +11,7 @@ import re
 import socket
 import ssl
 import urllib.request
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from clarifyvlm.endpoint.shapes import mended
 from clarifyvlm.errors import UserError
@@ -88,7 +88,7 @@ def reason(error: Exception, base_url: str) -> str:
     response = getattr(error, "response", None)
     if response is not None:
         if 300 <= response.status_code < 400:
-            where = response.headers.get("location", "another place").removesuffix("/chat/completions")
+            where = urljoin(str(response.url), response.headers.get("location", "")).removesuffix("/chat/completions")
             return f"{response.status_code}, it has moved (a redirect) to {where}: give that address."
         hint = ""
         if response.status_code in (404, 405) and not urlsplit(base_url).path.strip("/"):

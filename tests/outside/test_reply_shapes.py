@@ -239,10 +239,12 @@ def test_the_servers_own_words(server, capsys, body, said):
         model(server)
 
 
-def test_a_redirect_names_the_new_address(server):
+@pytest.mark.parametrize("to", ["https://example.invalid/v1/chat/completions", "/other/v1/chat/completions"])
+def test_a_redirect_names_the_new_address(server, to):
     """Fault: a 301 turns the call into a GET, and the message speaks of a method that is not allowed."""
-    server.reply = lambda r: (301, "", {"Location": "https://example.invalid/v1/chat/completions"})
-    with pytest.raises(UserError, match="moved .* to https://example.invalid/v1:"):
+    server.reply = lambda r: (301, "", {"Location": to})
+    where = to.removesuffix("/chat/completions") if "example" in to else server.url.replace("/v1", "/other/v1")
+    with pytest.raises(UserError, match=f"moved .* to {where}:"):
         model(server)
 
 
