@@ -47,6 +47,7 @@ class Claims(Phrases):
             and subject is not None
             and subject.plural
             and isinstance(subject.color, tuple)
+            and subject.number is None  # "two blue or brown objects"
         ):
             for color in subject.color if not more.get("either") else ():  # "purple and green stars": there are both
                 one = Description(color=color, name=subject.name)

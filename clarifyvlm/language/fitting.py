@@ -90,7 +90,9 @@ class Fitting:
         self.by_attribute = len(self.asked) > 1
         self.targets = list({o.id: o for objects, _, _ in self.readings for o in objects}.values())
         self.question_tokens = TOKEN.findall(normalise(example.question))
-        self.question, self.other = self._described(self.question_tokens)
+        ends = [i for i, token in enumerate(self.question_tokens) if token in ".?!" and i > 3]
+        end = ends[0] if ends else None  # options may follow: "... on the right. Triangle or star?"
+        self.question, self.other = self._described(self.question_tokens[:end])
         sides = {"left": "left", "right": "right", "above": "above", "up": "above", "below": "below", "down": "below"}
         self.side = next((sides[token] for token in self.question_tokens if token in sides), "")
         self.question_words = frozenset(self.question_tokens)

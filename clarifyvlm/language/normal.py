@@ -36,6 +36,7 @@ _SCENE = (
 _TURNS = tuple(
     (re.compile(rf"\b(?:{turn})\b"), plain)
     for turn, plain in (
+        ("i did not hurry", "i took my time"),
         ("u", "you"),
         ("out of focus", "blurred"),
         ("half (?:of )?(?=the )", "some of "),
@@ -344,7 +345,7 @@ _COMMON = frozenset(
     "have has as for which what mean if with by from them they so all left right top bottom middle center red "
     "blue green yellow orange purple pink brown star stars circle circles square squares triangle triangles "
     "object objects picture color shape large small where wrapped blurred hidden because show take could count "
-    "image one ones four five here me big too an seen assuming".split()
+    "image one ones four five here me big an assuming".split()
 )
 _OTHERS = [(turn, set(re.findall(r"[a-z]{2,}", turn.pattern)) - _COMMON) for turn, _ in _TURNS]
 _SIGNS = frozenset(word for _, words in _OTHERS for word in words)

@@ -73,9 +73,12 @@ _GUESS = re.compile(r"\b(?:probably|perhaps|likely|guess|i think|believe|my bet|
 _AGREEMENT = re.compile(r"^(?:yes , )?(?:you are|that is|this is) (?:right|correct|true)$")
 # How an assistant begins a sentence that says nothing about the picture ...
 _COURTESY = re.compile(
-    r"^(?:i (?:hope|am (?:glad|happy|sorry|here|always)|did my best|have (?:now )?(?:checked|looked|examined|studied|"
+    r"^(?:i (?:hope|went over|took my time|try to be|read slowly|kept looking|did not hurry|am (?:glad|happy|"
+    r"sorry|here|always)|"
+    r"did my best|have (?:now )?(?:checked|looked|examined|studied|"
     r"thought|read|considered|gone|tried)|(?:looked|checked|tried|examined|appreciate|apologi[sz]e|trust|wish)\b|"
-    r"would be (?:glad|happy))|all the best|(?:best|kind|warm) (?:wishes|regards)|cheers|thanks?|thank you|sorry|"
+    r"would be (?:glad|happy))|all the best|as always|now then|reading slowly|that is all|(?:best|kind|"
+    r"warm) (?:wishes|regards)|cheers|thanks?|thank you|sorry|"
     r"apologies|you are (?:very )?welcome|of course|certainly|sure|absolutely|gladly|hello|hi|dear|no problem|"
     r"here is (?:my|the|an?) (?:answer|reply|response|result)|(?:have|enjoy) (?:an?|the|your) |"
     r"(?:that|this|it) (?:was|is) an? (?:\w+ )?(?:question|one to answer)|(?:good|great|nice|fair) question|"
@@ -93,6 +96,8 @@ _HELP = re.compile(
     r"happily| always)* "
     r"(?:glad|happy|pleased|compare|describe|help|tell you (?:about|more))\b.*$"
 )
+# Kinds of words with which alone nothing is said of a picture: "that is all from me".
+_IDLE = frozenset(("unk", "det", "all", "cop", "prep", "with", "of", "for", "and", "but", "so", "take", "abs", ","))
 _CHOOSE = frozenset(("specify", "identify", "name", "indicate", "choose", "pick", "point", "select", "clarify"))
 _ENDS = frozenset(".!?;\n")
 
@@ -113,7 +118,10 @@ def read(
     reader.said = said
     reader.verb = next((word for word in ("wearing", "holding", "carrying") if word in said), "")
     for tokens, end in _sentences(text):
+        before = len(response.skipped)
         _sentence(reader, tokens, end)
+        if not any(kind in _SAYS for kind, _ in items_of(tokens, words)):
+            del response.skipped[before:]  # "I went over everything once more": nothing about the picture
     return response
 
 
@@ -141,7 +149,8 @@ def _sentence(reader: "_Reader", tokens: list[str], end: str) -> None:
         return None
     if end != "?" and _UNMARKED.search(text):
         end = "?"
-    if _AGREEMENT.search(text) or (end != "?" and _is_courtesy(tokens, reader.words)):
+    idle = end != "?" and _IDLE.issuperset(kind for kind, _ in items_of(tokens, reader.words))
+    if idle or _AGREEMENT.search(text) or (end != "?" and _is_courtesy(tokens, reader.words)):
         reader.response.polite = True
         return None
     if end != "?" and is_tautology(text):
