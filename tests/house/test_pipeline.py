@@ -82,9 +82,14 @@ def test_records_of_the_stages_fit_each_other(finished):
         said = jsonl.read(run / f"inference/{model}/predictions.jsonl", Prediction, unique="example_id")
         found = jsonl.read(run / f"inference/{model}/verdicts.jsonl", Verdict, unique="example_id")
         assert [p.example_id for p in said] == [v.example_id for v in found] == [e.id for e in examples]
-        assert all(set(v.criteria) == set(CRITERIA) for v in found)
+        judged = [v for v in found if not v.failure]
+        assert all(set(v.criteria) == set(CRITERIA) for v in judged)
+        assert all(v.failure == "not_understood" for v in found if v.failure)
         macro = metrics["models"][model]["strategy_accuracy_macro"]
-        assert macro["n"] == len(examples) and 0 <= macro["low"] <= macro["value"] <= macro["high"] <= 1
+        assert (
+            macro["n"] == len(judged) > 0.5 * len(examples)
+            and 0 <= macro["low"] <= macro["value"] <= macro["high"] <= 1
+        )
 
 
 @pytest.mark.parametrize("made", ["now", "before the modules moved into rooms"])
@@ -97,7 +102,10 @@ def test_second_run_skips_what_is_complete(finished, folder, made):
     records = json.loads(records.replace("runs/smoke", str(run)))
     for name, record in records.items() if made != "now" else ():
         path = run / name
-        path.write_text(json.dumps(json.loads(path.read_text()) | record))
+        today = json.loads(path.read_text())
+        if record.get("stage", "").startswith(("predict", "judge", "audit", "dataset")):  # options that came since
+            record["args"] = today["args"] | record["args"]
+        path.write_text(json.dumps(today | record))
     kept = {p: p.stat().st_mtime_ns for p in run.rglob("*") if p.is_file() and "report" not in p.parts}
     again = Run("smoke", run, log=folder / f"{made}.log")
     said = again.wait()
