@@ -102,7 +102,7 @@ def test_second_run_skips_what_is_complete(finished, folder, made):
     records = json.loads(records.replace("runs/smoke", str(run)))
     for name, record in records.items() if made != "now" else ():
         path = run / name
-        today = json.loads(path.read_text())
+        today = json.loads(path.read_text().replace(str(whole), str(run)))
         if record.get("stage", "").startswith(("predict", "judge", "audit", "dataset")):  # options that came since
             record["args"] = today["args"] | record["args"]
         path.write_text(json.dumps(today | record))
