@@ -182,7 +182,10 @@ def given(record: dict, now: dict) -> tuple[dict, dict]:
 def _plain(value):
     """One form for `cosine` and `["cosine"]`, for `0.1` and `"0.1"`."""
     value = value[0] if isinstance(value, list) and len(value) == 1 else value
-    return yaml.safe_load(value) if isinstance(value, str) and value else value
+    try:
+        return yaml.safe_load(value) if isinstance(value, str) and value else value
+    except yaml.YAMLError:
+        return value
 
 
 def advice() -> str:
@@ -199,10 +202,22 @@ def check_pictures(steps: list[Step]) -> None:
     files = {s.values["data_file"] for s in steps if "data_file" in s.values}
     files |= {str(p) for s in steps if "data_dir" in s.values for p in Path(s.values["data_dir"]).glob("*.jsonl")}
     for file in sorted(f for f in files if Path(f).is_file()):
-        text = Path(file).read_text(encoding="utf-8", errors="replace")
-        names = sorted({json.loads(name) for name in IMAGE.findall(text)})
-        if lacking := [name for name in names if not (Path(file).parent / name).exists()]:
-            raise UserError(f"{file}: {len(lacking)} of {len(names)} pictures are not there ({lacking[0]}, ...).")
+        lines = Path(file).read_text(encoding="utf-8", errors="replace").splitlines()
+        lacking = [name for line in lines if (name := _lacking(line, Path(file).parent))]
+        if lacking:
+            raise UserError(f"{file}: the pictures of {len(lacking)} examples are not there ({lacking[0]}, ...).")
+
+
+def _lacking(line: str, root: Path) -> str | None:
+    """The picture that an example names, where it is not there. Most lines need not be parsed to see it."""
+    found = IMAGE.search(line)
+    if not found or (root / json.loads(found[1])).exists():
+        return None
+    try:
+        name = json.loads(line).get("image")  # what was found may be of something inside
+    except (ValueError, AttributeError):
+        return None  # the stage that reads it says what is wrong
+    return name if isinstance(name, str) and not (root / name).exists() else None
 
 
 def check_judge(steps: list[Step]) -> None:

@@ -183,10 +183,15 @@ def test_a_judge_that_does_not_answer_is_told_before_anything_runs(run):
 
 def test_a_picture_that_is_not_there_is_told_before_anything_runs(run, tmp_path):
     """A picture of one's own data that is missed when training begins."""
+    row = '{"provenance": {"image": "COCO_1.jpg"}, "id": "a", "image": "images/a \\u00e9.png", "question": "?"}\n'
     for split in ("train", "validation", "test"):
-        (tmp_path / f"{split}.jsonl").write_text('{"id": "a", "image": "images/a \\u00e9.png", "question": "?"}\n')
+        (tmp_path / f"{split}.jsonl").write_text(row)
     done, commands = run(DATA_DIR=str(tmp_path))
-    assert done.returncode == 2 and not commands and "1 of 1 pictures are not there (images/a é.png" in done.stderr
+    assert done.returncode == 2 and not commands and "of 1 examples are not there (images/a é.png" in done.stderr
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a é.png").touch()
+    done, commands = run(DATA_DIR=str(tmp_path))  # a field of that name inside is no picture of the example
+    assert done.returncode == 0 and commands, done.stderr
 
 
 def test_a_dry_run_makes_nothing(run):
