@@ -197,11 +197,12 @@ def hash_input(path: str | Path) -> str:
 
 def hash_code(paths: Iterable[str], root: Path = ROOT) -> dict:
     """Of Python and YAML files, and of folders of them, relative to `root`: {"paths", "bytes", "syntax"}, two sha256.
-    "syntax" is blind for comments, docstrings and line breaks."""
+    "syntax" is blind for comments, docstrings and line breaks. A path that is gone counts as no code: what it made is
+    out of date."""
     paths = list(paths)
     found = [f for path in paths for f in ((root / path).rglob("*") if (root / path).is_dir() else [root / path])]
     exact, meant = hashlib.sha256(), hashlib.sha256()
-    for file in sorted(f for f in found if f.suffix in (".py", ".yaml")):
+    for file in sorted(f for f in found if f.suffix in (".py", ".yaml") and f.is_file()):
         name, text = file.relative_to(root).as_posix(), file.read_text(encoding="utf-8")
         exact.update(f"{name}\n{text}\n".encode())
         meant.update(f"{name}\n{_syntax(text) if file.suffix == '.py' else text}\n".encode())
@@ -338,11 +339,10 @@ def _write(path: Path, content: dict) -> None:
 
 def commit() -> str | None:
     """The commit of the code that runs, with "+changes" when files differ from it; None outside a repository."""
-    root = Path(__file__).resolve().parent.parent
 
     def git(*arguments: str) -> str | None:
         try:
-            done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10)
+            done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, timeout=10)
         except (OSError, subprocess.TimeoutExpired):
             return None
         return done.stdout.strip() if done.returncode == 0 else None

@@ -299,6 +299,14 @@ def test_digest_of_the_code(tmp_path, file, added, watched):
     assert [after[how] != before[how] for how in ("bytes", "syntax")] == [bool(watched), watched == "both"]
 
 
+def test_code_that_is_gone():
+    """Catches a traceback in front of run.sh where a run was made by a file that this version no longer has; and a name
+    of MAKING that is none, so that nobody watches what it stood for."""
+    gone, none = hash_code(["clarifyvlm/gone.py", "clarifyvlm/gone"]), hash_code([])
+    assert gone["syntax"] == none["syntax"] != hash_code(["clarifyvlm/records.py"])["syntax"]
+    assert [path for path in plan.MAKING if not (ROOT / path).exists()] == []
+
+
 @pytest.mark.parametrize("shard", ["9/8", "0/4", "2", "a/b", "1/", "-1/3"])
 def test_shard_numbers(tmp_path, shard):
     """Catches a shard number that makes an empty or a wrong part."""
