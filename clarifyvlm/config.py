@@ -9,17 +9,15 @@ import dataclasses
 import difflib
 import importlib
 import json
-import math
-import operator
 import re
 import sys
-import types
 import typing
 from collections.abc import Sequence
 from pathlib import Path
 
 from clarifyvlm import source_fields
 from clarifyvlm.errors import UserError
+from clarifyvlm.option_parsers import check_ranges, own_parser, takes_none, trl_parser
 from clarifyvlm.text_files import read_text
 
 REDO = "make anew what is out of date, and nothing else; what is replaced is kept in .replaced beside it"
@@ -45,7 +43,7 @@ def parse_args(
 
     A field's metadata may say what its numbers can be: "min", "max", "above". With `--check` it prints the options as
     JSON and stops: SystemExit(0). An instance of a type given by name has a dict `given`: the options that are not left
-    at their defaults, of all types.
+    at their defaults, of all types; None where the source of one cannot be followed.
 
     Raises UserError (with the key, the file and the nearest valid key) for an unknown key or flag or a bad value.
     """
@@ -53,12 +51,12 @@ def parse_args(
     named = [t for t in dataclass_types if isinstance(t, str)]
     wants_help = any(token in ("-h", "--help") for token in argv)
     if wants_help and named:
-        own = _own_parser([t for t in dataclass_types if not isinstance(t, str)], description)
+        own = own_parser([t for t in dataclass_types if not isinstance(t, str)], description)
         own.epilog = f"All options of {', '.join(named)} are flags as well: --help_all shows them."
         own.print_help()
         raise SystemExit(0)
     if "--help_all" in argv and named:
-        _trl_parser([_import(t) if isinstance(t, str) else t for t in dataclass_types], description).print_help()
+        trl_parser([_import(t) if isinstance(t, str) else t for t in dataclass_types], description).print_help()
         raise SystemExit(0)
     only_check = "--check" in argv
     argv, config_path = take_config([token for token in argv if token != "--check"])
@@ -68,13 +66,13 @@ def parse_args(
         if None not in lighter:  # most mistakes are seen here, before the seconds that importing TRL takes
             underscored = [_underscored(token) for token in argv]
             given = _given(
-                lighter, _parse(_own_parser(lighter, description), lighter, underscored, config_path, section)
+                lighter, _parse(own_parser(lighter, description), lighter, underscored, config_path, section)
             )
             if only_check:
                 print(json.dumps({"given": given}))
                 raise SystemExit(0)
     resolved = [_import(t) if isinstance(t, str) else t for t in dataclass_types]
-    parser = _trl_parser(resolved, description) if named else _own_parser(resolved, description)
+    parser = trl_parser(resolved, description) if named else own_parser(resolved, description)
     namespace = _parse(parser, resolved, argv, config_path, section)
     built = [_build(cls, namespace, config_path) for cls in resolved]
     if only_check:
@@ -117,7 +115,7 @@ def _parse(
     for action in parser._actions:  # the first of a name: `--no_x` comes after `--x`
         actions.setdefault(action.dest, action)
     config = read_yaml(config_path, section) if config_path else {}
-    nullable = {name for cls in resolved for name, hint in typing.get_type_hints(cls).items() if _takes_none(hint)}
+    nullable = {name for cls in resolved for name, hint in typing.get_type_hints(cls).items() if takes_none(hint)}
     tokens = _tokens(config, actions, nullable, config_path)
 
     def error(message: str):
@@ -132,23 +130,8 @@ def _parse(
         if not flag.startswith("--"):
             raise UserError(f"unexpected argument {flag!r}. Options are written --name value; see --help.")
         raise UserError(f"unknown flag {flag}.{_nearest(flag.lstrip('-').removeprefix('no_'), actions, '--')}")
-    _check_ranges(resolved, namespace, error)
+    check_ranges(resolved, namespace, error)
     return namespace
-
-
-LIMITS = {"min": (operator.ge, "at least"), "above": (operator.gt, "above"), "max": (operator.le, "at most")}
-
-
-def _check_ranges(dataclass_types: Sequence[type], namespace: argparse.Namespace, error) -> None:
-    """Call `error` for the first number that is not within the LIMITS in its field's metadata, or is not finite."""
-    for field in (f for cls in dataclass_types for f in dataclasses.fields(cls) if f.init):
-        limits = [name for name in LIMITS if name in field.metadata]
-        value = getattr(namespace, field.name)
-        for number in value if isinstance(value, list) else [value]:
-            for name in limits if isinstance(number, int | float) else ():
-                holds, words = LIMITS[name]
-                if not holds(number, field.metadata[name]) or not math.isfinite(number):
-                    error(f"argument --{field.name}: {number} must be {words} {field.metadata[name]}")
 
 
 def read_yaml(path: str | Path, section: str | Sequence[str] = ()) -> dict:
@@ -195,17 +178,17 @@ def read_yaml(path: str | Path, section: str | Sequence[str] = ()) -> dict:
 
 def override(options, changes: dict, where: str):
     """A copy of a dataclass of options with `changes`, a mapping from a file; UserError as for `--config`."""
-    parser = _own_parser([type(options)], "")
+    parser = own_parser([type(options)], "")
     parser.set_defaults(**dataclasses.asdict(options))
     actions = {action.dest: action for action in reversed(parser._actions)}
-    nullable = {name for name, hint in typing.get_type_hints(type(options)).items() if _takes_none(hint)}
+    nullable = {name for name, hint in typing.get_type_hints(type(options)).items() if takes_none(hint)}
 
     def error(message: str):
         raise UserError(f"{where}: {message}")
 
     parser.error = error
     namespace = parser.parse_args(_tokens(changes, actions, nullable, where))
-    _check_ranges([type(options)], namespace, error)
+    check_ranges([type(options)], namespace, error)
     return _build(type(options), namespace)
 
 
@@ -236,100 +219,6 @@ def parse_weights(flag: str, tokens: Sequence[str], form: str, alone: float | No
     return weights
 
 
-# --- dataclass -> argparse ---------------------------------------------------------------------------------------
-
-
-def _own_parser(dataclass_types: Sequence[type], description: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config", metavar="FILE.yaml", help="options from a file; the command line wins over it")
-    parser.add_argument("--check", action="store_true", help="look at the options and the config, print them, and stop")
-    for cls in dataclass_types:
-        hints = typing.get_type_hints(cls)
-        for field in dataclasses.fields(cls):
-            if field.init:
-                _add_field(parser, field, hints[field.name])
-    return parser
-
-
-def _add_field(parser: argparse.ArgumentParser, field: dataclasses.Field, hint) -> None:
-    optional = _takes_none(hint)
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        hint = next(member for member in typing.get_args(hint) if member is not type(None))
-    default = field.default
-    if field.default_factory is not dataclasses.MISSING:
-        default = field.default_factory()
-    required = default is dataclasses.MISSING and not optional
-    if default is dataclasses.MISSING:
-        default = None
-    shown = " ".join(map(str, default)) if isinstance(default, list | tuple) else default
-    text = field.metadata.get("help", "") + (f" (default: {shown})" if shown not in (None, "") else "")
-    options = {"required": required, "default": default, "help": text.replace("%", "%%").strip()}
-    origin = typing.get_origin(hint)
-    if hint is bool:
-        parser.add_argument(f"--{field.name}", type=parse_bool, nargs="?", const=True, metavar="BOOL", **options)
-        parser.add_argument(
-            f"--no_{field.name}", dest=field.name, action="store_false", help=argparse.SUPPRESS, default=default
-        )
-    elif origin is typing.Literal:
-        choices = typing.get_args(hint)
-        parser.add_argument(f"--{field.name}", type=type(choices[0]), choices=choices, **options)
-    elif origin is list:
-        (item,) = typing.get_args(hint)
-        choices = typing.get_args(item) if typing.get_origin(item) is typing.Literal else None
-        parser.add_argument(
-            f"--{field.name}", type=type(choices[0]) if choices else item, choices=choices, nargs="+", **options
-        )
-    elif hint is dict or origin is dict:
-        parser.add_argument(f"--{field.name}", type=_parse_mapping, metavar="JSON", **options)
-    else:
-        parser.add_argument(f"--{field.name}", type=hint, metavar=hint.__name__.upper(), **options)
-
-
-def _takes_none(hint) -> bool:
-    return typing.get_origin(hint) in (typing.Union, types.UnionType) and type(None) in typing.get_args(hint)
-
-
-def parse_bool(text: str) -> bool:
-    if text.lower() in ("true", "yes", "1", "on"):
-        return True
-    if text.lower() in ("false", "no", "0", "off"):
-        return False
-    raise argparse.ArgumentTypeError(f"expected true or false, not {text!r}")
-
-
-def _parse_mapping(text: str) -> dict:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise argparse.ArgumentTypeError(f"not a JSON mapping: {error}") from None
-    if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError(f"expected a mapping, not {text}")
-    return value
-
-
-def _trl_parser(dataclass_types: Sequence[type], description: str) -> argparse.ArgumentParser:
-    from trl import TrlParser
-
-    parser = TrlParser([_without_limits(t) for t in dataclass_types], description=description, allow_abbrev=False)
-    parser.add_argument("--config", metavar="FILE.yaml", help="options from a file; the command line wins over it")
-    return parser
-
-
-def _without_limits(cls: type) -> type:
-    """The fields of a dataclass without our LIMITS: TRL's parser hands all metadata to argparse."""
-    fields = [f for f in dataclasses.fields(cls) if f.init]
-    if not any(set(LIMITS) & set(f.metadata) for f in fields):
-        return cls
-    hints, plain = typing.get_type_hints(cls), []
-    for f in fields:
-        default = {k: v for k in ("default", "default_factory") if (v := getattr(f, k)) is not dataclasses.MISSING}
-        metadata = {key: value for key, value in f.metadata.items() if key not in LIMITS}
-        plain.append((f.name, hints[f.name], dataclasses.field(**default, metadata=metadata)))
-    return dataclasses.make_dataclass(cls.__name__, plain)
-
-
 def _import(name: str) -> type:
     module, _, attribute = name.rpartition(".")
     return getattr(importlib.import_module(module), attribute)
@@ -345,7 +234,7 @@ def _build(cls: type, namespace: argparse.Namespace, config_path: str | None = N
 
 def _where(message: str, config_path: str | None) -> str:
     """The lines of the config with the keys that a message names."""
-    text = Path(config_path).read_text(encoding="utf-8") if config_path else ""
+    text = read_text(config_path) if config_path else ""
     lines = [
         f"\n  {config_path}:{number}: {line.strip()}"
         for number, line in enumerate(text.splitlines(), start=1)
