@@ -371,7 +371,6 @@ class Labels:
         found = {"used_strategy": item.given["used_strategy"], "criteria": criteria(item.example, item.given)}
         if (key := _key(self._row(item))) in self.contradictory:
             self._remove(key)
-            self.contradictory.remove(key)
         with jsonl.Appender(self.path) as output:
             output.append(self._row(item) | found)
         item.saved = True
