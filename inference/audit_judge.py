@@ -4,7 +4,7 @@
 
 The labels come from construction (auditing/corruptions.py: references, and references spoilt by one fault each), from
 people (`--labels`, a JSONL of {"example_id", "text", "used_strategy", "criteria"}), or both; apart from these, the
-judge is put to 1,600 responses that were written as models and people write (auditing/natural/README.md). Any judge
+judge is put to responses that were written as models and people write (auditing/natural/README.md). Any judge
 can be audited, with the flags of judge.py. Written are, per criterion: accuracy, Cohen's kappa and Gwet's AC2 (nominal
 weights) with 95 % intervals by a bootstrap over pictures, and the confusion table; accuracy per fault; what of a set
 of canaries passed; what moves the judge and should not (auditing/judge_effects.py); warnings in plain sentences; and
