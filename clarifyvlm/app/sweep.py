@@ -11,7 +11,6 @@ The table, RUN_DIR/sweep.md, has the GRPO model's main numbers: a combination a 
 """
 
 import itertools
-import json
 import os
 import re
 import shlex
@@ -21,6 +20,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from clarifyvlm.app import provenance
 from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import UserError
 
@@ -172,10 +172,7 @@ def _check(commands: list[tuple[Cell, list[str]]], root: Path) -> None:
 
 
 def _is_complete(run: Path) -> bool:
-    try:
-        return json.loads((run / "report" / "run.json").read_text(encoding="utf-8"))["status"] == "complete"
-    except FileNotFoundError:
-        return False
+    return (provenance.read_json(run / "report" / "run.json") or {}).get("status") == "complete"
 
 
 def _table(runs: list[Path], folder: Path, root: Path) -> int:
