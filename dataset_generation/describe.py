@@ -14,7 +14,6 @@ passed over. A stopped run is continued by the same command; no reply is paid tw
 
 import json
 import sys
-from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from unicodedata import normalize
@@ -29,9 +28,9 @@ from clarifyvlm.config import REDO, option, parse_args
 from clarifyvlm.endpoint.arguments import make_endpoint
 from clarifyvlm.errors import UserError, run_main
 from folder.faults import listed
+from folder.names import Names
+from photographs.scene_pictures import SUFFIXES
 
-OTHERS = (".heic", ".heif", ".avif", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-SUFFIXES = (".jpg", ".jpeg", ".png")  # what scene_graphs.py finds by a picture's id
 BATCH = 32  # pictures
 
 
@@ -108,18 +107,14 @@ def _check(options: Options) -> tuple[list[str], dict[str, str]]:
     folder = Path(options.image_dir)
     if Path(options.output_file).suffix != ".json":
         raise UserError(f"--output_file {options.output_file}: must end in .json")
-    if not folder.is_dir():
-        raise UserError(f"--image_dir: no folder {folder}")
-    there = sorted(p for p in [*folder.iterdir(), *folder.glob("*/*")] if p.is_file() and not p.name.startswith("."))
-    pictures = [p.relative_to(folder).as_posix() for p in there if p.suffix.lower() in SUFFIXES]
-    others = [p.relative_to(folder).as_posix() for p in there if p.suffix.lower() in OTHERS]
+    names = Names(folder, "--image_dir", SUFFIXES)  # as scene_pictures.py, which will look for them
+    pictures, others = names.files, names.others
     more = f"{len(others)} pictures of other kinds ({others[0]}, ...): convert them to JPEG" if others else ""
     if not pictures:
         raise UserError(f"--image_dir {folder}: no picture ({', '.join(SUFFIXES)}) in it{more and '; '}{more}")
     if more:
         print(f"warning: left out: {more}", file=sys.stderr)
-    stems = Counter(Path(p).stem for p in pictures)
-    if twice := [p for p in pictures if stems[Path(p).stem] > 1]:
+    if twice := [p for p in pictures if len(names.find_stem(Path(p).stem)) > 1]:
         hint = "A picture's name without its ending is its id: give each its own."
         raise listed(f"{len(twice)} pictures of {folder} share their names with others", twice, hint)
     captions = {p: (folder / p).with_suffix(".txt").read_text(encoding="utf-8-sig", errors="replace").strip()

@@ -21,6 +21,7 @@ class Names:
     A name finds the file whose path it is; else the file whose path it ends with ("/data/coco/val/1.jpg" finds
     "val/1.jpg" or "1.jpg", not "train/1.jpg"); else the one whose path ends with it ("1.jpg" finds "val/1.jpg").
     Letters count as equal when they look alike (Unicode NFC): macOS stores an accent as a character of its own.
+    `files` are those that names may mean, by their `suffixes` (None: all files), `others` the pictures of other kinds.
     """
 
     def __init__(self, folder: str | Path, option: str = "image_dir", suffixes: Iterable[str] | None = SUFFIXES):
@@ -32,7 +33,7 @@ class Names:
         for name in sorted(_walk(self.folder)):
             suffix = PurePosixPath(name).suffix.lower()
             if suffixes is not None and suffix not in suffixes:
-                self.others += [name] if suffix in OTHERS else []
+                self.others += [name] if suffix in (*SUFFIXES, *OTHERS) else []
                 continue
             self.files.append(name)
             parts = _parts(name)

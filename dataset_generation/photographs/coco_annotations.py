@@ -9,7 +9,6 @@ import json
 import math
 import re
 from collections import Counter, defaultdict
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -22,7 +21,7 @@ from folder.names import Names, refuse_doubtful
 from folder.pictures import headers_of, unusable
 from photographs.boxes import overlap, salience, turned
 from photographs.plan import FEWEST_PICTURES
-from photographs.values import identity, number, truth, whole
+from photographs.values import box_of, identity, truth, whole
 
 BORDER = 1.0  # pixels: a box that is nearer to the border is cut off by it; one may reach so far beyond it
 SAME_BOX = 0.9  # intersection over union from which two boxes of a class are one thing
@@ -135,9 +134,7 @@ def _parse(path: Path, data: dict) -> None:
             crowd = truth(crowd)
         except ValueError as error:
             faults.append(f"annotation {id}: iscrowd {error}")
-        if isinstance(box, tuple):
-            with suppress(ValueError):  # `_inside` says what is none
-                box = tuple(number(v) if isinstance(v, str) else v for v in box)
+        box = box_of(box) if isinstance(box, tuple) else box
         rows[i] = (id, identity(image), identity(category), box, crowd)
     if faults:
         raise listed(f"{path}: {len(faults)} annotations do not say if they are crowds", faults, "iscrowd is 0 or 1.")

@@ -8,7 +8,6 @@ import gc
 import json
 import re
 from collections import Counter, defaultdict
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from sys import intern
@@ -20,7 +19,7 @@ from clarifyvlm.text_files import read_text
 from clarifyvlm.world.places import place_of
 from folder.faults import listed
 from photographs.boxes import overlap, salience
-from photographs.values import number, whole
+from photographs.values import box_of, whole
 
 SAME_BOX = 0.5  # intersection over union from which two boxes of one name are one thing
 MAX_SLIPS = 0.05  # share of the boxes that may lie mostly outside their pictures, and of the relations of nothing
@@ -226,12 +225,7 @@ def _visual_genome(path: str, data: list) -> Graphs:
 
 
 def _box(o: dict) -> tuple:
-    """x, y, w, h as they are, but for numbers that are text; `_check` says what is none."""
-    box = o["x"], o["y"], o["w"], o["h"]
-    if any(isinstance(v, str) for v in box):
-        with suppress(ValueError):
-            return tuple(map(number, box))
-    return box
+    return box_of((o["x"], o["y"], o["w"], o["h"]))
 
 
 def _names(o: dict) -> list[str]:

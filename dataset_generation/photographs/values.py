@@ -1,6 +1,8 @@
 """What annotations say in other types than they should: converters write numbers and truth values as text."""
 
 import math
+from collections.abc import Iterable
+from contextlib import suppress
 
 TRUTHS = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes": True, "": False}
 
@@ -12,6 +14,14 @@ def number(value) -> float | int:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{value!r} is no number")
     return value
+
+
+def box_of(values: Iterable) -> tuple:
+    """A box with its numbers that are text as numbers; as it is where one of them is none, for a check to say so."""
+    values = tuple(values)
+    with suppress(ValueError):
+        return tuple(number(v) if isinstance(v, str) else v for v in values)
+    return values
 
 
 def whole(value) -> int:

@@ -39,7 +39,7 @@ class Conversion:
         self._ids: dict[str, int] = {}  # of an example -> its row
         self._asked: dict[tuple, tuple[int, Item]] = {}  # (picture, version, question) -> its first row
 
-    def run(self) -> "Conversion":
+    def run(self) -> None:
         """UserError that lists what is wrong with the rows."""
         from tqdm import tqdm
 
@@ -66,7 +66,6 @@ class Conversion:
             raise listed(problem, self._missing, "Give their folder: --image_dir.")
         if not self.examples:
             raise UserError(f"{name}: no row with a question{' and its answers' if self.left_out[UNANSWERED] else ''}")
-        return self
 
     def write_pictures(self, output: Path) -> None:
         """The pictures of the examples, as they are. UserError where the rows have changed since `run`."""

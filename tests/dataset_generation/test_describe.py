@@ -227,7 +227,8 @@ def test_bad_pictures_and_folders(describe, pictures, tmp_path, capsys):
         with pytest.raises(UserError, match="2 pictures .* share their names"):
             run(describe, server, folder, tmp_path / "b.json")
         (tmp_path / "empty").mkdir()
-        with pytest.raises(UserError, match="no picture"):
+        (tmp_path / "empty" / "p.webp").write_bytes(b"")
+        with pytest.raises(UserError, match="no picture .*1 pictures of other kinds .p.webp, ...."):
             run(describe, server, tmp_path / "empty", tmp_path / "b.json")
 
 
