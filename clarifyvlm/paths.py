@@ -10,7 +10,7 @@ from pathlib import Path
 def cache_folder() -> Path:
     """`$XDG_CACHE_HOME/clarifyvlm`, or `~/.cache/clarifyvlm`: replies of endpoints, and shrunk pictures. Where that
     cannot be written, a folder for temporary files; said once."""
-    return _writable(os.environ.get("XDG_CACHE_HOME") or os.path.join(home() or "", ".cache"))
+    return _writable(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
 
 
 @cache
@@ -18,7 +18,7 @@ def _writable(parent: str) -> Path:
     folder = Path(parent) / "clarifyvlm"
     try:
         if not folder.is_absolute():
-            raise OSError("there is no home folder")
+            raise OSError("it is no absolute path")
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return folder

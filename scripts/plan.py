@@ -25,6 +25,7 @@ from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import UserError, run_main
 
 MADE, GOES_ON, OUT_OF_DATE, FOLLOWS, COMPLETE = "made", "continued", "out of date", "follows", "complete"
+OWN = ("--model_name_or_path", "--output_file", "--predictions")  # flags in which the runs of one script differ
 IMAGE = re.compile(r'"image": *("(?:[^"\\]|\\.)*")')
 
 
@@ -121,13 +122,9 @@ def ask(command: list[str]) -> tuple[int, str]:
     return 0, printed.getvalue()
 
 
-OWN = ("--model_name_or_path", "--output_file", "--predictions")
-
-
 def look(step: Step, made: list[Step], new: Path, old: Path | None) -> tuple[str, str]:
     """(state, why) of a step whose output is where it belongs, or where `old` has it; `made` are the steps before it
     that will run."""
-
     from clarifyvlm.run_record import FILE_SUFFIXES, changes, hash_code, hash_input
 
     def there(path: str | Path) -> Path:

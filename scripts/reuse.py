@@ -3,9 +3,8 @@
     python scripts/reuse.py --old runs/tiny --new runs/tiny-2
 
 Where the disk has no links, or a stage of the other run is not complete (it would go on in files of both), files are
-copied. The report, what was replaced before (.replaced) and what stages in
-progress left (hidden files) are not taken over. A stage replaces files and never writes into one, so that the other
-run stays as it is.
+copied. The report, what was replaced before (.replaced) and what stages in progress left (hidden files) are not taken
+over. A complete stage replaces files and never writes into one, so that the other run stays as it is.
 """
 
 import json
