@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 
 from clarifyvlm import processes, rewards
 from clarifyvlm.judges import Judge
-from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
+from clarifyvlm.records import CRITERIA, NOT_UNDERSTOOD, Example, Prediction, Verdict
 
 
 class JudgeRewards:
@@ -129,7 +129,8 @@ def batch_metrics(examples, verdicts, predictions, terms, totals) -> dict[str, f
         metrics[f"ask_rate/{strategy}"] = sum(v.used_strategy == "clarify" for v in found) / len(found)
     for kind, found in _by_user(predictions, terms).items():
         metrics[f"resolved/{kind}"] = sum(t["resolution"] == 0 for t in found) / len(found)
-    failures = Counter(left_out(v) for v, t in zip(verdicts, terms, strict=True) if t is None)
+    failures = Counter(dict.fromkeys(NOT_UNDERSTOOD, 0))  # 0, not absent: a row of the log is a mean over batches
+    failures.update(left_out(v) for v, t in zip(verdicts, terms, strict=True) if t is None)
     metrics["judge_failures"] = failures.total() / len(verdicts)
     return metrics | {f"judge_failures/{name}": count / len(verdicts) for name, count in failures.items()}
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from clarifyvlm import processes
 from clarifyvlm.models import checkpoints
+from clarifyvlm.records import NOT_UNDERSTOOD
 from launching import SFT, TINY, command, launch, log, sft, workers
 from stages import ROOT, run, write_data
 
@@ -105,7 +106,10 @@ def test_grpo_groups_hold_across_processes(data, alone, tmp_path):
     done = launch("tuning_grpo/train.py", *how)
     assert done.returncode == 0, done.stderr[-3000:]
     rows = [row for row in log(tmp_path / "grpo") if "reward" in row]
-    assert len(rows) == 2 and all(row["judge_failures"] < 0.2 for row in rows)
+    assert len(rows) == 2
+    for row in rows:  # what a random model says may not be understood, or be taken for another language; no more
+        assert row["judge_failures"] == pytest.approx(sum(row[f"judge_failures/{n}"] for n in NOT_UNDERSTOOD))
+        assert row["judge_failures"] < 1
     # One group a step: no signal in it is 0 or 1, never the half of one process.
     assert {row["rewards/total/no_signal"] for row in rows} <= {0, 1}
     import pandas
