@@ -140,6 +140,8 @@ def _no_mean(differ: list[settings.Row], recorded: bool, same_data: bool) -> str
         return "No mean over the runs: without records it is not known whether they are repetitions of one recipe."
     if others:
         return "No mean over the runs: they differ in more than the seed, so they are no repetitions of one recipe."
+    if not any(row.is_seed for row in differ) and same_data:
+        return "No mean over the runs: not even a seed differs, so they are no repetitions but the same run again."
     if not same_data and not any(row.name == "data.seed" for row in differ):
         return "No mean over the runs: their questions differ, and no seed of the data that would account for it."
     return None

@@ -27,7 +27,8 @@ def runs(tmp_path_factory):
         three_models(folder / name / "inference", test_file)
     shutil.rmtree(folder / "two" / "inference" / "grpo")
     judged(folder / "two" / "inference", "grpo", test_file, lambda e: "Which star do you mean, and where is it?")
-    for name in ("one", "two"):
+    for seed, name in enumerate(("one", "two")):
+        write_record(folder / name / "data/run.json", seed=seed)
         make_report(folder / name / "report", folder / name / "inference", test_file)
     return folder
 
@@ -179,6 +180,7 @@ def test_settings_are_compared_key_by_key(content, tmp_path, capsys):
         ([0, 1, 2], None, {}, "questions drawn by its own seed", "interval"),
         ([0, 1], None, {}, "needs 3 runs", "number"),
         ([0, 0, 0], None, {}, "no seed of the data", None),
+        ([0, 0, 0], "same", {}, "not even a seed differs", None),
         ([0, 1, 2], "same", {"warmup": 1}, "in more than the seed", None),
         ([0, 1, 2], None, {"warmup": 1}, "in more than the seed", None),
     ],
