@@ -117,7 +117,7 @@ _FUNCTION_WORDS = {
     "det": "a an the this that these those its their any your my his her",
     "all": "all each every both",
     "pron": "it they them he she",
-    "other": "other others another remaining otherwise else rest latter",
+    "other": "other others another remaining otherwise else latter",
     "cop": "is are was were be being been looks look seems seem appears appear stays lies sits stands stand lie sit "
     "looked remains comes come turns rests rest hangs floats sitting standing lying resting hanging am",
     "not": "not never hardly nowhere neither",
@@ -128,7 +128,7 @@ _FUNCTION_WORDS = {
     "or": "or nor",
     "but": "but however while whereas though although yet whilst",
     "there": "there",
-    "see": "see find finds spot notice locate detect observe show shows contain contains depict depicts display "
+    "see": "see find finds notice locate detect observe show shows contain contains depict depicts display "
     "displays include includes has have got shown seen visible contained",
     "count": "count counted counting",
     "prep": "at in on by inside within towards into around from along across down up toward",
@@ -218,18 +218,15 @@ ABSTRACT = GROUPS | frozenset(
 ) - {"number"}
 # Words that carry no claim and may stand anywhere.
 IGNORED = frozenset(
-    "i you we to just very quite rather really definitely certainly surely probably likely too "
-    "answer s more will would well ok okay course think believe should bit maybe perhaps about am me us "
-    "colored coloured shaped sized given paper wrap gift edge area region located placed positioned situated drawn "
-    "total altogether actually exactly now dark light bright pale far called named simple single "
-    "together respectively either question depending depends depend can could able like something word out much "
-    "appearing him sorry hmm hm oh ooh hey hi hello uh um er erm haha lol imo tho innit btw fyi obvs obviously prob "
-    "probs smack based looking overall specifically namely particular alone itself filled painted coloured "
-    "rendered made up simply merely specific own geometric basic "
-    "further farther found easily directly slightly somewhat fairly pretty quite really noticeably clearly "
-    "please kindly "
-    "dead instead thank thanks let lets still already again once reckon instead beyond recognition even why "
-    "afraid whole entire".split()
+    "i you we to just very quite rather really definitely certainly surely probably likely too answer s more will "
+    "would well ok okay course think believe should bit maybe perhaps about me us colored coloured shaped sized "
+    "given paper wrap gift edge area region located placed positioned situated drawn total altogether actually "
+    "exactly now dark light bright pale far called named simple together respectively either question depending "
+    "depends depend can able something word out much appearing him hmm hm oh ooh hey hi hello uh um er erm btw fyi "
+    "obvs obviously prob probs smack based looking overall specifically namely particular alone itself filled "
+    "painted rendered made simply merely specific own geometric basic further farther found easily directly "
+    "slightly somewhat fairly pretty noticeably clearly please kindly dead instead thank thanks let lets still "
+    "already again once reckon beyond recognition even why afraid whole entire".split()
 )
 
 

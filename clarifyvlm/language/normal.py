@@ -25,7 +25,6 @@ _CHOICE = re.compile(r"(?<=[a-z]) ?/ ?(?=[a-z])(?=.*\?\s*$)")  # "the left/the r
 _SLASH = re.compile(r"(?<=[a-z)]) / (?=[a-z(\d])")  # "top left / bottom right"
 _MARKS = {"=": " : ", "+": " and ", "&": " and ", "@": " at "}
 _DASH = re.compile(r"\s-+\s|--+")
-_QUOTED = re.compile(r'["“”«»]([^"“”«»\n]{1,40})["“”«»]')
 _COLOR = "red|orange|yellow|green|blue|purple|pink|brown|black|white|gr[ae]y"
 # "It's a street scene with two buses": what the picture is.
 _SCENE = (
@@ -168,7 +167,7 @@ _TURNS = tuple(
             "can not be determined",
         ),
         (r"(?:way |far |just |all )*too (?:blurry|blurred|fuzzy|hazy|smudged|smudgy)(?! to\b)", "can not tell"),
-        (r"if (that|the|this) ((?:(?!\\bif\\b)[a-z ]){3,30}?) counts", r"if you mean \1 \2 :"),
+        (r"if (that|the|this) ((?:(?!\bif\b)[a-z ]){3,30}?) counts", r"if you mean \1 \2 :"),
         ("(?:one|a|two|three) more(?= [a-z]+ (?!than))", "another"),
         ("rn|tbh|m8|mate|innit|lol|haha|imo|imho", ""),
         ("pls|plz", "please"),
@@ -203,7 +202,7 @@ _TURNS = tuple(
             "can not be determined",
         ),
         ("(?:make|figure|work) (?:it )?out", "tell"),
-        ("to (?:the )?(?:upper|top) (?:of )?(?=left|right)", "top"),
+        ("to (?:the )?(?:upper|top) (?:of )?(?=left|right)", "top "),
         (
             "instead of|as opposed to|in contrast to|compared (?:to|with)|in comparison (?:to|with)|as against",
             "unlike",
@@ -325,7 +324,6 @@ _TURNS = tuple(
         ("way|all the way", ""),
         ("at the very", "at the"),
         ("neither of", "none of"),
-        ("everything else", "all the other objects"),
         (
             "is not (?:a )?part of (?:it|this|the)|is not (?:of|in|on|found in|present in)|does not (?:exist|"
             "appear|show up|occur)",

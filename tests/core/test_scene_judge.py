@@ -65,6 +65,13 @@ def test_agrees_with_people(scenes, capsys):
         assert 1 - wrong[name] / counted[name] >= AGREEMENT, f"{name}: {wrong[name]} of {counted[name]} differ"
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_to_the_upper_side_is_a_place(scenes, side):
+    """Two words of a place that run into one which nobody knows."""
+    said = judge(scenes["ask-color"], f"The star to the upper {side} is red.", f"The star at the upper {side} is red.")
+    assert said[0] == said[1] and said[0].failure is None
+
+
 def test_labels_cover_strategies_and_criteria(scenes):
     """A set that would pass a judge blind to one strategy, type or criterion."""
     rows = [json.loads(line) for line in (DATA / "judge_labelled.jsonl").read_text().splitlines()]
