@@ -2,7 +2,7 @@
 
 from clarifyvlm.judges.finding import Finding
 from clarifyvlm.language.facts import Case
-from clarifyvlm.records import Example, Prediction, Verdict
+from clarifyvlm.records import AFTER_REPLY, Example, Prediction, Verdict
 
 MAX_CASES = 4096  # examples kept prepared: a training step judges many responses to the same few
 
@@ -41,10 +41,10 @@ def verdict_of(
     criteria, evidence = first.criteria()
     after = {}
     if last is not None and last.failure:
-        after = {"unknown": ["answer_right_after_reply"]}
+        after = {"unknown": [AFTER_REPLY]}
     elif last is not None:
         after = {
-            "answer_right_after_reply": last.answers_reading(prediction.reading),
+            AFTER_REPLY: last.answers_reading(prediction.reading),
             "used_after_reply": last.used,
             "grounded_after_reply": last.criteria()[0]["grounded"],
         }

@@ -1,8 +1,7 @@
 """The LLM judge: a model at any endpoint that speaks OpenAI's chat completions (hosted, `vllm serve`, `llama-server`).
 
-What follows a reasoning block is judged. None is asked where a rule decides (gate.py) or where the same was asked
-before (cache.py). What a failed call comes to
-is in asking.py.
+What follows a reasoning block is judged. The model is not asked where a rule decides (gate.py) or where the same was
+asked before (clarifyvlm/endpoint/cache.py). What a failed call comes to is in asking.py.
 """
 
 import asyncio

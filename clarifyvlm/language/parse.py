@@ -3,7 +3,7 @@
 `read` splits the text into sentences, finds what is asked of the user (with or without a question mark; a tag
 question or a rhetorical one asks nothing), and parses the rest clause by clause: noun phrases with their attributes and
 places, "there is ...", "I see no ...", predicates with negation and lists, hidden attributes, and phrases that name
-the reading taken ("I take you to mean ..."). It knows words, not facts: `scene.py` checks what was read.
+the reading taken ("I take you to mean ..."). It knows words, not facts: judges/finding.py checks what was read.
 """
 
 import re
@@ -241,7 +241,7 @@ class _Reader(Statements):
                     continue
             elif k == "attr":
                 ask.dimensions.add("cells" if v == "place" else v)
-            elif k == "unk" and after_which and v not in ("s",):  # "whose hat?"
+            elif k == "unk" and after_which and v != "s":  # "whose hat?"
                 ask.restrict.append(Description(unknown=v, definite=True))
             elif k in ("pron", "mean", "of", "cop"):
                 after_which = after_which and k == "of"

@@ -1,6 +1,6 @@
 """The simulated user played by a language model: for photographs.
 
-The model is told what the user means and what kind of user it is (user.KINDS); it says whether the response asks, and
+The model is told what the user means and what kind of user it is (KINDS); it says whether the response asks, and
 replies. A reply that tells what its kind of user would not, or gives the answer away, is not used, nor is there one
 where a filter refuses the prompt: the user then names the reading in the data's own words, or says "I don't know.".
 """
