@@ -23,13 +23,8 @@ class Answers:
         before, text = plain(text)
         self.text = text  # without layout, and without what was reasoned before
         if response is None:
-            response = (
-                read(case.readable(text), case.words, case.asked, case.question_words)
-                if not self._is_echo(text)
-                else Response()
-            )
-        self.response = response
-        reasoned = read(case.readable(before), case.words, case.asked, case.question_words) if before else Response()
+            response = Response() if self._is_echo(text) else self._said(text)
+        self.response, reasoned = response, self._said(before)
         self.before, self.reasoned = reasoned.claims, reasoned.named
         self.pairs: list[tuple[frozenset[int] | None, object, bool]] = []
         self.several = False  # knows that there are several: "both are red", "one is red"
@@ -57,11 +52,14 @@ class Answers:
             if not any(c.kind == "yesno" and c.subject is not None for c in self.response.claims):
                 self.pairs = self.implied  # "yes, there is a bird to the left of the large boat"
         self.lists = self.response.depends and len(self.pairs) > 1  # "it depends on which: ...", whatever is said then
-        self.pairs = _merged(self.pairs, len(self.case.readings))
+        self.pairs = _merged(self.pairs, len(case.readings))
         if self.response.depends:
             self.pairs = [(readings, value, False) for readings, value, _ in self.pairs]
         self.response.asks = [ask for ask in self.response.asks if not self._asks_nothing(ask)]
         self.used = self._strategy()
+
+    def _said(self, text: str) -> Response:
+        return read(self.case.readable(text), self.case.words, self.case.asked, self.case.question_words)
 
     def _is_echo(self, text: str) -> bool:
         said, asked = TOKEN.findall(normalise(" ".join(text[:4000].split()))), self.case.question_tokens
@@ -81,8 +79,9 @@ class Answers:
         """ "It is wrapped, I cannot see it": no denial, where it is said to be hidden."""
         claims = self.response.claims
         hides = any(c.kind == "hidden" or (c.subject is not None and c.subject.hidden) for c in claims)
-        bare = [c for c in claims if c.kind == "deny" and (c.subject is None or c.subject.one)]
-        bare = [c for c in bare if c.subject is None or not c.subject.given()]
+        bare = [
+            c for c in claims if c.kind == "deny" and (c.subject is None or (c.subject.one and not c.subject.given()))
+        ]
         if hides and bare and self.case.targets:
             self.response.claims = [c for c in claims if c not in bare]
             self.response.unsure = True
@@ -165,9 +164,7 @@ class Answers:
                 return  # "great star!"
             if case.other is not None:
                 told = d is not None and (d.cells or d.relation or (claim.kind != "fragment" and not d.definite))
-                alike = (
-                    told and case.example.kind == "relation" and d is not None and set(d.given()) - {"cells", "size"}
-                )
+                alike = told and case.example.kind == "relation" and set(d.given()) - {"cells", "size"}
                 if alike and case.consistent(d, to=case.other) and not case.consistent_name(d):
                     of = d.relation[1] if d.relation and d.relation[0] == case.side else None
                     self.implied.append((self._readings_of(of, "yesno"), "yes" if claim.value != 0 else "no", False))
@@ -187,12 +184,8 @@ class Answers:
             if d is not None and not d.given() and (d.modified or claim.kind != "count"):
                 return  # "great object!", "one of the usual ones"
             at_least = d is not None and d.at_least
-            part = (
-                d is not None
-                and set(self._told(d)) - set(case.question.given())
-                and self._readings_of(d, "count") is None
-            )
             whole = d is None or set(self._told(d)) <= set(case.question.given())
+            part = not whole and self._readings_of(d, "count") is None
             if not at_least and not part and (d is None or self._on_target(d)):
                 if claim.kind == "count" and whole:
                     self.pairs = [] if not self.total else self.pairs
@@ -226,13 +219,13 @@ class Answers:
         case = self.case
         if d is None or (d.one and not d.given()) or not (d.given() or d.unknown):
             return True
-        if d.unknown and any(d is named for named in self.response.named):
-            d = self._known(d)
+        is_named = any(d is named for named in self.response.named)
+        said, d = d, case.known(d) if is_named else d
         if d.unknown and not case.is_question_word(d.unknown):
             return False
         if case.asked & {"count", "yesno"}:
             return case.consistent(d)
-        if (self._guessed() or not case.targets) and any(d is named for named in self.response.named):
+        if is_named and d is said and (self._guessed() or not case.targets):
             return True  # whatever the misspelt word is taken for
         if case.targets:
             found, unknown = case.find(d)
@@ -265,7 +258,7 @@ class Answers:
         if d is None or d.whole or not (d.given() or d.unknown) or not case.readings:
             return None
         if d.unknown and any(d is named for named in self.response.named):
-            d = self._known(d)
+            d = case.known(d)
         found, unknown = case.find(d)
         if not found and unknown and d.relation:
             self.told_apart |= d.definite and not d.plural and case.question.relation is None
@@ -283,9 +276,7 @@ class Answers:
     def _strategy(self) -> str:
         case, response = self.case, self.response
         if self.pairs:
-            if self.denied and (
-                not case.targets or all(readings is not None and not readings for readings, _, _ in self.pairs)
-            ):
+            if self.denied and (not case.targets or all(readings == frozenset() for readings, _, _ in self.pairs)):
                 return "infer" if response.named and not case.targets else "correct"
             if response.asks and not response.unsure and all(either for _, _, either in self.pairs):
                 return "clarify"  # "red or blue, which one?"
@@ -384,9 +375,10 @@ class Answers:
         return False
 
 
-def _merged(pairs: list, readings: int = 0) -> list:
-    """Without repetitions, and without a vaguer place beside an exact one: "on the left, at the top left"."""
-    each = readings == len(pairs) > 2 and all(p[0] is None and isinstance(p[1], str) for p in pairs)  # one by one
+def _merged(pairs: list, count: int) -> list:
+    """Without repetitions, and without a vaguer place beside an exact one: "on the left, at the top left". Of as many
+    readings as there are pairs (`count`), each may have said the same."""
+    each = count == len(pairs) > 2 and all(p[0] is None and isinstance(p[1], str) for p in pairs)  # one by one
     kept = []
     for pair in pairs:
         readings, value, _ = pair

@@ -83,7 +83,7 @@ class Finding(Answers):
 
     def _grounded(self, evidence: dict[str, str]) -> bool:
         case, right = self.case, self.case.example.strategy
-        if case.example.strategy == "abstain" and self.pairs and self.used != "abstain":
+        if right == "abstain" and self.pairs and self.used != "abstain":
             evidence["grounded"] = "the picture hides what is claimed"
             return False
         if self.used == "abstain" and right != "abstain" and self._could_tell():
@@ -130,8 +130,8 @@ class Finding(Answers):
             return True
         if offered and not d.definite and d.number is None and not d.cells:
             return True
-        if offered and d.definite and d.plural and case.complete and not case.asked & {"count"} and not d.at_least:
-            if d.one and not d.given() and d.number and not d.other and not d.part and d.number > len(case.targets) > 0:
+        if offered and d.definite and d.plural and case.complete and "count" not in case.asked and not d.at_least:
+            if d.one and not d.given() and d.number and not d.part and d.number > len(case.targets) > 0:
                 return False  # "which of the three?", of two
             if d.given() and not d.one and d.number is None and not d.whole and len(case.find(d)[0]) == 1:
                 return False  # "which of the circles?", where there is one
@@ -181,17 +181,9 @@ class Finding(Answers):
         ):
             return 0.0
         for d in self.response.named:
-            if d.given() and not any(o in objects for o in case.find(self._known(d))[0]):
+            if d.given() and not any(o in objects for o in case.find(case.known(d))[0]):
                 return 0.0
         return 1.0
-
-    def _known(self, d: Description) -> Description:
-        """Without a noun that facts do not know: "the red double decker" is the red one."""
-        if not d.unknown or self.case.is_question_word(d.unknown):
-            return d
-        known = d.without("unknown")
-        known.one = True
-        return known
 
     def _matched(self) -> dict[int, int]:
         """pair -> reading that it answers rightly; pairs whose subject tells no reading apart take one that is left."""

@@ -22,11 +22,11 @@ class Told:
     """One thing that a user tells. kind:
     yes, no       to a question that takes them
     offer         the `index`-th of what was offered: `offers[index]`; None: none of these
-    values        `values`: (attribute, value) pairs; of a place, the object itself
+    values        `values`: (attribute, value) pairs; of a place, the id of what is there
     which         whatever singles out the reading, which is `index`
     property      `values`: the attribute that is asked about, where that is what the question leaves open
-    nothing       the question does not say what it wants, or is about what the user wants to know, or about something
-                  else (`index` says which: UNCLEAR, ASKED, ELSEWHERE)
+    nothing       `index` says why: the question does not say what it wants (UNCLEAR), is about what the user wants to
+                  know (ASKED) or about something else (ELSEWHERE), or nobody knows what it asks for (UNKNOWN)
     """
 
     kind: str
@@ -80,7 +80,7 @@ def _describes(ask: Ask) -> bool:
 
 def _told(case: Case, asks: list[Ask], offers: list[list[Offer]], reading: int) -> tuple[Told, ...]:
     parts = []
-    for ask in particular(asks):
+    for ask in _particular(asks):
         index = asks.index(ask)
         part = _tell(case, ask, offers[index], reading)
         if part.kind in ("yes", "no", "offer"):
@@ -100,7 +100,7 @@ def _told(case: Case, asks: list[Ask], offers: list[list[Offer]], reading: int) 
     return tuple(useful)
 
 
-def particular(asks: list[Ask]) -> list[Ask]:
+def _particular(asks: list[Ask]) -> list[Ask]:
     """Without "could you be more specific?", "I am not sure which one you mean", where something is asked beside it."""
     loose = [ask for ask in asks if ask.wonders or _LOOSE.search(" ".join(ask.words))]
     loose = [ask for ask in loose if not ask.dimensions and not (set(ask.words) & {"or"})]
@@ -165,7 +165,7 @@ def _is_about(case: Case, ask: Ask, objects: list[Object]) -> bool:
     """Whether "which square?" can be about the reading; what is named further on ("compared with the cross") does not
     matter."""
     named = _asked_of(case, ask) or ask.restrict
-    return not named or any(fits_reading(case, d, objects) for d in named)
+    return not named or any(_fits_reading(case, d, objects) for d in named)
 
 
 def _asked_of(case: Case, ask: Ask) -> list[Description]:
@@ -182,7 +182,7 @@ def _asked_of(case: Case, ask: Ask) -> list[Description]:
     return []
 
 
-def fits_reading(case: Case, d: Description, objects: list[Object]) -> bool:
+def _fits_reading(case: Case, d: Description, objects: list[Object]) -> bool:
     """Whether a phrase of a question could mean a reading of these objects."""
     if not d.given():
         return not d.unknown or case.is_question_word(d.unknown)

@@ -6,6 +6,8 @@ from clarifyvlm.language.items import both_places
 from clarifyvlm.language.lexicon import Vocabulary
 from clarifyvlm.language.phrases import Phrases
 
+BREAKS = (",", ":", "but", "so", "as")
+
 
 class Claims(Phrases):
     """Adds claims to `response`, one sentence after another. `subject` is what "it" means by then."""
@@ -110,7 +112,7 @@ class Claims(Phrases):
         self.response.unsure = True
         subject = None
         start, before = i, len(self.response.claims)
-        while i < self.n and self.kind(i) not in (":", ",", "but", "so", "as"):
+        while i < self.n and self.kind(i) not in BREAKS:
             if self.kind(i) == "attr" and self.kind(i + 1) == "unk":
                 pass  # "what color gred is"
             elif self.kind(i) == "attr":
@@ -143,10 +145,19 @@ class Claims(Phrases):
             return self.topic or self.response.named[-1], found[1]
         return found
 
+    def _between(self, relation: str, i: int) -> int:
+        """Past "(between the star) and the square", which is there, too."""
+        if relation == "near" and self.kind(i) == "and" and not self._opens_clause(i + 1):
+            second = self.noun_phrase(i + 1) if self.kind(i + 1) in ("det", "n") else None
+            if second:
+                self.presuppose(second[0])
+                return second[1]
+        return i
+
     def _tells_nothing(self, i: int) -> int | None:
         """ "I cannot tell *a lie*": where what cannot be told ends, if it is nothing of the picture."""
         j = i
-        while j < self.n and self.kind(j) not in (":", ",", "but", "so", "as"):
+        while j < self.n and self.kind(j) not in BREAKS:
             j += 1
         rest = self.items[i:j]
         vain = strange(rest) or ("with", "without") in rest or [kind for kind, _ in rest] == ["det", "cop"]

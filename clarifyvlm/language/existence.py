@@ -1,11 +1,10 @@
 """Existence and absence: the scene reader's clauses that say what is there, and what is not."""
 
+from clarifyvlm.language.claims import BREAKS
 from clarifyvlm.language.descriptions import SHAPE_NAMES, STARTS, Description
 from clarifyvlm.language.empty import strange
+from clarifyvlm.language.predicates import LISTED
 from clarifyvlm.language.subjects import Subjects
-
-_LISTED = ("and", ",", "or", ":", "but")
-BREAKS = (",", ":", "but", "so", "as")
 
 
 class Existence(Subjects):
@@ -45,7 +44,7 @@ class Existence(Subjects):
         only: list[Description] | None = None
         while i < self.n:
             if not first:
-                if self.kind(i) not in _LISTED or self._opens_clause(i + 1):
+                if self.kind(i) not in LISTED or self._opens_clause(i + 1):
                     break
                 either = self.kind(i) == "or"
                 i += 1

@@ -1,11 +1,10 @@
-"""Facts as the scene judge asks them: whether a claim is true, and whether a phrase is about what is asked."""
+"""Facts as judges ask them: whether a claim is true, and whether a phrase is about what is asked."""
 
 from dataclasses import replace
 from difflib import get_close_matches
 
 from clarifyvlm.language.descriptions import Claim, Description
 from clarifyvlm.language.fitting import NO, NOT_ANNOTATED, YES, Fitting, is_guess, is_one_of, lies
-from clarifyvlm.language.fitting import answer_of as answer_of
 from clarifyvlm.language.lexicon import KINDS
 from clarifyvlm.records import Object
 
@@ -242,6 +241,14 @@ class Case(Fitting):
         return (not any(shown)) if claim.negated else any(shown)
 
     # --- the question
+
+    def known(self, d: Description) -> Description:
+        """Without a noun that facts do not know: "the red double decker" is the red one."""
+        if not d.unknown or self.is_question_word(d.unknown):
+            return d
+        known = d.without("unknown")
+        known.one = True
+        return known
 
     def is_absent_part(self, d: Description) -> bool:
         """Whether `d` is one of the two things that a question compares, and is not in the picture."""

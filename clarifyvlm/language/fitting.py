@@ -37,6 +37,7 @@ ON = re.compile(
     r"the (?!(?:far |upper |lower )?(?:left|right|top|bottom|side)\b))",
     re.IGNORECASE,
 )
+_FELLOW = re.compile(r"(?<=\w )(?<!you )(?<!hey )(?<!sorry )(?:fella|fellow|guy|lad|chap|bloke|bugger)(s?)\b", re.I)
 FIELDS = {"cells": "place", "name": "name", "color": "color", "size": "size", "pattern": "pattern"}
 
 
@@ -62,9 +63,6 @@ def answer_of(answer: str, kind: str) -> tuple[str, object]:
     if attribute == "cells":
         return attribute, cells_of(word)
     return attribute, word
-
-
-_FELLOW = re.compile(r"(?<=\w )(?<!you )(?<!hey )(?<!sorry )(?:fella|fellow|guy|lad|chap|bloke|bugger)(s?)\b", re.I)
 
 
 class Fitting:
@@ -177,13 +175,13 @@ class Fitting:
         """Sizes of scenes are facts; in photographs "large" and "small" compare boxes of one class."""
         if o.size is not None:
             return YES if o.size == d.size else NO
-        areas = [_area(p) for p in self.objects if p.name == o.name]
+        areas = [area(p) for p in self.objects if p.name == o.name]
         if len(areas) < 2:
             return YES
         if max(areas) < 1.3 * min(areas):
             return NOT_ANNOTATED
         middle = (max(areas) * min(areas)) ** 0.5
-        return YES if (_area(o) >= middle) == (d.size == "large") else NO
+        return YES if (area(o) >= middle) == (d.size == "large") else NO
 
     def readable(self, text: str) -> str:
         """ "Standing on a rug" answers what someone is standing on as "holding a cup" does: no place, but a thing."""
@@ -205,8 +203,7 @@ class Fitting:
         if relation == "overlap" and others:
             return max(self._overlaps(o, p) for p in others)
         if relation in ("near", "overlap"):
-            unsure = d.unknown and not others
-            return NOT_ANNOTATED if unsure or any(self._may_be_near(o, p) for p in others) else NO
+            return NOT_ANNOTATED if any(self._may_be_near(o, p) for p in others) else NO
         if relation in ("with", "on", "of"):
             return self._accompanies(o, relation, d, others)
         if relation == self.side and "yesno" in self.asked and self.fits(self.other or Description(), o) == YES:
@@ -214,10 +211,9 @@ class Fitting:
             if answers and all(v == "no" for v in answers):
                 return NO
         for p in others:
-            if p is not o:
-                sizes = {"max": o.salience > p.salience, "min": o.salience < p.salience}
-                if sizes.get(relation, lies(o, relation, p)):
-                    return YES
+            sizes = {"max": o.salience > p.salience, "min": o.salience < p.salience}
+            if sizes.get(relation, lies(o, relation, p)):
+                return YES
         return NO
 
     def _overlaps(self, o: Object, p: Object) -> int:
@@ -245,18 +241,18 @@ class Fitting:
             return YES
         for p in others:
             rivals = [q for q in self.objects if q.name == (p if relation == "of" else o).name]
-            a, b = (o, rivals) if relation == "of" else (p, rivals)
-            mine = _shared(o, p)
-            if mine > 0 and mine >= max((_shared(a, q) for q in b if q is not a), default=0.0):
+            shared_with = o if relation == "of" else p
+            mine = shared(o, p)
+            if mine > 0 and mine >= max((shared(shared_with, q) for q in rivals if q is not shared_with), default=0.0):
                 return YES
         if not others:
-            return NOT_ANNOTATED if d.unknown or not self.complete or not d.name else NO
-        if relation != "on" and not any(_shared(o, p) for p in others):
+            return NOT_ANNOTATED if not self.complete or not d.name else NO
+        if relation != "on" and not any(shared(o, p) for p in others):
             return NO  # one that carries a thing touches it
-        taken = all(any(_shared(q, p) > TOUCH for q in self.objects if q is not p and q.name == o.name) for p in others)
+        taken = all(any(shared(q, p) > TOUCH for q in self.objects if q is not p and q.name == o.name) for p in others)
         if relation == "of":
-            held = any(_shared(q, o) > TOUCH for q in self.objects if q not in others and q.name in ("person", *PEOPLE))
-            return NO if held and not any(_shared(p, o) for p in others) else NOT_ANNOTATED
+            held = any(shared(q, o) > TOUCH for q in self.objects if q not in others and q.name in ("person", *PEOPLE))
+            return NO if held and not any(shared(p, o) for p in others) else NOT_ANNOTATED
         return NO if taken and relation == "with" else NOT_ANNOTATED
 
     def word(self, o: Object, attribute: str) -> str | None:
@@ -323,7 +319,7 @@ class Fitting:
             found = [o for o in self.objects if o.name == d.noun]
         if d.ordinal and found:
             far = {"left": 0, "right": 0, "top": 1, "bottom": 1}[d.ordinal[1]]
-            order = sorted(found, key=lambda o: _center(o)[far], reverse=d.ordinal[1] in ("right", "bottom"))
+            order = sorted(found, key=lambda o: center(o)[far], reverse=d.ordinal[1] in ("right", "bottom"))
             found = order[d.ordinal[0] - 1 : d.ordinal[0]]
         if d.size in ("max", "min") and found:
             order = [o.salience for o in found]
@@ -365,32 +361,30 @@ def guesses_of(tokens: list[str], known) -> frozenset[str]:
 
 # The cells of a side -> how far an object lies to that side: "the left one" of two that are both on the right.
 EXTREMES = {
-    frozenset(PLACES[:3]): lambda o: -_center(o)[1],
-    frozenset(PLACES[6:]): lambda o: _center(o)[1],
-    frozenset(PLACES[::3]): lambda o: -_center(o)[0],
-    frozenset(PLACES[2::3]): lambda o: _center(o)[0],
+    frozenset(PLACES[:3]): lambda o: -center(o)[1],
+    frozenset(PLACES[6:]): lambda o: center(o)[1],
+    frozenset(PLACES[::3]): lambda o: -center(o)[0],
+    frozenset(PLACES[2::3]): lambda o: center(o)[0],
 }
-
-
 SIDE_OF = dict(zip(EXTREMES, ("above", "below", "left", "right"), strict=True))
 
 
 def lies(o: Object, side: str, p: Object) -> bool:
     """Whether `o` lies to this side of `p`: left, right, above, below."""
-    (ox, oy), (px, py) = _center(o), _center(p)
+    (ox, oy), (px, py) = center(o), center(p)
     return {"left": ox < px, "right": ox > px, "above": oy < py, "below": oy > py}.get(side, False)
 
 
-def _area(o: Object) -> float:
+def area(o: Object) -> float:
     return max(0.0, o.box[2] - o.box[0]) * max(0.0, o.box[3] - o.box[1])
 
 
-def _shared(o: Object, p: Object) -> float:
+def shared(o: Object, p: Object) -> float:
     """How much of the smaller one's box the two share."""
     width = min(o.box[2], p.box[2]) - max(o.box[0], p.box[0])
     height = min(o.box[3], p.box[3]) - max(o.box[1], p.box[1])
-    return max(0.0, width) * max(0.0, height) / (min(_area(o), _area(p)) or 1.0)
+    return max(0.0, width) * max(0.0, height) / (min(area(o), area(p)) or 1.0)
 
 
-def _center(o: Object) -> tuple[float, float]:
+def center(o: Object) -> tuple[float, float]:
     return (o.box[0] + o.box[2]) / 2, (o.box[1] + o.box[3]) / 2

@@ -135,7 +135,7 @@ def place_at(tokens: list[str], i: int) -> tuple[tuple, int] | None:
             if last == "column" and column is None and middle:
                 return ("L", frozenset(PLACES[1::3])), i
             continue
-        elif word == "of" and i > start and tokens[i + 1 : i + 2] != []:
+        elif word == "of" and i > start and i + 1 < len(tokens):
             following = tokens[i + 1 : i + 3]
             following = following[1:] if following[0] in ("the", "this") else following[:1]
             named = _names_thing(tokens, i + 1)
@@ -191,11 +191,7 @@ def _is_side(tokens: list[str], i: int) -> bool:
     )
 
 
-ORDINALS = {
-    w: n
-    for n, ws in enumerate(("first 1st", "second 2nd", "third 3rd", "fourth 4th", "fifth 5th", "sixth"), 1)
-    for w in ws.split()
-}
+ORDINALS = {w: n for n, w in enumerate("first second third fourth fifth sixth".split(), 1)}
 
 
 _AFTER_FIRST = ("cop", "prep", "see")
@@ -240,10 +236,9 @@ def items_of(tokens: list[str], words: Vocabulary) -> list[tuple]:
             if phrase:
                 continue
         if word in ORDINALS and (found := _ordinal(tokens, i)):
-            items.append(found)
-            del_from, del_to = found[2]
-            tokens = [*tokens[:del_from], *tokens[del_to:]]
-            items[-1] = found[:2]
+            kind, value, (start, end) = found
+            items.append((kind, value))
+            tokens = [*tokens[:start], *tokens[end:]]
             n, i = len(tokens), i + 1
             continue
         if word == "right" and tokens[i + 1 : i + 2] and tokens[i + 1] in _AFTER_ADVERB and not _is_side(tokens, i):

@@ -69,7 +69,7 @@ class Modifiers:
             k = j + 2
             while self.kind(k) in ("prep", "det", "and"):
                 k += 1
-            if self.kind(k) != "L" or self.kind(k + 1) not in (None, "and", ",", "cop", ")", "but"):
+            if self.kind(k) != "L" or self.kind(k + 1) not in (None, "and", ",", "cop", "but"):
                 break
             d.cells, j = d.cells | self.items[k][1], k
         return j

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from clarifyvlm.language.descriptions import STARTS, Ask, Description
 from clarifyvlm.language.facts import Case
-from clarifyvlm.language.fitting import NOT_ANNOTATED, YES
+from clarifyvlm.language.fitting import CENTER, CROSS, NOT_ANNOTATED, TOUCH, YES, center, shared
 from clarifyvlm.language.normal import TOKEN, normalise
 from clarifyvlm.language.phrases import Phrases
 from clarifyvlm.records import Object
@@ -14,12 +14,9 @@ from clarifyvlm.world.places import PLACES, SIDES
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
 NEIGHBORS = 1.3  # things whose centers are at most so many cells of the grid apart are next to each other
-TOUCH = 0.25  # share of the smaller box that "with", "on" and "in" take in a photograph
 BESIDE = {"left": "on the left", "right": "on the right", "above": "at the top", "below": "at the bottom"}
-CENTER = frozenset(("center",))
 SIDES_ACROSS = {frozenset(SIDES["on the left"]), frozenset(SIDES["on the right"])}
 SIDES_DOWN = {frozenset(SIDES["at the top"]), frozenset(SIDES["at the bottom"])}
-CROSS = frozenset(PLACES[1::2] + ("center",))  # where "middle" may be: the middle row and the middle column
 
 _MARK = re.compile(r"\(? ?\b([a-f]|[1-9]) \)")
 _ORDINAL = re.compile(rf"\b({'|'.join((*ORDINALS, 'last'))}|[1-9] (?:st|nd|rd|th))\b")
@@ -209,7 +206,7 @@ def _fitting(case: Case, offer: Offer) -> frozenset[int]:
         if d.size in ("max", "min"):
             fitting = case.find(d, pool)[0]
         if not fitting and d.cells == CENTER:
-            fitting = [o for o in pool if o.place in CROSS]
+            fitting = [o for o in pool if o.place in (*CROSS, *CENTER)]  # the middle row and the middle column
         if not fitting and not head and not d.relation:  # "the boy in the yellow hat"
             landmarks = case.find(d, case.objects)[0]
             fitting = _touching(pool, landmarks)
@@ -250,12 +247,6 @@ def near(case: Case, o: Object, p: Object) -> bool:
 
 def _touching(pool: list[Object], landmarks: list[Object]) -> list[Object]:
     """Those of `pool` that have one of the landmarks on them, at them or around them: the one that has most of it."""
-
-    def shared(o: Object, p: Object) -> float:
-        width = min(o.box[2], p.box[2]) - max(o.box[0], p.box[0])
-        height = min(o.box[3], p.box[3]) - max(o.box[1], p.box[1])
-        return max(0.0, width) * max(0.0, height) / (min(_area(o), _area(p)) or 1.0)
-
     shares = [max((shared(o, p) for p in landmarks if p is not o), default=0.0) for o in pool]
     most = max(shares, default=0.0)
     return [o for o, share in zip(pool, shares, strict=True) if most > TOUCH and share == most]
@@ -293,11 +284,3 @@ def outermost(objects: list[Object], side: str) -> list[Object]:
     }
     furthest = (min if side in ("on the left", "at the top") else max)(line.values())
     return [o for o in objects if line[o.id] == furthest]
-
-
-def center(o: Object) -> tuple[float, float]:
-    return (o.box[0] + o.box[2]) / 2, (o.box[1] + o.box[3]) / 2
-
-
-def _area(o: Object) -> float:
-    return max(0.0, o.box[2] - o.box[0]) * max(0.0, o.box[3] - o.box[1])

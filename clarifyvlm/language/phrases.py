@@ -213,13 +213,11 @@ class Phrases(Modifiers):
         while self.kind(j + 1) in (",", "and") and self.kind(j + 2 if self.kind(j + 2) != "and" else j + 3) == "c":
             j = j + 2 if self.kind(j + 2) == "c" else j + 3
             colors.append(self.items[j][1])
-        plural = self.kind(j + 1) in ("n", "g") and (
-            self.items[j + 1][1] is True
-            or (self.kind(j + 1) == "g" and self.items[j + 1][1] and self.items[j + 1][1] is not True)
-            or self.items[j + 1][1] == 1
-            or (self.kind(j + 1) == "n" and self.items[j + 1][1][1])
-        )
-        return (tuple(colors), j) if len(colors) > 1 and plural else None
+        if len(colors) == 1 or self.kind(j + 1) not in ("n", "g"):
+            return None
+        value = self.items[j + 1][1]  # (noun, is plural), or of "objects" whether it is
+        plural = value[1] if isinstance(value, tuple) else value
+        return (tuple(colors), j) if plural else None
 
     def _either_of(self, i: int, kind: str) -> bool:
         """Whether the attribute at i is one of two that a noun may have: "green or red object"."""

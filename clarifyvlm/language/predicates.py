@@ -3,7 +3,7 @@
 from clarifyvlm.language.claims import Claims
 from clarifyvlm.language.descriptions import SHAPE_NAMES, STARTS, Description
 
-_LISTED = ("and", ",", "or", ":", "but")
+LISTED = ("and", ",", "or", ":", "but")
 
 
 class Predicates(Claims):
@@ -29,7 +29,7 @@ class Predicates(Claims):
                 self.add("attribute", named, attribute=last.attribute, value=last.value, negated=True)
         while i < self.n:
             k, v = self.items[i]
-            if k in _LISTED:
+            if k in LISTED:
                 if k == ":" or self._opens_clause(i + 1):
                     break
                 j = i + 1
@@ -125,13 +125,7 @@ class Predicates(Claims):
                     found = last.value[1], found[1]  # "left of the star, not to its right"
                 for s in subjects:
                     self.add("attribute", s, attribute="relation", value=(v, found[0]), negated=negated, either=either)
-                i = found[1]
-                if v == "near" and self.kind(i) == "and" and not self._opens_clause(i + 1):
-                    if (
-                        second := self.noun_phrase(i + 1) if self.kind(i + 1) in ("det", "n") else None
-                    ):  # "between the star and the square"
-                        i = second[1]
-                        self.presuppose(second[0])
+                i = self._between(v, found[1])
             elif k == "s" and self.kind(i + 1) == "than" and (found := self.noun_phrase(i + 2)):
                 for s in subjects:
                     self.add("attribute", s, attribute="relation", value=(v, found[0]), negated=negated, either=either)
@@ -205,7 +199,7 @@ class Predicates(Claims):
 
     def _excepted(self, i: int) -> int | None:
         """ "... are green, except for the one at the top": the claims before it say nothing of that one."""
-        while self.kind(i) in ("except", "for", "from", "prep", "but"):
+        while self.kind(i) in ("except", "for", "prep", "but"):
             i += 1
         found = self.noun_phrase(i) if self.kind(i) in STARTS else None
         if not found:

@@ -1,11 +1,12 @@
 """The clause parser of the scene reader: one sentence that states something -> claims.
 
-Works on the items of `lexicon.items_of`, left to right: a clause opens with "there", "see", "no", a noun phrase or a
+Works on the items of `items.items_of`, left to right: a clause opens with "there", "see", "no", a noun phrase or a
 bare value; what follows decides which claim it makes. Words it does not know are passed over.
 """
 
+from clarifyvlm.language.claims import BREAKS
 from clarifyvlm.language.descriptions import STARTS, Description
-from clarifyvlm.language.existence import BREAKS, Existence
+from clarifyvlm.language.existence import Existence
 
 _PASSED = (
     "and",
@@ -15,7 +16,6 @@ _PASSED = (
     "det",
     "do",
     "pic",
-    ")",
     "(",
     "with",
     "of",
@@ -75,8 +75,6 @@ class Statements(Existence):
         if k == "not" and v == "neither" and (end := self._neither(i + 1)):
             return end
         if k == "not":
-            if v == "neither" and (end := self._neither(i + 1)):
-                return end
             self.negated = True
             return i + 1
         if k == "modal":
@@ -211,13 +209,7 @@ class Statements(Existence):
             return None
         value = (self.items[i][1], found[0])  # "at the top, left of the square", "a star, overlapping the square"
         self.add("attribute", self.subject, attribute="relation", value=value)
-        i = found[1]
-        if value[0] == "near" and self.kind(i) == "and" and not self._opens_clause(i + 1):
-            second = self.noun_phrase(i + 1) if self.kind(i + 1) in ("det", "n") else None
-            if second:
-                self.presuppose(second[0])
-                return second[1]
-        return i
+        return self._between(value[0], found[1])
 
     def _nor(self, i: int) -> int | None:
         """ "(There is no star,) nor is there a circle", "neither does a circle (exist)", "nor is anything blue"."""

@@ -71,7 +71,7 @@ class Subjects(Predicates):
         if self.kind(i - 1) in ("differ", "many") and self.kind(i + 1) == ":" and self.response.claims:
             owner = self.response.claims[-1].subject or owner  # "circles in different colors: ..."
         i += 1
-        if self.kind(i) in ("attr",):
+        if self.kind(i) == "attr":
             i += 1
         if self.kind(i) == "of" and (found := self.noun_phrase(i + 1)):
             owner, i = found
@@ -91,11 +91,7 @@ class Subjects(Predicates):
             self.add("hidden", owner, attribute=self.items[i][1])
             self.response.unsure, self.negated = True, False
             return i + 1
-        if (
-            k == "hid"
-            or (self.negated and not was_negated and k in ("see", "know", "clear", "unsure"))
-            or k == "unsure"
-        ):
+        if k == "hid" or (self.negated and not was_negated and k in ("see", "know")) or k == "unsure":
             self.add("hidden", owner, attribute=attribute)
             self.response.unsure, self.negated = True, False
             return i + 1

@@ -132,7 +132,7 @@ def _twins(case: Case, o: Object) -> bool:
     return "cells" not in case.asked and sum(p.place == o.place for p in case.targets) > 1
 
 
-def by_place(case: Case, o: Object, speech: Speech) -> str | None:
+def _by_place(case: Case, o: Object, speech: Speech) -> str | None:
     return place_words(noun_of(case), o.place, speech)
 
 
@@ -180,7 +180,7 @@ def _by_values(case: Case, o: Object, speech: Speech) -> str | None:
     return None
 
 
-_MEANS = {"place": by_place, "side": _by_side, "order": _by_order, "relation": _by_relation, "values": _by_values}
+_MEANS = {"place": _by_place, "side": _by_side, "order": _by_order, "relation": _by_relation, "values": _by_values}
 
 
 def _values(case: Case, values: dict, reading: int, speech: Speech) -> str:
