@@ -7,11 +7,9 @@ import pytest
 
 from clarifyvlm import jsonl
 from clarifyvlm.language.facts import Case
-from clarifyvlm.language.lexicon import vocabulary
-from clarifyvlm.language.normal import TOKEN, normalise
 from clarifyvlm.language.offers import readings_named
 from clarifyvlm.records import Example
-from clarifyvlm.users import scripted
+from clarifyvlm.users import scripted, wording
 from clarifyvlm.users.wording import FORMS
 
 SCENES = Path(__file__).parents[1] / "data" / "judge_scenes.jsonl"
@@ -20,6 +18,12 @@ SCENES = Path(__file__).parents[1] / "data" / "judge_scenes.jsonl"
 @pytest.fixture(scope="module")
 def scenes() -> dict[str, Example]:
     return {e.id: e for e in jsonl.read(SCENES, Example)}
+
+
+@pytest.fixture
+def no_slips(monkeypatch):
+    """A user whose letters all stand where they should."""
+    monkeypatch.setattr(wording, "_mistyped", lambda said, how, rng: said)
 
 
 def replies(example: Example, text: str) -> list[str | None]:
@@ -40,7 +44,7 @@ def test_no_reply_where_nothing_is_asked(scenes, text):
 @pytest.mark.parametrize(
     "text", ["Which star do you mean?", "Please tell me where it is.", "Which one, and where is it?"]
 )
-def test_reply_says_where(scenes, text):
+def test_reply_says_where(scenes, text, no_slips):
     """A reply that leaves readings together although the question separates them."""
     case = Case(scenes["ask-color"])
     for kind in ("helpful", "terse"):
@@ -48,13 +52,16 @@ def test_reply_says_where(scenes, text):
             for seed in map(str, range(30)):
                 said = [scripted.reply(case.example, text, i, kind, 1, forms, seed) for i in range(4)]
                 assert len(set(said)) == 4
-                if not _mistyped(said):
-                    assert [readings_named(case, reply) for reply in said] == [{0}, {1}, {2}, {3}], said
+                assert [readings_named(case, reply) for reply in said] == [{0}, {1}, {2}, {3}], said
 
 
-def _mistyped(said: list[str]) -> bool:
-    """Whether a slip of the keyboard is in it, on purpose."""
-    return any(vocabulary().one.get(w) is None for reply in said for w in TOKEN.findall(normalise(reply)) if len(w) > 4)
+@pytest.mark.parametrize(("forms", "slip"), [("train", "btotom"), ("held_out", "botom")])
+def test_a_slip_of_the_keyboard_spoils_one_word(scenes, forms, slip):
+    """A slip that nobody can read, or none where slips are asked for."""
+    said = "The one at the bottom right."
+    typed = {wording.Speech(forms, False, str(n)).typed(said) for n in range(200)}
+    assert {t for t in typed if "bottom" not in t} == {said.replace("bottom", slip)}
+    assert all(readings_named(Case(scenes["ask-color"]), t) == {2} for t in typed)
 
 
 def test_reply_is_the_same_every_time(scenes):
@@ -136,7 +143,7 @@ def test_wrong_users_describe_none_of_the_readings(scenes, text):
             assert readings_named(Case(example), said) == set(), said
 
 
-def test_users_who_change_their_mind_end_with_what_they_mean(scenes):
+def test_users_who_change_their_mind_end_with_what_they_mean(scenes, no_slips):
     """A reply that ends with another reading than the one in mind, or names only that one; a place never told after a
     yes that was none."""
     case = Case(scenes["ask-color"])
@@ -147,10 +154,10 @@ def test_users_who_change_their_mind_end_with_what_they_mean(scenes):
                     said = scripted.reply(case.example, text, reading, "changes_mind", 1, forms, seed).lower()
                     if "top left" in text and reading == 0:
                         continue  # "No. Sorry, yes."
-                    first, last = re.split(r"(?<=.)\b(?:no wait|no|sorry|act?ually|srory),? ", said, maxsplit=1)
-                    if "top left" not in text and not _mistyped([said]):
+                    first, last = re.split(r"(?<=.)\b(?:no wait|no|sorry|actually),? ", said, maxsplit=1)
+                    if "top left" not in text:
                         assert readings_named(case, last) == {reading} != readings_named(case, first), said
-                    elif reading and not _mistyped([said]):
+                    else:
                         assert "yes" in first or "yep" in first or "right" in first or "yeah" in first
                         assert readings_named(case, last) == {reading}, said
     useless = scripted.reply(case.example, "What color is it?", 0, "changes_mind")
