@@ -1,7 +1,5 @@
 """The extract judge: a scripted model on loopback says what a response claims, and the project's code checks it."""
 
-import json
-import random
 from pathlib import Path
 
 import pytest
@@ -9,10 +7,6 @@ import pytest
 from clarifyvlm import jsonl, rewards
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges import JudgeArguments, extract_schema, make_judge
-from clarifyvlm.judges.claims import response_of
-from clarifyvlm.judges.extract_schema import parse
-from clarifyvlm.judges.finding import Finding
-from clarifyvlm.language.facts import Case
 from clarifyvlm.records import Example, Prediction, Verdict
 from scripted_extractor import make_extract, response_in, scripted
 
@@ -185,46 +179,6 @@ def test_what_the_response_does_not_say_is_refused(server, found, failure, fault
     assert judge(server, "list-color", LIST).criteria["complete"] == 1, "a mended reply counts"
 
 
-def test_no_reply_raises():
-    """A reply of the right form that no careful reader would give, and that takes the whole run with it."""
-    rng = random.Random(0)
-    words = "the a two several it one both other stars square object 星 café vermilion red big striped not left of top"
-    words = [*words.split(), "second from the left", "wrapped", "bigger than", "next to", "none", "7", "gred"]
-    response = " ".join(words)
-    kept = 0
-    for _ in range(1500):
-        found = {name: [any_entry(schema, rng, words, response) for _ in range(rng.randint(0, 4))]
-                 for name, schema in extract_schema.LISTS.items()}  # fmt: skip
-        found |= {cue: rng.choice(["", "not", "vermilion"]) for cue in extract_schema.CUES}
-        found["synonyms"] = [{"said": rng.choice(words), "means": rng.choice(words)}]
-        try:
-            found = parse(json.dumps(extract_schema.reply(**found, off_topic=rng.random() < 0.5)), "is " + response)
-        except ValueError:
-            continue
-        kept += 1
-        case = Case(rng.choice(list(EXAMPLES.values())))
-        read, _ = response_of(found, case)
-        finding = Finding(case, "", read)
-        finding.criteria()
-        assert finding.used
-    assert kept > 300
-
-
-def any_entry(schema: dict, rng: random.Random, words: list[str], span: str) -> dict:
-    """An entry with something in some of its fields; its span is the whole response."""
-    found = {"span": span}
-    for name, field in schema["properties"].items():
-        if name == "span" or (rng.random() < 0.5 and name not in ("kind", "value", "property")):
-            continue
-        found[name] = {
-            "string": lambda field=field: rng.choice(field.get("enum", words)),
-            "boolean": lambda: rng.random() < 0.5,
-            "integer": lambda: rng.randint(0, 2),
-            "array": lambda field=field: [rng.choice(field["items"].get("enum", [0, 1, 2]))],
-        }[field["type"]]()
-    return found
-
-
 def test_markup_case_and_line_breaks_are_no_words(server):
     """A quote that is refused since the model wrote it without bold, a line break, or a curly apostrophe."""
     said = "The star\nis **Red**, it’s\tlarge."
@@ -381,13 +335,6 @@ def test_a_last_response_that_is_not_understood(server):
     assert v.answer_right_after_reply is None and v.unknown == ["answer_right_after_reply"]
     assert rewards.total(EXAMPLES["ask-color"], v, said) is None
     assert Verdict.model_validate_json(v.model_dump_json()) == v
-
-
-def test_its_example_is_a_good_reply():
-    """An example in the prompt that its own judge would refuse."""
-    said = "I see two mugs. The big one on the left is crimson, the other might be teal. Which do you mean?"
-    assert said in extract_schema.SYSTEM.replace("\n", " ")
-    parse(json.dumps(extract_schema.EXAMPLE), said)
 
 
 def test_panel_and_reward(server, tmp_path):
