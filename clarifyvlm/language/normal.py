@@ -345,9 +345,28 @@ _COMMON = frozenset(
     "object objects picture color shape large small where wrapped blurred hidden because show take could count "
     "image one ones four five here me big an assuming".split()
 )
-_OTHERS = [(turn, set(re.findall(r"[a-z]{2,}", turn.pattern)) - _COMMON) for turn, _ in _TURNS]
+
+
+def _alternatives(pattern: str) -> list[str]:
+    """What stands between the bars of a pattern that are in no bracket."""
+    found, depth, before = [""], 0, ""
+    for letter in pattern:
+        depth += (letter in "([") - (letter in ")]") if before != "\\" else 0
+        if letter == "|" and not depth:
+            found.append("")
+        else:
+            found[-1] += letter
+        before = letter
+    return found
+
+
+_OTHERS = [
+    (alternative, set(re.findall(r"[a-z]{2,}", alternative)) - _COMMON)
+    for turn, _ in _TURNS
+    for alternative in _alternatives(turn.pattern.removeprefix(r"\b(?:").removesuffix(r")\b"))
+]
 _SIGNS = frozenset(word for _, words in _OTHERS for word in words)
-_PLAIN_TURN = re.compile("|".join([turn.pattern for turn, words in _OTHERS if not words] or ["(?!)"]))
+_PLAIN_TURN = re.compile("|".join(rf"\b(?:{alternative})\b" for alternative, words in _OTHERS if not words))
 _WORD = re.compile(r"[a-z]+")
 
 
