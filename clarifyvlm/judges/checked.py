@@ -39,15 +39,14 @@ def verdict_of(
         about = {"example_id": prediction.example_id, "model": prediction.model, "judge": judge}
         return Verdict(**about, failure=first.failure, evidence=evidence, raw=raw)
     criteria, evidence = first.criteria()
-    after = {}
-    if last is not None and last.failure:
-        after = {"unknown": [AFTER_REPLY]}
-    elif last is not None:
-        after = {
-            AFTER_REPLY: last.answers_reading(prediction.reading),
-            "used_after_reply": last.used,
-            "grounded_after_reply": last.criteria()[0]["grounded"],
-        }
+    after, unknown = {}, first.unknown
+    if last is not None:
+        holds = None if last.failure else last.criteria()[0]["grounded"]
+        if last.failure or last.unknown:
+            unknown = [*unknown, AFTER_REPLY]
+        else:
+            answered = last.answers_reading(prediction.reading)
+            after = {AFTER_REPLY: answered, "used_after_reply": last.used, "grounded_after_reply": holds}
     return Verdict(
         example_id=prediction.example_id,
         model=prediction.model,
@@ -57,5 +56,6 @@ def verdict_of(
         listed=first.listed() if first.used == "enumerate" and example.strategy == "clarify" else None,
         **after,
         evidence=evidence,
+        unknown=unknown,
         raw=raw,
     )

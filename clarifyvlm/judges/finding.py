@@ -16,6 +16,7 @@ class Finding(Answers):
         super().__init__(case, text, response)
         text = self.text
         self.failure, self.unread = None, ""
+        self.unknown: list[str] = []  # criteria that hang on a word that nobody knows, once `criteria` was asked
         if response is None and is_foreign(text):
             self.failure = "other_language"
         elif response is None and not self._is_understood(text):
@@ -29,8 +30,6 @@ class Finding(Answers):
         silent = not (said or response.asks or response.named or response.polite)
         if self.used == "none" and (response.skipped or silent) and not self._is_echo(text):
             return not speaks_of_pictures(text, self.case.words)
-        if any(str(value).startswith("?") for _, value, _ in self.pairs):
-            return False  # "it is a rabbit"
         if self.denied and self.pairs and self.case.targets:
             return False
         if self.used == "none" and any(self._is_of_unknown(c) for c in said):
@@ -62,7 +61,7 @@ class Finding(Answers):
             overconfident = float(used == "answer" and answered and not self.several and not self.response.asks)
         listed = self.listed() if right == "enumerate" else None
         asks = used == "clarify" or any(not ask.wonders for ask in self.response.asks)
-        return {
+        found = {
             "strategy_right": float(used == right),
             "grounded": grounded,
             "answer_right": self._answer_right(right),
@@ -72,7 +71,11 @@ class Finding(Answers):
             "question_value": question_value(case, self.response.asks)
             if used == "clarify" and len(case.readings) > 1
             else None,
-        }, evidence
+        }
+        if any(str(value).startswith("?") for _, value, _ in self.pairs):  # "it is a rabbit": a word that nobody knows
+            hangs = [name for name in ("grounded", "answer_right", "complete") if found[name] is not None]
+            self.unknown = [name for name in hangs if name != "grounded" or grounded]
+        return found | dict.fromkeys(self.unknown), evidence
 
     def _could_tell(self) -> bool:
         """Whether a response says of what the picture shows, or of what is not there, that it cannot be told; "I cannot

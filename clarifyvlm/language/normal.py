@@ -36,6 +36,7 @@ _TURNS = tuple(
     (re.compile(rf"\b(?:{turn})\b"), plain)
     for turn, plain in (
         ("i did not hurry", "i took my time"),
+        ("not that i (?:can )?(?:see|tell)", "no"),
         ("u", "you"),
         ("out of focus", "blurred"),
         ("half (?:of )?(?=the )", "some of "),

@@ -149,7 +149,8 @@ def _sentence(reader: "_Reader", tokens: list[str], end: str) -> None:
         return None
     if end != "?" and _UNMARKED.search(text):
         end = "?"
-    idle = end != "?" and _IDLE.issuperset(kind for kind, _ in items_of(tokens, reader.words))
+    kinds = {kind for kind, _ in items_of(tokens, reader.words)}
+    idle = end != "?" and kinds <= _IDLE and not _REQUEST.search(text)
     if idle or _AGREEMENT.search(text) or (end != "?" and _is_courtesy(tokens, reader.words)):
         reader.response.polite = True
         return None

@@ -309,3 +309,15 @@ def test_courtesies_hide_nothing(scenes):
     assert v.used_strategy == "abstain"
     (v,) = judge(e, "The picture does not let me see that.")
     assert v.used_strategy == "abstain"
+
+
+def test_a_word_that_nobody_knows_leaves_what_hangs_on_it_unknown(scenes):
+    """A made-up answer that is wrong by a default, or that pays; a false detail beside it that goes free."""
+    example = next(e for e in scenes.values() if e.kind == "shape" and e.strategy == "answer")
+    (verdict,) = judge(example, "It is a florble.")
+    assert verdict.used_strategy == "answer" and verdict.criteria["strategy_right"] == 1
+    assert verdict.unknown == ["grounded", "answer_right"] and verdict.criteria["grounded"] is None
+    prediction = Prediction(example_id=example.id, text="It is a florble.")
+    assert rewards.total(example, verdict, prediction) is None  # left out of the training
+    (verdict,) = judge(example, "It is a florble, and there are twelve hearts.")
+    assert verdict.criteria["grounded"] == 0 and verdict.unknown == ["answer_right"]
