@@ -6,6 +6,7 @@ from clarifyvlm.language.layout import plain
 from clarifyvlm.language.lexicon import PEOPLE
 from clarifyvlm.language.normal import TOKEN, normalise
 from clarifyvlm.language.parse import read
+from clarifyvlm.world.places import STRIPS
 
 OPPOSITE = {"left": "right", "right": "left", "above": "below", "below": "above"}
 
@@ -208,7 +209,10 @@ class Answers:
             rest = d.without(attribute)
             rest.number = None
             if self._on_target(rest):
-                self._answer(rest, attribute, given[attribute], claim.either)
+                value = given[attribute]
+                listed = attribute == "cells" and d.plural and len(value) > 1 and value not in STRIPS
+                for part in [frozenset((p,)) for p in sorted(value)] if listed else [value]:  # "at the top and in ..."
+                    self._answer(rest, attribute, part, claim.either)
 
     def _told(self, d: Description) -> dict:
         """What `d` gives, without what all of them are on or in: "(two cups) on the table"."""
@@ -384,16 +388,10 @@ def _merged(pairs: list, count: int) -> list:
         readings, value, _ = pair
         if pair in kept and not each:
             continue
-        vaguer = isinstance(value, frozenset) and any(
-            p is not pair
-            and (readings is None or p[0] in (readings, None))
-            and isinstance(p[1], frozenset)
-            and p[1] < value
-            for p in pairs
-        )
-        same = not each and any(
-            p is not pair and p[1] == value and p[0] is not None and readings is None for p in pairs
-        )
+        others = [p for p in pairs if p is not pair]
+        near = [p[1] for p in others if readings is None or p[0] in (readings, None)]
+        vaguer = isinstance(value, frozenset) and any(isinstance(v, frozenset) and v < value for v in near)
+        same = not each and readings is None and any(p[1] == value and p[0] is not None for p in others)
         if not vaguer and not same:
             kept.append(pair)
     return kept

@@ -14,6 +14,9 @@ SIDES = {
     "at the bottom": PLACES[6:],
 }
 
+# The rows and the columns of the grid.
+STRIPS = [frozenset(PLACES[i : i + 3]) for i in (0, 3, 6)] + [frozenset(PLACES[i::3]) for i in range(3)]
+
 
 def place_of(x: float, y: float, width: float, height: float) -> str:
     """The cell that holds the point (x, y), pixels from the top left, in a width x height picture."""
