@@ -253,6 +253,8 @@ def not_full_marks(verdict: Verdict, final: bool = False) -> Fault | None:
     what = "the final answer" if final else "the response"
     if verdict.failure:
         return "reference", f"the judge failed ({verdict.failure})"
+    if verdict.unknown:
+        return "reference", f"{what}: the judge does not understand the words that {verdict.unknown[0]} hangs on"
     evidence = verdict.evidence
     for name in ("strategy_right", "grounded", "answer_right", "complete", "question_value"):
         value = verdict.criteria[name]

@@ -1,7 +1,5 @@
 """The forms of phrasings.yaml: every one of them is read as the question that it asks."""
 
-from pathlib import Path
-
 import pytest
 
 from clarifyvlm import jsonl
@@ -9,15 +7,17 @@ from clarifyvlm.language.facts import Case
 from clarifyvlm.records import Example
 from clarifyvlm.world.queries import MISSPELLINGS, Query
 from clarifyvlm.world.wording import PHRASINGS, questions
-
-EXAMPLES = Path(__file__).parents[2] / "inference" / "auditing" / "natural" / "examples.jsonl"
+from stages import script
 
 
 @pytest.fixture(scope="module")
-def asked() -> list[tuple[Example, Query]]:
+def asked(tmp_path_factory) -> list[tuple[Example, Query]]:
     """Generated examples of every kind and form, with their queries."""
-    found = [e for e in jsonl.read(EXAMPLES, Example) if e.facts.source == "scenes"]
-    return [(e, Query(**e.provenance["query"])) for e in found]
+    folder = tmp_path_factory.mktemp("phrasings")
+    command = ["--config", "dataset_generation/configs/scenes.yaml", "--num_train", "300", "--num_validation", "0"]
+    command += ["--num_test", "0", "--num_test_ood", "0", "--audit", "off", "--output_dir", str(folder)]
+    assert script("dataset_generation/generate.py").main(command) == 0
+    return [(e, Query(**e.provenance["query"])) for e in jsonl.read(folder / "train.jsonl", Example)]
 
 
 @pytest.mark.parametrize("held_out", [False, True])
