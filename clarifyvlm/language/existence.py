@@ -149,9 +149,11 @@ class Existence(Subjects):
             if self.kind(i) == "no":
                 i += 1
         else:
-            if self.kind(i) == "unk" and (end := self._narrowed(i + 1)):
-                return end
-            if self.kind(i) == "unk":  # "no wombat"
+            if self.kind(i) == "unk":  # "no wombat", "no baseball player"
+                while self.kind(i + 1) == "unk" and self.items[i + 1][1] in self.said:
+                    i += 1
+                if end := self._narrowed(i + 1):
+                    return end
                 self.add("deny", Description(unknown=self.items[i][1]))
                 i += 1
         return self._past_there(i)

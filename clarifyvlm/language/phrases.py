@@ -6,6 +6,9 @@ from clarifyvlm.language.lexicon import GROUPS
 from clarifyvlm.language.modifiers import Modifiers
 
 _AFTER = (None, ",", "prep", "and", "with")
+_NOUNS_IN_ING = frozenset(
+    "awning building ceiling clothing crossing earring icing king lightning painting railing ring string swing wing".split()
+)
 
 
 class Phrases(Modifiers):
@@ -105,7 +108,7 @@ class Phrases(Modifiers):
                 if (
                     self.kind(i + 1) == "unk"
                     and d.name not in SHAPE_NAMES
-                    and self.items[i + 1][1].isalpha()
+                    and self._is_noun(self.items[i + 1][1])
                     and self.kind(i + 2) in _AFTER
                 ):  # "a dog leash"
                     d.name, d.unknown, i = None, self.items[i + 1][1], i + 1
@@ -180,6 +183,10 @@ class Phrases(Modifiers):
                 found[0].relation, found[0].definite = ("of", d), True
                 return found
         return d, i
+
+    def _is_noun(self, word: str) -> bool:
+        """Whether an unknown word may be the head after a noun: "a dog leash", not "the woman eating"."""
+        return word.isalpha() and (not word.endswith("ing") or word in _NOUNS_IN_ING)
 
     def _is_single(self, i: int) -> bool:
         """Whether the head of a noun phrase at i is one thing: "star", "one"."""
