@@ -7,7 +7,7 @@ from clarifyvlm.language.modifiers import Modifiers
 
 _AFTER = (None, ",", "prep", "and", "with")
 _NOUNS_IN_ING = frozenset(
-    "awning building ceiling clothing crossing earring icing king lightning painting railing ring string swing wing".split()
+    "awning building ceiling clothing crossing earring icing king painting railing ring string swing wing".split()
 )
 
 
