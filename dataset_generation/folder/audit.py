@@ -1,9 +1,4 @@
-"""What a data set gives away: label balance, duplicates, and probes that try to tell the strategy without looking.
-
-A probe is a small classifier, trained on the spot on train.jsonl and measured on validation and test. One that sees
-only the question's words, or only the picture, or only the line's position in the file must stay near chance: what it
-finds is what a model could learn in place of looking at the picture with the question in mind.
-"""
+"""What a data set gives away: label balance, strategies within kinds of questions, duplicates, and the probes."""
 
 import json
 import sys
@@ -14,18 +9,10 @@ from hashlib import sha256
 from pathlib import Path
 
 from folder.pictures import look
+from folder.probes import MAX_HELD_OUT, MAX_TRAIN, PROBES, probe
 
-LIMIT = 0.05  # a bound probe may be this much above chance
-MAX_TRAIN, MAX_HELD_OUT = 4000, 2000  # examples that the probes see
 MAX_REPEATED = 0.02  # share of lines that repeat the question and the things in the picture of an earlier one
-
-# probe -> (bound by design?, what a win would mean)
-PROBES = {
-    "question": (True, "the words alone give the strategy away"),
-    "picture": (True, "the picture alone gives the strategy away"),
-    "position": (True, "the order of the lines gives the strategy away"),
-    "reference_length": (False, "by nature: a list of readings is longer than an answer. The model never sees it"),
-}
+SPREAD = ("correct", "abstain")  # strategies that no kind of question may have much more or less often than all have
 
 
 def collect(output: Path, splits: Iterable[str]) -> dict:
@@ -65,6 +52,7 @@ def collect(output: Path, splits: Iterable[str]) -> dict:
                     ("type", seen),
                     ("level", "none" if level is None else str(level)),
                     ("kind", kind),
+                    ("kind and strategy", f"{kind}:{row['strategy']}"),
                     ("objects", str(len(row["facts"]["objects"]))),
                 ):
                     stats["tables"][table][split, key] += 1
@@ -80,6 +68,8 @@ def collect(output: Path, splits: Iterable[str]) -> dict:
                             "image": str(output / row["image"]),
                             "strategy": row["strategy"],
                             "type": seen,
+                            "kind": kind,
+                            "group": row.get("group_id") or row["id"],
                             "form": row["provenance"].get("form", kind),
                             "reference": len(row["reference"]),
                             "position": index / total,
@@ -101,13 +91,15 @@ def _short(content: bytes) -> int:
     return int.from_bytes(sha256(content).digest()[:8], "little")
 
 
-def audit(stats: dict, wanted: dict[str, float] | None, seed: int) -> dict:
+def audit(stats: dict, wanted: dict[str, float] | None, seed: int, max_kind_gap: float | None = None) -> dict:
     """The findings; `passed` is false when one that is bound by the design is out of bounds.
 
     `wanted`: "type:strategy" -> share of each split; None where the balance is no matter of this data set.
+    `max_kind_gap`: how far the share of a SPREAD strategy within a kind may be from its share over all kinds.
     """
     findings = {
         "balance": {} if wanted is None else _balance(stats, wanted),
+        "kinds": _kinds(stats, max_kind_gap),
         "duplicates": {
             "pictures_in_two_splits": stats["shared_pictures"],
             "repeated_lines": round(stats["repeated"] / max(1, stats["lines"]), 4),
@@ -117,7 +109,7 @@ def audit(stats: dict, wanted: dict[str, float] | None, seed: int) -> dict:
         "in_a_group": round(
             sum(size * n for size, n in stats["groups"].items() if size > 1) / max(1, stats["lines"]), 4
         ),
-        "probes": _probes(stats["sample"], seed),
+        "probes": probe(stats["sample"], seed),
     }
     failures = [f"{s}: {what}" for s, b in findings["balance"].items() for what in b["off"]]
     if not findings["duplicates"]["ok"]:
@@ -125,13 +117,15 @@ def audit(stats: dict, wanted: dict[str, float] | None, seed: int) -> dict:
             f"{stats['shared_pictures']} pictures in two splits, {findings['duplicates']['repeated_lines']:.1%} "
             "repeated lines. Take another seed, or allow more objects, colors or names."
         )
-    for name, probe in findings["probes"].items():
-        if not probe["ok"]:
-            failures.append(
-                f"the {name} probe names the strategy in {probe['accuracy']:.1%} of {probe['n']} examples, chance is "
-                f"{probe['chance']:.1%}: {PROBES[name][1]}. Bring the shares of the strategies, the shares of the "
-                "types within them and the kinds nearer to each other (README.md, Troubleshooting)."
-            )
+    failures += [f"kinds: {what}" for what in findings["kinds"].get("off", [])]
+    for name, found in findings["probes"].items():
+        for where, cell in (("", found), *((f" of {key}", cell) for key, cell in found["within"].items())):
+            if not cell["ok"]:
+                failures.append(
+                    f"the {name} probe names the strategy in {cell['accuracy']:.1%} of {cell['n']} examples{where}, "
+                    f"chance is {cell['chance']:.1%}: {PROBES[name][1]}. Bring the shares of the strategies, the "
+                    "shares of the types within them and the kinds nearer to each other (README.md, Troubleshooting)."
+                )
     return findings | {"failures": failures, "passed": not failures}
 
 
@@ -172,80 +166,29 @@ def _balance(stats: dict, wanted: dict[str, float]) -> dict:
     return result
 
 
-def _probes(sample: dict[str, list[dict]], seed: int) -> dict:
-    import numpy as np
-
-    train = sample.get("train", [])
-    held_out = [row for split in ("validation", "test") for row in sample.get(split, [])]
-    if len({r["strategy"] for r in train}) < 2 or not held_out:
+def _kinds(stats: dict, max_gap: float | None) -> dict:
+    """Per kind: how often each SPREAD strategy is right, beside all kinds. A kind that is abstained from three times as
+    often as the others teaches abstaining."""
+    if max_gap is None:
         return {}
-    labels, truth = (np.array([r["strategy"] for r in rows]) for rows in (train, held_out))
-    majority = Counter(truth).most_common(1)[0][1] / len(truth)
-    findings = {}
-    for name, (bound, meaning) in PROBES.items():
-        said = _predict(name, train, labels, held_out, seed)
-        right = said == truth
-        accuracy = float(right.mean())
-        error = float(np.sqrt(majority * (1 - majority) / len(truth)))
-        # A small split swings by itself: out of bounds is what is above the limit and no accident (one-sided 99.5 %).
-        over = accuracy > majority + LIMIT and accuracy > majority + 2.58 * error
-        findings[name] = {
-            "accuracy": round(accuracy, 4),
-            "chance": round(majority, 4),
-            "limit": round(majority + LIMIT, 4) if bound else None,
-            "n": len(truth),
-            "bound": bound,
-            "ok": not (bound and over),
-            "meaning": meaning,
-            "by_type": _by(held_out, "type", right),
-            "by_form": _by(held_out, "form", right),
-        }
-    return findings
-
-
-def _by(rows: list[dict], key: str, right) -> dict:
-    """value -> [share right, n]."""
-    hits = defaultdict(list)
-    for row, hit in zip(rows, right, strict=True):
-        hits[row[key]].append(bool(hit))
-    return {value: [round(sum(h) / len(h), 4), len(h)] for value, h in sorted(hits.items())}
-
-
-def _predict(name: str, train: list[dict], labels, held_out: list[dict], seed: int):
-    """The strategies that a probe names for `held_out`."""
-    import numpy as np
-    from sklearn.ensemble import ExtraTreesClassifier
-    from sklearn.feature_extraction.text import CountVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.tree import DecisionTreeClassifier
-
-    if name == "question":
-        words = CountVectorizer(ngram_range=(1, 3), binary=True, token_pattern=r"\S+", min_df=2)
-        probe = make_pipeline(words, LogisticRegression(C=0.3, max_iter=300))
-        return probe.fit([r["question"] for r in train], labels).predict([r["question"] for r in held_out])
-    if name == "picture":
-        probe = ExtraTreesClassifier(200, min_samples_leaf=3, random_state=seed)
-        return probe.fit(_picture_features(train), labels).predict(_picture_features(held_out))
-    column = "reference" if name == "reference_length" else "position"
-    tree = DecisionTreeClassifier(max_depth=5, min_samples_leaf=20, random_state=seed)
-    return tree.fit(np.array([[r[column]] for r in train]), labels).predict(np.array([[r[column]] for r in held_out]))
-
-
-def _picture_features(rows: list[dict]):
-    """Thumbnail, channel means and spreads, histograms and edge density per picture.  # (n, 464)"""
-    import numpy as np
-    from PIL import ImageFilter
-
-    from clarifyvlm.images import open_image
-
-    features = {}
-    for path in {r["image"] for r in rows}:
-        image = open_image(path)
-        small = np.asarray(image.resize((12, 12)), dtype=np.float32).ravel() / 255
-        pixels = np.asarray(image.resize((96, 96)), dtype=np.float32) / 255
-        histogram = np.concatenate([np.histogram(pixels[..., c], 8, (0, 1))[0] for c in range(3)]) / pixels[..., 0].size
-        edges = np.asarray(image.resize((96, 96)).convert("L").filter(ImageFilter.FIND_EDGES), dtype=np.float32) / 255
-        spread = [*pixels.mean((0, 1)), *pixels.std((0, 1)), edges.mean(), (edges > 0.2).mean()]
-        features[path] = np.concatenate([small, spread, histogram])
-    return np.stack([features[r["image"]] for r in rows])
+    counts, totals = defaultdict(Counter), Counter()
+    for (_, key), n in stats["tables"]["kind and strategy"].items():
+        kind, _, strategy = key.rpartition(":")
+        counts[kind][strategy] += n
+        totals[strategy] += n
+    overall = {s: totals[s] / max(1, totals.total()) for s in SPREAD}
+    shares = {kind: {s: found[s] / found.total() for s in SPREAD} for kind, found in sorted(counts.items())}
+    off = [
+        f"{strategy} is right for {share:.1%} of the {kind} questions, for {overall[strategy]:.1%} of all: more than "
+        f"{max_gap:.0%} apart (max_kind_gap). Bring the weights of the kinds, or the shares of {strategy} and of "
+        "none:answer, nearer to each other."
+        for kind, found in shares.items()
+        for strategy, share in found.items()
+        if abs(share - overall[strategy]) > max_gap
+    ]
+    return {
+        "limit": max_gap,
+        "all": {s: round(share, 4) for s, share in overall.items()},
+        "shares": {kind: {s: round(share, 4) for s, share in found.items()} for kind, found in shares.items()},
+        "off": off,
+    }

@@ -78,6 +78,7 @@ def write_card(
         ("type", list(AMBIGUITY_TYPES)),
         ("type and strategy", None),
         ("kind", None),
+        ("kind and strategy", None),
         ("objects", None),
     ):
         table = stats["tables"][title]
@@ -221,6 +222,20 @@ def _audit_lines(findings: dict | None) -> list[str]:
             "the strategy. An expression by side, size or place cannot have every strategy, so its chance is higher.",
             "",
         ]
+        within = [(name, key, cell) for name, p in findings["probes"].items() for key, cell in p["within"].items()]
+        if within:
+            lines += [
+                "The same within each kind of question, and each type within it, of which there are enough: trained on "
+                "half of its groups, measured on the other half.",
+                "",
+                "| it sees only | questions about | right | chance | n |",
+                "|---|---|---|---|---|",
+            ]
+            lines += [
+                f"| {name} | {key} | {cell['accuracy']:.1%}{'' if cell['ok'] else ' **(too much)**'} | "
+                f"{cell['chance']:.1%} | {cell['n']} |"
+                for name, key, cell in within
+            ] + [""]
     return lines
 
 

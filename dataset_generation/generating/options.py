@@ -31,7 +31,17 @@ class Options:
         factory=lambda: ["none:answer=1", "referential:clarify=1"],
     )
     kinds: list[str] = option(
-        "kind=weight ...: what is asked; met as nearly as minimal pairs allow", factory=lambda: ["color=1", "shape=1"]
+        "kind=weight ...: what is asked; met exactly in every split", factory=lambda: ["color=1", "shape=1"]
+    )
+    min_per_cell: int = option(
+        "examples in train.jsonl, at least, of every strategy within every kind that can have it", 0, min=0
+    )
+    max_kind_gap: float | None = option(
+        "the audit fails where `correct` or `abstain` is right for a share of a kind's questions that is further from "
+        "the share over all kinds",
+        None,
+        min=0,
+        max=1,
     )
     dialogue_users: list[str] = option(
         "kind=weight ...: who replies in dialogues (clarifyvlm/users/scripted.py): helpful, terse, ...",

@@ -88,4 +88,4 @@ def finish_folder(options: Options, plan: Plan, run: RunRecord) -> int:
     """Audit, card and record of the whole. 3 where the audit fails and may."""
     wanted = {f"{slot.type}:{slot.strategy}": share for slot, share in plan.shares.items()}
     command = command_of("generate.py", [options], (*FASTER_ONLY, "overwrite", "redo"))
-    return finish(run, options, command, plan.settings.about, wanted)
+    return finish(run, options, command, plan.settings.about, wanted, max_kind_gap=options.max_kind_gap)

@@ -1,4 +1,4 @@
-"""From shares to groups: exact counts per (type, strategy), a form and a kind for each example, and minimal pairs.
+"""From shares to groups: exact counts per kind and per (type, strategy), a form for each example, and minimal pairs.
 
 A question is asked of two pictures with two right strategies; two such questions share their two pictures. So neither
 the words nor the picture alone say what is right:
@@ -79,21 +79,84 @@ def check(shares: dict[Slot, float], kinds: list[str]) -> None:
 
 
 def plan(
-    total: int, shares: dict[Slot, float], kinds: dict[str, float], place_share: float, rng: random.Random
+    total: int,
+    shares: dict[Slot, float],
+    kinds: dict[str, float],
+    place_share: float,
+    rng: random.Random,
+    min_per_cell: int = 0,
 ) -> list[Group]:
-    """Groups of exactly `total` examples in the proportions of `shares`; kinds as near to theirs as pairs allow."""
+    """Groups of exactly `total` examples in the proportions of `shares` and of `kinds`."""
     kinds = {k: w for k, w in kinds.items() if w}
     check(shares, list(kinds))
-    slots = list(shares)
-    counts = dict(zip(slots, apportion(total, [shares[s] for s in slots]), strict=True))
-    by_form = _give_forms(counts, list(kinds), place_share, rng)
     pairs, alone = [], []
-    for form in FORMS:
-        couples, rest = _pair(by_form[form], rng)
-        pairs += [(form, c) for c in couples]
-        alone += [(form, (slot,)) for slot in rest]
-    asks = _give_kinds(pairs + alone, kinds, rng)
-    return _group([a for a in asks if len(a.slots) == 2], [a for a in asks if len(a.slots) == 1], rng)
+    for kind, counts in cells(total, shares, kinds, min_per_cell).items():
+        by_form = _give_forms(counts, [kind], place_share, rng)
+        for form in FORMS:
+            couples, rest = _pair(by_form[form], rng)
+            pairs += [_ask(kind, form, couple) for couple in couples]
+            alone += [_ask(kind, form, (slot,)) for slot in rest]
+    rng.shuffle(alone)
+    return _group(pairs, alone, rng)
+
+
+def cells(
+    total: int, shares: dict[Slot, float], kinds: dict[str, float], min_per_cell: int = 0
+) -> dict[str, dict[Slot, int]]:
+    """kind -> slot -> examples: as many of each slot as `shares` says, and of each kind as `kinds` says.
+
+    A slot is spread over the kinds that can have it by their weights; what a kind still lacks is filled with plain
+    questions (none:answer). Where that does not come out even, as few examples as can be are moved: a transport
+    problem, whose solution is in whole numbers. UserError where there is none, or where a kind has fewer than
+    `min_per_cell` examples of a strategy that it can have.
+    """
+    import numpy as np
+    from scipy.optimize import linprog
+
+    slots, names = list(shares), list(kinds)
+    of_slot, of_kind = apportion(total, list(shares.values())), apportion(total, list(kinds.values()))
+    able = np.array([[bool(forms_for(slot, [kind])) for slot in slots] for kind in names])
+    even = np.zeros(able.shape)
+    for j, n in enumerate(of_slot):
+        even[:, j] = apportion(n, [w * can for w, can in zip(kinds.values(), able[:, j], strict=True)])
+    dear = np.array([0.01 if slot == Slot("none", "answer") else 1.0 for slot in slots])
+    cost = np.tile(dear, len(names))  # of one example more, and of one less, than in `even`
+    rows = np.kron(np.eye(len(names)), np.ones(len(slots)))
+    columns = np.kron(np.ones(len(names)), np.eye(len(slots)))
+    sums = np.vstack([rows, columns])
+    missing = np.concatenate([of_kind - even.sum(1), of_slot - even.sum(0)])
+    more = [(0, None if can else 0) for can in able.ravel()]
+    less = [(0, n) for n in even.ravel()]
+    found = linprog(np.tile(cost, 2), A_eq=np.hstack([sums, -sums]), b_eq=missing, bounds=more + less)
+    if found.status != 0:
+        raise UserError(_no_plan(total, dict(zip(slots, of_slot, strict=True)), dict(zip(names, of_kind, strict=True))))
+    moved = found.x[: even.size] - found.x[even.size :]
+    counts = np.rint(even + moved.reshape(even.shape)).astype(int)
+    for kind, can, row in zip(names, able, counts, strict=True):
+        for strategy in STRATEGIES:
+            mine = [j for j, slot in enumerate(slots) if slot.strategy == strategy and can[j]]
+            if mine and row[mine].sum() < min_per_cell:
+                raise UserError(
+                    f"min_per_cell: {row[mine].sum()} of {total} examples would be {kind} questions where `{strategy}` "
+                    f"is right, not {min_per_cell}. Raise the weight of {kind}, the share of {strategy} or num_train."
+                )
+    return {kind: dict(zip(slots, map(int, row), strict=True)) for kind, row in zip(names, counts, strict=True)}
+
+
+def _no_plan(total: int, of_slot: dict[Slot, int], of_kind: dict[str, int]) -> str:
+    """Why the shares of kinds and of strategies do not go together."""
+    for kind, n in of_kind.items():
+        able = {slot: m for slot, m in of_slot.items() if forms_for(slot, [kind])}
+        if sum(able.values()) < n:
+            what = ", ".join(f"{slot.type}:{slot.strategy}" for slot in able)
+            return (
+                f"kinds: {kind} is to be {n} of {total} examples, but questions about it can only be {what}, which are "
+                f"{sum(able.values())} by `shares`. Lower {kind}, or raise these."
+            )
+    return (
+        f"kinds and shares do not go together for {total} examples: too many kinds that can have few strategies. Lower "
+        "the weights of count, existence and size, or raise the share of none:answer."
+    )
 
 
 def _give_forms(counts: dict[Slot, int], kinds: list[str], place_share: float, rng) -> dict[str, list[Slot]]:
@@ -149,38 +212,6 @@ def _pair(slots: list[Slot], rng) -> tuple[list[tuple[Slot, Slot]], list[Slot]]:
 
 def _weighted(names: list[str], left: dict, rng) -> str:
     return rng.choices(names, [len(left[s]) for s in names])[0]
-
-
-def _give_kinds(asks: list[tuple[str, tuple[Slot, ...]]], kinds: dict[str, float], rng) -> list[Ask]:
-    """A kind for every question: the kinds that few questions can have come first, each up to its share."""
-    rng.shuffle(asks)
-    able = {
-        k: [i for i, (f, ss) in enumerate(asks) if all(allows(k, f, s.type, s.strategy) for s in ss)] for k in kinds
-    }
-    quota = dict(zip(kinds, apportion(len(asks), list(kinds.values())), strict=True))
-    given: dict[int, str] = {}
-    for kind in sorted(kinds, key=lambda k: len(able[k])):
-        free = [i for i in able[kind] if i not in given]
-        for i in rng.sample(free, min(quota[kind], len(free))):
-            given[i] = kind
-    result = []
-    for i, (form, slots) in enumerate(asks):
-        if i not in given:  # its kinds were given out: the weightiest kind that it can have
-            possible = [k for k in kinds if i in _as_set(able, k)]
-            if not possible:
-                names = " and ".join(f"{s.type}:{s.strategy}" for s in slots)
-                raise UserError(
-                    f"shares: no kind of question can be both {names} (form {form}); add color or shape to kinds"
-                )
-            given[i] = rng.choices(possible, [kinds[k] for k in possible])[0]
-        result.append(_ask(given[i], form, slots))
-    return result
-
-
-def _as_set(able: dict, kind: str) -> set:
-    if not isinstance(able[kind], set):
-        able[kind] = set(able[kind])
-    return able[kind]
 
 
 def _group(pairs: list[Ask], singles: list[Ask], rng) -> list[Group]:

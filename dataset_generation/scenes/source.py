@@ -341,7 +341,14 @@ def plan(settings: Settings, options, shares: dict[Slot, float], kinds: dict[str
     if sizes["test_ood"] and not settings.unseen:
         raise UserError("num_test_ood is above 0, but unseen_pairs is 0: nothing would be unseen")
     return {
-        split: layout.plan(n, shares, kinds, options.place_share, random.Random(f"{options.seed}:{split}:plan"))
+        split: layout.plan(
+            n,
+            shares,
+            kinds,
+            options.place_share,
+            random.Random(f"{options.seed}:{split}:plan"),
+            options.min_per_cell if split == "train" else 0,
+        )
         for split, n in sizes.items()
         if n
     }

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from folder import audit
+from folder.probes import probe as run_probes
 from stages import ROOT
 
 GENERATE = str(ROOT / "dataset_generation" / "generate.py")
@@ -33,6 +34,8 @@ def rows(tmp_path_factory):
                     "image": str(path),
                     "strategy": strategies[i % 3],
                     "type": "none",
+                    "kind": "color",
+                    "group": str(i),
                     "form": "referential",
                     "reference": rng.randrange(10, 60),
                     "position": rng.random(),
@@ -47,7 +50,7 @@ def leaky(rows, change):
 
 def test_nothing_is_found_where_nothing_is(rows):
     """Catches a probe that is out of bounds by itself (trained on what it is measured on)."""
-    probes = audit._probes(rows, 0)
+    probes = run_probes(rows, 0)
     assert all(p["ok"] for p in probes.values()), probes
 
 
@@ -66,14 +69,33 @@ def test_a_leak_made_on_purpose_is_found(rows, probe, tmp_path):
         "picture": lambda r: {"image": shade[r["strategy"]]},
         "position": lambda r: {"position": strategies.index(r["strategy"]) / 3 + r["position"] / 3},
     }[probe]
-    found = audit._probes(leaky(rows, change), 0)
+    found = run_probes(leaky(rows, change), 0)
     assert not found[probe]["ok"] and found[probe]["accuracy"] > found[probe]["limit"]
     assert all(p["ok"] for name, p in found.items() if name != probe)
 
 
+def test_a_leak_within_one_kind_is_found(rows):
+    """Catches probes that look at all kinds together, where a kind's own leak drowns."""
+    others = {split: [r | {"kind": "shape", "group": f"s{r['group']}"} for r in part] for split, part in rows.items()}
+    given_away = leaky(rows, lambda r: {"question": r["question"] + (" Sure." if r["strategy"] == "correct" else "")})
+    found = run_probes({split: given_away[split] + others[split] + others[split] for split in rows}, 0)["question"]
+    assert found["within"]["shape"]["ok"] and not found["within"]["color"]["ok"]
+
+
+def test_a_kind_that_is_abstained_from_more_often():
+    """Catches a set whose few count questions are abstained from half the time: it teaches not to count."""
+    from collections import Counter
+
+    table = Counter({("train", "color:answer"): 900, ("train", "color:abstain"): 100})
+    table |= {("train", "count:answer"): 10, ("train", "count:abstain"): 10}
+    found = audit._kinds({"tables": {"kind and strategy": table}}, 0.1)
+    assert len(found["off"]) == 1 and "abstain is right for 50.0% of the count questions" in found["off"][0]
+    assert audit._kinds({"tables": {"kind and strategy": table}}, None) == {}
+
+
 def test_a_long_reference_is_no_failure(rows):
     """Catches a bound on what wins by nature."""
-    found = audit._probes(leaky(rows, lambda r: {"reference": len(r["strategy"]) * 10}), 0)
+    found = run_probes(leaky(rows, lambda r: {"reference": len(r["strategy"]) * 10}), 0)
     assert found["reference_length"]["accuracy"] > 0.6 and found["reference_length"]["ok"]
 
 

@@ -220,6 +220,27 @@ def test_card_and_record(data):
     assert record["status"] == "complete" and record["counts"]["train"] == 360
 
 
+def test_kinds_and_shares_are_both_met_exactly():
+    """Catches a rare kind that gets what is left over: count questions that are abstained from half the time."""
+    from collections import Counter
+    from random import Random
+
+    from folder.shares import Slot
+    from scenes.layout import plan
+
+    shares = {Slot("none", "answer"): 40, Slot("referential", "clarify"): 20, Slot("referential", "enumerate"): 20}
+    shares |= {Slot("premise", "correct"): 10, Slot("unanswerable", "abstain"): 10}
+    kinds = {"color": 60, "position": 20, "count": 10, "existence": 10}
+    for total in (1000, 333):
+        groups = plan(total, shares, kinds, 0.02, Random(0))
+        asked = [(ask.kind, slot) for group in groups for ask in group for slot in ask.slots]
+        assert len(asked) == total
+        for given, wanted in ((Counter(k for k, _ in asked), kinds), (Counter(s for _, s in asked), shares)):
+            assert all(abs(given[key] - total * w / 100) < 1 for key, w in wanted.items()), given
+        abstained = Counter(kind for kind, slot in asked if slot.strategy == "abstain")
+        assert abs(abstained["count"] - 0.125 * total * 0.1) <= 1, "spread over the kinds that can have it"
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
@@ -234,6 +255,8 @@ def test_card_and_record(data):
         (["--dialogue_users", "grumpy=1"], "dialogue_users: no user is 'grumpy'; there are helpful"),
         (["--max_objects", "12"], "1 <= min <= max <= 9"),
         (["--shares", "referential:clarify=1", "--max_objects", "3", "--num_train", "4"], "Allow more objects"),
+        (["--kinds", "count=9", "color=1"], "questions about it can only be none:answer, unanswerable:abstain"),
+        (["--min_per_cell", "5000"], "examples would be color questions where `answer`"),
         (["--source", "coco"], "--coco_annotations"),
     ],
 )
