@@ -1,5 +1,6 @@
 """What a response answers of what is asked, and the strategy that it used."""
 
+from clarifyvlm.judges.strategies import Strategies
 from clarifyvlm.language.descriptions import Ask, Claim, Description, Response
 from clarifyvlm.language.facts import Case
 from clarifyvlm.language.layout import plain
@@ -11,7 +12,7 @@ from clarifyvlm.world.places import STRIPS
 OPPOSITE = {"left": "right", "right": "left", "above": "below", "below": "above"}
 
 
-class Answers:
+class Answers(Strategies):
     """What one response answers, and the strategy that it used.
 
     `pairs`: what it answers, as (readings, value, either): the indices of the readings that the subject fits (None: the
@@ -123,6 +124,8 @@ class Answers:
                 placed = d.without()  # "the red one is at the top left"
                 placed.cells = claim.value
                 self._read_mention(claim, placed)
+            elif claim.attribute == "name" and case.example.kind == "relation" and _is_person(claim.value):
+                pass  # "(a cup.) She is the only person": what they hold is asked
             elif claim.attribute == "name" and claim.value == "blur":
                 self.blurred = True  # "it is just a smudge"
             elif claim.attribute in case.asked and self._on_target(d):
@@ -221,6 +224,8 @@ class Answers:
     def _on_target(self, d: Description | None) -> bool:
         """Whether a claim about `d` is about what the question asks about."""
         case = self.case
+        if d is not None and d.other and d.whole and not (d.one or d.name):
+            return False  # "everything else is green"
         if d is None or (d.one and not d.given()) or not (d.given() or d.unknown):
             return True
         is_named = any(d is named for named in self.response.named)
@@ -275,108 +280,9 @@ class Answers:
         fitting = frozenset(i for i, (objects, _, _) in enumerate(case.readings) if any(o in found for o in objects))
         return None if len(fitting) == len(case.readings) else fitting
 
-    # --- strategy
 
-    def _strategy(self) -> str:
-        case, response = self.case, self.response
-        if self.pairs:
-            if self.denied and (not case.targets or all(readings == frozenset() for readings, _, _ in self.pairs)):
-                return "infer" if response.named and not case.targets else "correct"
-            if response.asks and not response.unsure and all(either for _, _, either in self.pairs):
-                return "clarify"  # "red or blue, which one?"
-            if response.unsure and all(either for _, _, either in self.pairs):
-                return "abstain"
-            if response.unsure and case.asked & {"count", "yesno"} and not response.guessed:
-                return "abstain"  # what is said to be there explains it
-            if response.unsure:  # "I cannot tell, but probably red" answers; "I cannot tell: it is red" says nothing
-                partly = [
-                    c
-                    for c in response.claims
-                    if c.kind == "hidden" and c.subject is not None and (c.subject.given() or c.subject.other)
-                ]
-                if (
-                    partly
-                    and not response.guessed
-                    and all(pair[0] for pair in self.pairs)
-                    and not any(case.true(c) is False for c in partly)
-                ):  # "the left one is red, the other one is wrapped"
-                    return "enumerate"
-                return "answer" if response.hedged else "none"
-            values = {value for _, value, _ in self.pairs}
-            subjects = {readings for readings, _, _ in self.pairs if readings is not None}
-            if len({str(answer) for _, _, answer in case.readings}) > 1 and (
-                self.whole or any(len(readings) > 1 for readings, _ in self.plural)
-            ):
-                return "enumerate"  # "both are stars", where one is
-            if self.lists or len(values) > 1 or len(subjects) > 1:
-                return "enumerate"
-            return "infer" if self._names_reading(subjects) else "answer"
-        if self.denied:
-            return "correct"
-        claimed = [c for c in response.claims if c.kind == "hidden" and not c.negated]
-        if response.asks and not (self.blurred or any(case.true(c) for c in claimed)):
-            return "clarify"
-        hidden = self.blurred or bool(claimed)
-        if response.unsure or hidden:
-            return "none" if self._asserts_asked() else "abstain"
-        return "answer" if any(self._tells(c) for c in response.claims) else "none"
-
-    def _tells(self, claim: Claim) -> bool:
-        """Whether a claim says of what is asked about what the question does not: "it is red", asked for a shape; "it
-        is not red" excludes one value only, "great star!" none."""
-        given = claim.subject.given() if claim.subject is not None else {}
-        if claim.negated or claim.aside or (claim.subject is not None and claim.subject.modified):
-            return False
-        if claim.kind == "fragment":
-            said, known = given, self.case.question.given()
-        else:
-            said, known = {claim.attribute: claim.value}, self.case.question.given() | given
-        if claim.kind not in ("attribute", "fragment") or not self._on_target(claim.subject):
-            return False
-        return any(known.get(a) != v and not str(v).startswith("?") for a, v in said.items())
-
-    def _asserts_asked(self) -> bool:
-        """Whether something other than what the question is about gets a value of what it asks for."""
-        claims = [c for c in self.response.claims if not (c.negated or c.either or c.possible)]
-        return any(c.kind == "attribute" and c.attribute in self.case.asked and c.value != "blur" for c in claims)
-
-    def _names_reading(self, subjects: set[frozenset[int]]) -> bool:
-        case, response = self.case, self.response
-        if subjects and next(iter(subjects)) and len(case.readings) > 1 and not case.by_attribute:
-            return True
-        if self.told_apart and len(case.readings) > 1 and not case.by_attribute:
-            return True
-        asked = case.question.given()
-        for d in [*response.named, *self.reasoned]:
-            if d.modified:
-                return True
-            if d.attribute and case.by_attribute:
-                return True
-            if any(a not in asked and (a not in case.asked or self._guessed()) for a in d.given()):
-                return True
-            if d.cells and len(case.readings) > 1 and "cells" not in case.asked:
-                if 0 < sum(o in case.targets for o in case.find(d)[0]) < len(case.targets):
-                    return True  # "the upper of the two", asked about the object on the right
-        offered = [d for ask in response.asks if not ask.open and len(ask.alternatives) == 1 for d in ask.alternatives]
-        if any(set(d.given()) - set(asked) - case.asked for d in offered):
-            return True  # "Do you mean the large one? It is red."
-        if case.example.strategy == "infer" and len(case.readings) == 1:
-            return self._resolves_word()
-        return False
-
-    def _guessed(self) -> bool:
-        return self.case.example.ambiguity.type == "lexical"
-
-    def _resolves_word(self) -> bool:
-        """Whether a claim's subject says what the misspelt word was taken to be: "the green object is a star"."""
-        case = self.case
-        objects = case.readings[0][0]
-        missing = {"name", "color"} - set(case.question.given()) - case.asked
-        for claim in self.response.claims:
-            given = claim.subject.given() if claim.subject is not None else {}
-            if set(given) & missing and any(o in objects for o in case.find(claim.subject)[0]):
-                return True
-        return False
+def _is_person(name: object) -> bool:
+    return bool({"person", *PEOPLE}.intersection(name if isinstance(name, tuple) else (name,)))
 
 
 def _merged(pairs: list, count: int) -> list:
