@@ -16,6 +16,7 @@ class Finding(Answers):
         super().__init__(case, text, response)
         text = self.text
         self.failure, self.unread = None, ""
+        self.is_read = response is None
         self.unknown: list[str] = []  # criteria that hang on a word that nobody knows, once `criteria` was asked
         if response is None and is_foreign(text):
             self.failure = "other_language"
@@ -75,7 +76,19 @@ class Finding(Answers):
         if any(str(value).startswith("?") for _, value, _ in self.pairs):  # "it is a rabbit": a word that nobody knows
             hangs = [name for name in ("grounded", "answer_right", "complete") if found[name] is not None]
             self.unknown = [name for name in hangs if name != "grounded" or grounded]
+        elif grounded and (self.response.unplaced or self._is_beyond()):
+            self.unknown = ["grounded"]  # a color or a place that was said of nothing, so far as was read
         return found | dict.fromkeys(self.unknown), evidence
+
+    def _is_beyond(self) -> bool:
+        """Whether something is claimed of a scene that has no word in it: "there is a wombat", "it is a rhomboid"."""
+        if not self.is_read or self.case.example.facts.source != "scenes":
+            return False
+        for claim in self.response.claims:
+            if claim.kind in ("exists", "count", "attribute", "fragment") and not claim.possible:
+                if self._is_elsewhere(claim.subject) or str(claim.value).startswith("?"):
+                    return True
+        return False
 
     def _could_tell(self) -> bool:
         """Whether a response says of what the picture shows, or of what is not there, that it cannot be told; "I cannot
@@ -109,6 +122,8 @@ class Finding(Answers):
                 return False
         asked = [d for ask in self.response.asks for d in (*ask.restrict, *ask.alternatives)]
         said = [claim.subject for claim in self.response.claims if claim.subject is not None]
+        said += [d.relation[1] for d in said if d.relation and d.relation[1]]
+        said += [c.value[1] for c in self.response.claims if c.attribute == "relation" and c.value[1]]
         for d in (*said, *self.response.named, *asked):  # "one of the three stars"
             if d.total is not None and case.true(Claim("count", d.total, value=d.total.number)) is False:
                 evidence["grounded"] = f"not so many: {_phrase(d.total)}"
@@ -131,11 +146,15 @@ class Finding(Answers):
             return False  # "whose hat?"
         if d.attribute or d.other or d.abstract or d.unknown or not (d.given() or d.number):
             return True
+        if d.part and d.name and not d.cells and case.complete and len(case.find(d)[0]) == 1:
+            return False  # "one of the circles", where there is one
         if offered and not d.definite and d.number is None and not d.cells:
             return True
+        if d.definite and not case.targets and case.example.strategy == "correct" and case.consistent_name(d):
+            return False  # "which table?", where there is none
         if offered and d.definite and d.plural and case.complete and "count" not in case.asked and not d.at_least:
-            if d.one and not d.given() and d.number and not d.part and d.number > len(case.targets) > 0:
-                return False  # "which of the three?", of two
+            if d.one and not d.given() and d.number and not d.part and case.targets and not self._counted(d.number):
+                return d.number == len(case.targets)  # "which of the three?", of two
             if d.given() and not d.one and d.number is None and not d.whole and len(case.find(d)[0]) == 1:
                 return False  # "which of the circles?", where there is one
         some = offered and d.number == 1 and not d.definite  # "one star in particular?"
@@ -148,7 +167,11 @@ class Finding(Answers):
             found = case.find(d, case.objects)[0]  # "should I count the blurred one?"
         if d.plural and d.definite and d.name and not d.one and len(found) == 1 and not unknown and case.complete:
             return False  # "which of the circles?", where there is one
-        return bool(found) or unknown or not case.complete or (not d.given() and bool(d.number))
+        return bool(found) or unknown or not case.is_told(d) or (not d.given() and bool(d.number))
+
+    def _counted(self, number: int) -> bool:
+        """Whether the response counts so many of something."""
+        return any(claim.kind == "count" and claim.value == number for claim in self.response.claims)
 
     def _answer_right(self, right: str) -> float | None:
         case = self.case

@@ -21,7 +21,8 @@ Criteria (None: does not apply):
     strategy_right   1 if the strategy used is the example's
     grounded         1 if every checkable claim holds: existence, absence, count, color, shape, size, pattern, place,
                      relation, what is hidden; also what a question presupposes ("which square?" needs a square). What
-                     facts cannot check (a color in an annotation without colors) is passed over. Of "red or blue" one
+                     facts cannot check (a color in an annotation without colors) is passed over; unknown if nothing is
+                     wrong but a color, a shape, a place ... was said of nothing that was read. Of "red or blue" one
                      has to hold. An answer where the picture hides it is 0, and so is "none" that claims nothing true:
                      silence earns nothing.
     answer_right     answer items: every value given is the answer. infer items: the answer of the salient reading,

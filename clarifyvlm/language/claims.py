@@ -18,6 +18,8 @@ class Claims(Phrases):
         self.subject: Description | None = None
         self.echoed: Description | None = None  # "The zebra? There isn't one."
         self.topic: Description | None = None  # "For the large star: ..."
+        self.excused: set[int] = set()  # items of the sentence that are not asserted
+        self.landmark: Description | None = None  # what "it" means in "to the right of it"
         self.said: frozenset[str] = frozenset()  # the words of the question
         self.verb = ""  # what the question asks about: "holding", "wearing"
         self.beside: Description | None = None  # "Apart from the star, all are ..."
@@ -31,7 +33,7 @@ class Claims(Phrases):
         elif (
             self.scope
             and subject is not None
-            and kind in ("exists", "count")
+            and (kind in ("exists", "count") or kind == "fragment" and subject.name)
             and not (subject.cells or subject.one or subject.definite)
         ):
             subject.cells = self.scope  # "on the left there is a star"
@@ -61,6 +63,11 @@ class Claims(Phrases):
     def _only(self, d: Description) -> None:
         """ "The only star": there is one; "the only two stars"."""
         d.only = False
+        if d.one and not d.given() and d.noun:  # "the only one"
+            d = d.without("one")
+            d.name = d.noun
+        if d.given() and not d.whole and d.plural and not d.number:  # "the only stars"
+            self.response.unplaced.append("only")
         if d.given() and not d.whole and (d.number or not d.plural):
             subject = d.without("number", "definite")
             self.response.claims.append(Claim("count", subject, value=d.number or 1, aside=True))
@@ -88,6 +95,9 @@ class Claims(Phrases):
             return True
         if self.kind(i) == "det" and self.kind(i + 1) == "attr":
             return True
+        if self.kind(i) == "R":  # "to its right is a star"
+            found = self.related_phrase(i)
+            return bool(found) and self.kind(found[1]) == "cop" and self.kind(found[1] + 1) in STARTS
         found = self.noun_phrase(i) if self.kind(i) in STARTS else None
         if not found:
             return False
@@ -119,10 +129,15 @@ class Claims(Phrases):
                 if self.kind(i + 1) == "of" and (found := self.noun_phrase(i + 2)):
                     subject = found[0]
                 self.add("hidden", subject or self.subject, attribute=self.items[i][1])
-            elif self.kind(i) in STARTS and subject is None and (found := self.noun_phrase(i)):
-                subject, i = found[0] if found[0].given() else None, found[1]
+            elif self.kind(i) in STARTS and (found := self.noun_phrase(i)):
+                if subject is None:
+                    subject = found[0] if found[0].given() else None
+                if found[0].definite and not found[0].plural and found[0].name and len(found[0].given()) > 1:
+                    self.presuppose(found[0])  # "compare it with the red star"
+                i = found[1]
                 continue
             i += 1
+        self.excused.update(range(start, i))
         rest = self.items[start:i]
         if ("rel", "where") in rest and "cells" in self.asked:
             self.add("hidden", subject or self.subject, attribute="cells")  # "where the star is"
@@ -140,9 +155,9 @@ class Claims(Phrases):
             and found[0].one
             and found[0].definite
             and not found[0].given()
-            and (self.topic or self.response.named)
+            and (meant := self.topic or (self.response.named or [self.landmark])[-1]) is not None
         ):
-            return self.topic or self.response.named[-1], found[1]
+            return meant, found[1]
         return found
 
     def _between(self, relation: str, i: int) -> int:
@@ -211,7 +226,10 @@ class Claims(Phrases):
                 self.add("hidden", subject, attribute=v, negated=negated)
             else:
                 self.add(kind, subject, attribute=attribute, value=v, negated=negated, either=either)
-        if value.definite and value.name and len(given) > 1 and not (negated or either or value.only):
-            self.add("exists", value.without()).aside = True  # "it is the red star at the top"
+        if value.definite and not (negated or either or value.only):
+            if value.size in ("max", "min") and (value.name or value.anywhere):  # "it is the largest star"
+                self.add("is", subject, value=value.without()).aside = True
+            elif value.name and len(given) > 1:
+                self.add("exists", value.without()).aside = True  # "it is the red star at the top"
         if value.unknown and not value.given():
             self.add("attribute", subject, attribute="name", value=f"?{value.unknown}", negated=negated, either=either)

@@ -78,7 +78,8 @@ class Description:
 @dataclass(slots=True)
 class Claim:
     """kind: attribute (subject, attribute, value) | exists | deny | fragment (subject) | count (subject, value) |
-    yesno (value) | hidden (subject, attribute or None). A subject of None is what the question is about."""
+    yesno (value) | hidden (subject, attribute or None) | is (subject, value: another Description of it).
+    A subject of None is what the question is about."""
 
     kind: str
     subject: Description | None = None
@@ -116,6 +117,7 @@ class Response:
     hedged: bool = False  # "but", "maybe", "not sure": goes well with "I cannot tell"
     polite: bool = False  # "you are right", "I hope this helps"
     skipped: list[str] = field(default_factory=list)  # words of statements that no claim was read from
+    unplaced: list[str] = field(default_factory=list)  # what words of a picture say in no claim
     empty: list[str] = field(default_factory=list)  # what says nothing: "it is red or not red"
     depends: bool = False  # "it depends on which star": what is joined by "or" is a list, not a doubt
 

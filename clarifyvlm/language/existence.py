@@ -34,14 +34,15 @@ class Existence(Subjects):
             return i
         return self._objects(i)
 
-    def _objects(self, i: int) -> int:
-        """The list after "there is" or "I see": existence and counts, or denials after a negation."""
+    def _objects(self, i: int, exhausts: bool = False) -> int:
+        """The list after "there is" or "I see": existence and counts, or denials after a negation. It `exhausts` what
+        there is after "only"."""
         negated = self.negated
         if i >= self.n or self.kind(i) in BREAKS:
             self.add("yesno", value="no" if negated else "yes")
             return i
         first, either, shared = True, False, False
-        only: list[Description] | None = None
+        only: list[Description] | None = [] if exhausts else None
         while i < self.n:
             if not first:
                 if self.kind(i) not in LISTED or self._opens_clause(i + 1):
@@ -77,6 +78,8 @@ class Existence(Subjects):
             if first and not negated and (d.given() or d.one) and not d.plural:
                 self.subject = d
             first = False
+        if exhausts and self.echoed is not None and only:  # "A dog? I only see cats."
+            self.add("deny", self.echoed)
         self._exhausts(only or [])
         return i
 
@@ -99,6 +102,8 @@ class Existence(Subjects):
             d, bare = self.echoed, False
         if negated:
             self.add("deny", None if bare else d)
+        elif d.number == 1 and not d.given() and "yesno" in self.asked and not (d.unknown or d.plural or d.abstract):
+            self.add("yesno", value="yes")  # "there is one"
         elif d.number is not None:
             self.add("count", d, value=d.number)
         elif bare:
@@ -195,6 +200,14 @@ class Existence(Subjects):
                 return self._none_is(d, i)
         if self.kind(i) == "cop":
             return self._none_is(d, i + 1)
+        if self.items[i : i + 1] in ([("see", "has")], [("see", "have")]):  # "none of the women has a hat"
+            found = self.noun_phrase(i + 1) if self.kind(i + 1) in STARTS else None
+            if found and (found[0].name or found[0].unknown):
+                if "yesno" in self.asked:
+                    self._answers("no", None if d.one and not d.given() else d)
+                else:
+                    self.add("deny", found[0])
+                return found[1]
         if end := self._narrowed(i):
             return end
         self.add("deny", None if d.one and not d.given() else d)
@@ -219,6 +232,8 @@ class Existence(Subjects):
                 setattr(d, attribute, value)
             d.unknown, d.anywhere = d.unknown or found[0].unknown, found[0].anywhere
             i = found[1]
+        elif self.kind(i) == "R" and (related := self.related_phrase(i)):  # "nothing is to the right of it"
+            d.relation, i = (self.items[i][1], related[0]), related[1]
         elif self.kind(i) == "unk":  # "nothing is bluown"
             d, i = Description(unknown=self.items[i][1]), i + 1
         if d.given() or d.unknown:

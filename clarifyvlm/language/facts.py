@@ -4,7 +4,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 
 from clarifyvlm.language.descriptions import Claim, Description
-from clarifyvlm.language.fitting import NO, NOT_ANNOTATED, YES, Fitting, is_guess, is_one_of, lies
+from clarifyvlm.language.fitting import CENTER, NO, NOT_ANNOTATED, YES, Fitting, is_guess, is_one_of, lies
 from clarifyvlm.language.lexicon import KINDS
 from clarifyvlm.records import Object
 
@@ -38,11 +38,13 @@ class Case(Fitting):
                 found, unknown = self.find(d)
                 if not found and self._means_other(d):
                     found, unknown = self.find(d, self.find(self.other.without("definite"), self.objects)[0])
-                return True if found else (None if unknown or not self._is_told(d) else False)
+                return True if found else (None if unknown or not self.is_told(d) else False)
             case "deny":
                 return self._denial_true(d)
             case "count":
                 return self._count_true(d, claim.value)
+            case "is":
+                return self._is_true(d, claim.value)
             case "yesno":
                 return self._yesno_true(claim) if "yesno" in self.asked else None
             case "hidden":
@@ -55,7 +57,7 @@ class Case(Fitting):
             return False
         return bool(self.other.given()) and d.noun in (None, self.other.name) and "yesno" in self.asked
 
-    def _is_told(self, d: Description | None) -> bool:
+    def is_told(self, d: Description | None) -> bool:
         """Whether the annotation would have what `d` says: it is complete, or colors other things of this name."""
         if self.complete or d is None:
             return True
@@ -80,8 +82,12 @@ class Case(Fitting):
             found = [o for o in found if o not in beside]
         if not found:
             return None if unknown or (not self.complete and claim.subject is not None) else False
-        if claim.attribute == "name" and any(is_one_of(o.name, claim.value) for o in self._held_by(found)):
-            return not claim.negated  # "the man is holding a cup"
+        if claim.attribute == "name" and self._held_by(found):  # "the man is holding a cup"
+            holders = [o for o in found if any(is_one_of(p.name, claim.value) for p in self._held_by([o]))]
+            d, able = claim.subject, [o for o in found if self._held_by([o])]
+            if holders:
+                least = len(able) if d and d.whole and not d.one else d.number if d and d.plural else None
+                return (len(holders) >= min(least or 1, len(able))) != claim.negated
         if claim.attribute == "name" and str(claim.value).startswith("?"):
             return None
         held = self.example.kind == "relation" and "name" in self.asked
@@ -99,12 +105,15 @@ class Case(Fitting):
         if claim.negated:
             return NO in codes
         subject = claim.subject
-        counted = subject is not None and (subject.part or (subject.name and not subject.definite))
+        counted = subject is not None and (
+            subject.part or (not subject.definite and (subject.name or subject.one and subject.noun))
+        )
         if counted and (subject.number or 0) > 1 and not claim.either:
             if sum(code != NO for code in codes) < subject.number:
                 return False  # "two of the cars are red"
-        if subject is not None and subject.number and not (subject.definite or subject.one or subject.part):
-            if not (subject.at_least or claim.either or claim.attribute in self.asked):
+        if subject is not None and subject.number and not (subject.definite or subject.part):
+            several = not subject.one or (subject.number > 1 and not self.targets)  # "two are pink, one is brown"
+            if several and not (subject.at_least or claim.either or (self.targets and claim.attribute in self.asked)):
                 fitting = sum(code != NO for code in codes)  # "two buses are on the left"
                 sure = sum(code == YES for code in codes)
                 if not sure <= subject.number <= fitting and (
@@ -140,13 +149,28 @@ class Case(Fitting):
         if d is None or not (d.given() or d.whole or d.number):
             return claim.value in answers
         found, unknown = self.find(d)
-        fitting = {v for objects, _, v in self.readings if any(o in found for o in objects)}
+        values = [v for objects, _, v in self.readings if any(o in found for o in objects)]
+        fitting = set(values)
+        if len(self.readings) > 1 and values:
+            if d.most:
+                return values.count(claim.value) * 2 > len(values)
+            if (d.number or 0) > 1 and (d.part or d.other or not d.definite):  # "two of them match"
+                return values.count(claim.value) >= d.number
         if not fitting:
             absent = (
                 not found and not unknown and self.complete and (d.definite or d.one) and (d.name or d.color or d.cells)
             )
             return False if absent else None  # "the blue star: yes", where no star is blue
-        return claim.value in fitting if len(fitting) == 1 or not d.whole else False
+        every = d.whole or (d.definite and d.plural and not d.other)
+        return claim.value in fitting if len(fitting) == 1 or not every else False
+
+    def _is_true(self, d: Description | None, value: Description) -> bool | None:
+        """ "It is the largest square in the picture": whether what `d` fits is one of those that `value` fits."""
+        found, unknown = self.find(d)
+        meant, unclear = self.find(value)
+        if any(o in meant for o in found):
+            return True
+        return None if unknown or unclear or (found and not self.complete and not meant) else False
 
     def _held_by(self, found: list[Object]) -> list[Object]:
         """What the question "what is the man holding?" is about: the further objects of the readings of `found`."""
@@ -156,8 +180,10 @@ class Case(Fitting):
 
     def _fragment_true(self, d: Description, alone: bool) -> bool | None:
         """A phrase alone answers the question: it has to fit what was asked about."""
-        if d.whole and d.one and d.given() and not d.cells and self.targets:  # "all of them large"
-            return all(self.fits(d.without("whole"), o) != NO for o in self.targets)
+        if d.whole and d.one and d.given() and self.targets:  # "all of them large", "two cars, both on the left"
+            named = [o for o in self.objects if d.cells and o.name == d.noun]
+            if named or not d.cells:
+                return all(self.fits(d.without("whole"), o) != NO for o in named or self.targets)
         pool = self.targets if alone and self.targets and not self.asked & {"count", "yesno"} else None
         if pool is not None and not d.one and not self.consistent(d, ignore=self.asked):
             pool = None
@@ -172,7 +198,8 @@ class Case(Fitting):
         of_relation = self.other is not None and self.example.kind == "relation" and not d.anywhere
         of = d.relation[1] if d.relation else None
         told = of is not None and bool(set(of.given()) - set(self.question.given()))  # "none left of the large star"
-        if of_relation and not told and self.consistent(d, to=self.other) and not self.consistent_name(d):
+        alike = of_relation and not told and (d.name or d.color)
+        if alike and self.consistent(d, to=self.other) and not self.consistent_name(d):
             there = self.find(d.without("cells", "relation", "one"), self.objects)[0]
             if any(not any(lies(o, self.side, t) for o in there if o is not t) for t in self.targets):
                 return True  # of one of them
@@ -180,7 +207,7 @@ class Case(Fitting):
             return None  # "there is no gred object": no such word
         found, unknown = self.find(d)
         if found:
-            return False
+            return d.cells == CENTER and not any(o.place in CENTER for o in found)  # beside the center
         return None if unknown else True
 
     def _count_true(self, d: Description | None, n: int) -> bool | None:

@@ -210,11 +210,10 @@ class Fitting:
             answers = [v for objects, _, v in self.readings if any(p in others for p in objects[:1])]
             if answers and all(v == "no" for v in answers):
                 return NO
-        for p in others:
-            sizes = {"max": o.salience > p.salience, "min": o.salience < p.salience}
-            if sizes.get(relation, lies(o, relation, p)):
-                return YES
-        return NO
+        sizes = {"max": lambda p: o.salience > p.salience, "min": lambda p: o.salience < p.salience}
+        holds = [sizes[relation](p) if relation in sizes else lies(o, relation, p) for p in others]
+        every = d.whole or (d.definite and d.plural and not d.part)  # "to the left of both"
+        return YES if holds and (all(holds) if every else any(holds)) else NO
 
     def _overlaps(self, o: Object, p: Object) -> int:
         """Whether the two touch or one covers the other: as facts say in scenes, as far as boxes tell elsewhere."""
@@ -246,7 +245,7 @@ class Fitting:
             if mine > 0 and mine >= max((shared(shared_with, q) for q in rivals if q is not shared_with), default=0.0):
                 return YES
         if not others:
-            return NOT_ANNOTATED if not self.complete or not d.name else NO
+            return NO if d.name and self.is_told(d) else NOT_ANNOTATED
         if relation != "on" and not any(shared(o, p) for p in others):
             return NO  # one that carries a thing touches it
         taken = all(any(shared(q, p) > TOUCH for q in self.objects if q is not p and q.name == o.name) for p in others)
@@ -265,19 +264,21 @@ class Fitting:
         """Where to look: "it" and "the large one" stand for what the question is about."""
         if d is None or d.one:
             if d is not None and d.given() and self.example.ambiguity.type == "lexical":
-                if d.noun and d.definite and set(d.given()) == {"cells"}:
+                meant = "name" not in self.asked and any(o.name == d.noun for o in self.targets)
+                if d.noun and (meant or d.definite and set(d.given()) == {"cells"}):
                     return [o for o in self.objects if o.name == d.noun] or self.objects
                 return self.objects  # which objects are meant is what the word leaves open
             if self.targets:
                 return self.targets
             if self.question.name is None and not self.question.unknown:
-                return self.objects if d is not None and (d.given() or d.whole) else []
+                some = d is not None and (d.given() or d.whole or d.number or not d.definite)
+                return self.objects if some else []
             if d is not None and d.one and d.plural and d.whole and not d.given() and self.complete:
                 return self.objects  # "there is no star: they are all circles"
             return [o for o in self.objects if o.name == self.question.name] if d is not None and d.given() else []
         if d.definite and d.number is not None and d.number > len(self.targets):
             return self.objects  # "the six objects"
-        if d.anywhere and (d.whole or d.size in ("max", "min")):
+        if (d.anywhere or d.part and d.name) and (d.whole or d.size in ("max", "min")):
             return self.objects  # "the smallest thing in the picture"
         if d.definite and any(self.fits(d, o) == YES for o in self.targets):
             return self.targets  # "the star": the one that the question is about, where there are others

@@ -154,6 +154,8 @@ def place_at(tokens: list[str], i: int) -> tuple[tuple, int] | None:
         i += 1
     if i == start:
         return None
+    if tokens[i : i + 1] == ["than"] and not middle and (row is None) != (column is None):  # "further left than it"
+        return ("R", {0: "left", 2: "right"}[column] if row is None else {0: "above", 2: "below"}[row]), i + 1
     return ("L", _cells(row, column, middle)), i
 
 

@@ -13,6 +13,7 @@ from clarifyvlm.language.empty import asks_what_is_meant, is_small_talk, is_taut
 from clarifyvlm.language.items import items_of
 from clarifyvlm.language.lexicon import Vocabulary
 from clarifyvlm.language.normal import CODE, ORDERS, TOKEN, normalise
+from clarifyvlm.language.placing import unplaced
 from clarifyvlm.language.statements import Statements
 
 MAX_CHARACTERS = 1500  # a longer response is rambling or an attack, not one of the six strategies
@@ -324,10 +325,15 @@ class _Reader(Statements):
 
     def statement(self, tokens: list[str]) -> None:
         self.load(tokens)
-        self.scope, self.side, self.beside, self.kind_of, before = None, None, None, None, len(self.response.claims)
+        response, items = self.response, list(self.items)
+        self.scope, self.side, self.beside, self.kind_of = None, None, None, None
+        self.excused = set()
+        before, named = len(response.claims), len(response.named)
         self.parse()
-        if self.scope and all(claim.kind == "yesno" for claim in self.response.claims[before:]):
+        if self.scope and all(claim.kind == "yesno" for claim in response.claims[before:]):
             self.add("fragment", Description(cells=self.scope, one=True), alone=True)
+        told = [item for i, item in enumerate(items) if i not in self.excused]
+        response.unplaced += unplaced(told, response.claims[before:], response.named[named:], self.said, self.words)
 
 
 def _apart(d: Description) -> list[Description]:

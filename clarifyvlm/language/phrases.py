@@ -129,6 +129,8 @@ class Phrases(Modifiers):
                 d.plural = d.plural or v
                 headed = True
                 i += 1
+                if self.items[i : i + 1] == [("other", "else")]:  # "everything else"
+                    d.other, i = True, i + 1
                 break
             elif k == "abs":
                 if v in GROUPS and self.kind(i + 1) == "of" and (found := self.noun_phrase(i + 2)):
@@ -239,7 +241,7 @@ class Phrases(Modifiers):
         j = i + 1
         while self.kind(j) in ("c", "s", "t"):
             j += 1
-        return j > i + 1 and self.kind(j) in ("n", "g")
+        return self.kind(j) in ("n", "g")
 
     def _is_pronoun_one(self, i: int, start: int) -> bool:
         """Whether the number at i is the pronoun "one": "the one", "a red one", "one at the top left is"."""

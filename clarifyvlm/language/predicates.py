@@ -11,6 +11,13 @@ class Predicates(Claims):
 
     def _predicate(self, subjects: list[Description | None], i: int) -> int:
         """After the copula: values, noun phrases, places, "not X but Y", "hidden", "missing"."""
+        self.landmark = self.subject if subjects[0] is not None else None
+        i = self._said(subjects, i)
+        self.landmark = self.subject
+        return i
+
+    def _said(self, subjects: list[Description | None], i: int) -> int:
+        """What `_predicate` reads."""
         named = subjects[0]
         if named is not None and (named.given() or named.unknown):
             self.subject = named if len(subjects) == 1 and not named.plural else None
@@ -37,10 +44,13 @@ class Predicates(Claims):
                     either = True
                 elif k in ("but", ","):
                     negated = False
-                j += k == "," and self.kind(j) == "and" and self.kind(j + 1) in ("s", "c", "t", "R", "not")
+                j += k == "," and self.kind(j) == "and" and self.kind(j + 1) in ("s", "c", "t", "R", "not", "cop")
+                if self.kind(j) == "cop" and self.items[j - 1] == ("and", "and") and j + 1 < self.n:
+                    i, negated = j + 1, False  # "is red and lies to the left of the star"
+                    continue
                 while self.kind(j) in ("not", "modal", "but"):
                     negated, j = negated or self.kind(j) == "not", j + 1
-                if j > i + 1 and self._opens_clause(j):
+                if (j > i + 1 or self.kind(j) == "R") and self._opens_clause(j):
                     break
                 if gap := self._gapped(j, began):
                     i = gap
@@ -55,8 +65,9 @@ class Predicates(Claims):
                 subjects = [Description(one=True, whole=True, plural=True) if s is None else s for s in subjects]
                 if any(c.kind == "deny" for c in self.response.claims):  # "no cyan here, it is all red"
                     subjects = [Description(plural=True) if s and s.one and not s.given() else s for s in subjects]
+                subjects = [s.without("number") for s in subjects]
                 for s in subjects:
-                    s.whole = True
+                    s.whole = s.plural = True
                 i += 1
             elif k == "not":
                 negated, i = True, i + 1
@@ -90,7 +101,12 @@ class Predicates(Claims):
             ):
                 gone = negated != (v in ("missing", "absent"))
                 for s in subjects:
-                    self.add("deny" if gone else "exists", s)
+                    if v == "visible" and not gone and s is not None and s.whole:
+                        self.add("hidden", s, negated=True)  # "every object is visible"
+                    elif not gone and s is not None and s.number and s.plural and not s.definite:
+                        self.add("count", s, value=s.number)  # "two stars are there"
+                    else:
+                        self.add("deny" if gone else "exists", s)
                 i += 1
                 while self.kind(i) in ("prep", "det", "pic"):
                     i += 1
@@ -142,6 +158,8 @@ class Predicates(Claims):
                 if negated and set(value.given()) == {"cells"} and self._relates(began):
                     i, first = end, False  # "right of the star, not to the left"
                     continue
+                if (value.number or 0) > 1 and value.name and len(subjects) == 1 and not negated:
+                    self._numbered(subjects[0], value)
                 counts = value.number is not None and (value.number > 1 or "count" in self.asked)  # "one a square"
                 if counts and not value.given() and value.one:
                     self.add("count", subjects[0], value=value.number)
@@ -193,6 +211,17 @@ class Predicates(Claims):
                     self.add("fragment", owned)
         return end
 
+    def _numbered(self, subject: Description | None, value: Description) -> None:
+        """ "The red objects are three stars and a circle": how many of them are stars."""
+        if subject is None or not subject.plural or subject.number == value.number:
+            return
+        d = value.without("number")
+        for attribute, of_all in subject.given().items():
+            if getattr(d, attribute) is None:
+                setattr(d, attribute, of_all)
+        d.one |= subject.one  # "they are two stars and a circle"
+        self.add("count", d, value=value.number).aside = True
+
     def _relates(self, began: int) -> bool:
         """Whether the clause says already where its subject is to another thing: "left of the star"."""
         return any(claim.attribute == "relation" for claim in self.response.claims[began:])
@@ -233,6 +262,8 @@ class Predicates(Claims):
             and found[0].name != "blur"
         ):
             self.add("attribute", found[0], attribute=attribute, value=value)
+        if self.kind(found[1]) == "and" and self.kind(found[1] + 1) == "det" and not self._opens_clause(found[1] + 1):
+            return self._likened(found[1] + 1) or found[1]  # "... and the circle"
         return found[1]
 
     def _skipped(self, i: int) -> int:
@@ -240,9 +271,10 @@ class Predicates(Claims):
         while self.kind(i) in ("skip", "of", "than", "prep", "not", "as"):
             i += 1
         while found := (self.noun_phrase(i) if self.kind(i) in STARTS else None):
-            if found[0].definite and (found[0].name or found[0].color):
+            if (found[0].definite or found[0].most) and (found[0].name or found[0].color):
                 self.presuppose(found[0])
-            i = found[1]
+            self.excused.update(range(i, found[1]))
+            i = self._said_of(*found) or found[1]  # "unlike the star, which is red"
             if self.kind(i) == "," and self.kind(i + 1) == "like":
                 i += 1  # "compared to the other shapes, like the star"
             if (
@@ -302,8 +334,16 @@ class Predicates(Claims):
         """ "The stars are red and blue": each value holds for some of them, not for all."""
         claims = [c for c in self.response.claims[began:] if c.kind == "attribute" and c.subject is not None]
         for claim in claims:
-            same = [c for c in claims if c.subject is claim.subject and c.attribute == claim.attribute]
-            if len(same) > 1 and claim.subject.plural:
-                spread = claim.subject.without("plural", "whole", "definite", "number")
+            d = claim.subject
+            same = [c for c in claims if c.subject is d and c.attribute == claim.attribute]
+            if len(same) > 1 and (d.plural or d.most):
+                spread = d.without("plural", "definite", "number", "most")
+                spread.whole = d.whole and d.other  # no more of what the question is about
+                values = tuple(v for c in same for v in (c.value if isinstance(c.value, tuple) else (c.value,)))
+                known = claim.attribute == "name" and SHAPE_NAMES.issuperset(values)
+                known |= claim.attribute in ("color", "pattern")
+                known &= d.definite or not d.number
+                if known and not any(c.negated for c in same):  # each is one of them
+                    self.add("attribute", d, attribute=claim.attribute, value=values).aside = True
                 for c in same:
                     c.subject = spread

@@ -74,6 +74,11 @@ class Statements(Existence):
             return end
         if k == "not" and v == "neither" and (end := self._neither(i + 1)):
             return end
+        if k == "not" and following == "for" and "yesno" in self.asked and i:
+            found = self.noun_phrase(i + 2) if self.kind(i + 2) in STARTS else None
+            if found:  # "yes for the left one, but not for the right one"
+                self._answers("no", found[0])
+                return found[1]
         if k == "not":
             self.negated = True
             return i + 1
@@ -105,9 +110,12 @@ class Statements(Existence):
             return i + 1
         if k == "skip":
             return self._skipped(i)
-        if k == "like" or (k == "same" and following == "as"):
-            if end := self._likened(i + 1 + (k == "same")):
+        if k == "like" or (k == "same" and following in ("as", "attr")):
+            j = i + 1 + (k == "same") + (following == "attr")
+            if (k == "like" or self.kind(j - 1) == "as") and (end := self._likened(j)):
                 return end
+        if k == "only" and following == "see":  # "the picture only has squares"
+            return self._objects(i + 2, exhausts=True)
         if k == "rel" and v in ("which", "who") and following == "cop" and self.subject is not None and i:
             return self._predicate([self.subject], self._skip(i + 1))
         if k == "rel" and v == "if" and following == "pron" and self.kind(i + 2) == "cop":
@@ -148,6 +156,12 @@ class Statements(Existence):
             end = found[1] + (self.kind(found[1]) == ",")
             if self.kind(end) == "but" and not found[0].definite and found[0].given():
                 self.add("deny", found[0])
+                return end
+        if (
+            (k, v) == ("rel", "whether") and i == 0 and ("or", "or") in self.items
+        ):  # "whether red or blue is meant, it is"
+            end = next((j for j in range(i, self.n) if self.kind(j) == ","), None)
+            if end and self.kind(end - 1) == "mean":
                 return end
         if k in ("assume", "take"):
             return self._assumed(i + 1)

@@ -1,6 +1,7 @@
 """Subjects of the scene reader, and what goes by them: "the star and the circle are red", "its color is hidden"."""
 
 from clarifyvlm.language.descriptions import STARTS, Description
+from clarifyvlm.language.items import both_places
 from clarifyvlm.language.predicates import Predicates
 
 
@@ -27,7 +28,21 @@ class Subjects(Predicates):
                 return self._property(i + 1, d)
         self.response.named.append(d)
         self.subject = d
-        return self._value_after(i, d)
+        return self._value_after(self._more_of(d, i), d)
+
+    def _more_of(self, d: Description, i: int) -> int:
+        """Past what an apposition says of a reading that is named: "the large one, the one on the left"."""
+        found = self.noun_phrase(i + 1) if self.kind(i) == "," and self.kind(i + 1) in ("det", "prep") else None
+        if not found or self.kind(found[1]) not in (None, ",", ":") or set(found[0].given()) & self.asked:
+            return i
+        more, end = found
+        if self.kind(i + 1) == "prep" and set(more.given()) == {"cells"}:
+            self._attributes(d, Description(cells=more.cells))
+        elif self.kind(i + 1) == "det" and more.definite and more.given():
+            self.add("is", d, value=more).aside = True
+        else:
+            return i
+        return end
 
     def _value_after(self, i: int, d: Description) -> int:
         """ "...the large one: red": a bare value after a named reading or a label is about it."""
@@ -147,6 +162,10 @@ class Subjects(Predicates):
         if k == "mean":  # "the star you mean is red"
             i += 1
             k, v = self.items[i] if i < self.n else (None, None)
+        if k == "only" and self.kind(i + 1) in ("hold", "see", "cop"):  # "the women only carry a cup"
+            self.response.unplaced.append("only")
+            i += 1
+            k, v = self.items[i]
         if k == "see" and v in ("has", "have"):
             return self._has(d, i + 1)
         if k in ("yes", "nay") and "yesno" in self.asked:  # "the left one yes"
@@ -244,9 +263,13 @@ class Subjects(Predicates):
         end += self.kind(end) == ","
         if self.kind(end) not in ("cop", "do") and not (self.kind(end) == "see" and self.items[end][1] == "has"):
             return None
+        if more.only:
+            self._only(more)
         for attribute, value in more.given().items():
-            if d.size in ("max", "min") and attribute in ("name", "color") and attribute not in self.asked:
+            if d.size in ("max", "min") and attribute in ("name", "color", "size") and attribute not in self.asked:
                 self.add("attribute", d.without(), attribute=attribute, value=value).aside = True
+            if attribute == "cells" and d.cells and (both := both_places(d.cells, value)):
+                d.cells = both  # "the object on the right, the one at the top"
             if getattr(d, attribute) is None:
                 setattr(d, attribute, value)
         return end
@@ -256,6 +279,11 @@ class Subjects(Predicates):
         negated, j = False, i
         while self.kind(j) in ("do", "not"):
             negated, j = negated or self.kind(j) == "not", j + 1
+        if negated and "yesno" in self.asked and self.items[j : j + 1] == [("all", "all")]:  # "they do not all match"
+            self.presuppose(d)
+            while j < self.n and self.kind(j) not in (",", "so", "but", ":"):
+                j += 1
+            return j
         if self.kind(j) == "see":
             self.negated = negated
             return self._has(d, j + 1) if self.items[j][1] in ("has", "have", "show", "contain") else None

@@ -321,3 +321,23 @@ def test_a_word_that_nobody_knows_leaves_what_hangs_on_it_unknown(scenes):
     assert rewards.total(example, verdict, prediction) is None  # left out of the training
     (verdict,) = judge(example, "It is a florble, and there are twelve hearts.")
     assert verdict.criteria["grounded"] == 0 and verdict.unknown == ["answer_right"]
+
+
+@pytest.mark.parametrize(
+    ("beside", "grounded"),
+    [
+        (", and it is the smallest thing in the picture", 0),
+        (" and lies to the right of the circle", 0),
+        (", like the circle and the square", 0),
+        (". Everything else is green", 0),
+        (". The picture only has stars and circles", 0),
+        (". Most of the shapes are stars", 0),
+        (", and a small circle is below", None),
+        (". Everything else is blue or green", 1),
+    ],
+)
+def test_a_detail_beside_a_right_answer_is_not_passed_over(scenes, beside, grounded):
+    """A false detail that pays, since the reader made nothing of it."""
+    (verdict,) = judge(scenes["answer-color"], f"The star is red{beside}.")
+    assert verdict.criteria["answer_right"] == 1
+    assert verdict.criteria["grounded"] == grounded and ("grounded" in verdict.unknown) == (grounded is None)
