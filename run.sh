@@ -12,6 +12,7 @@
 #     ./run.sh tiny runs/tiny --dry_run     # what would run, what is there already, and why; any of the above with it
 #     ./run.sh tiny runs/tiny --from sft --until grpo   # of data, audit, base, sft, grpo, report
 #     DATA_DIR=runs/mixed/data ./run.sh tiny runs/mixed  # data of your own, of mix.py, benchmark.py or author.py
+#     UNAMBIGUOUS_FILE=gqa/test.jsonl ./run.sh qwen2.5-vl-3b   # what tuning cost, on questions with one reading of yours
 #     GENERATE_ARGS="--num_workers 8" SFT_ARGS="--learning_rate 1.0e-4" ./run.sh tiny runs/other
 #     ACCELERATE_CONFIG=configs/accelerate/ddp.yaml ./run.sh qwen2.5-vl-3b   # all GPUs of this machine
 #
@@ -65,14 +66,21 @@ data=${DATA_DIR:-$run/data}
 for split in train validation test; do
     [ -z "${DATA_DIR:-}" ] || [ -f "$data/$split.jsonl" ] || fail "DATA_DIR: no $data/$split.jsonl"
 done
+[ -z "${UNAMBIGUOUS_FILE:-}" ] || [ -f "$UNAMBIGUOUS_FILE" ] || fail "UNAMBIGUOUS_FILE: no file $UNAMBIGUOUS_FILE"
 data_config=${DATA_CONFIG:-dataset_generation/configs/$preset.yaml}
 [ -f "$data_config" ] || [ -n "${DATA_CONFIG:-}" ] || data_config=dataset_generation/configs/scenes.yaml
 [ -z "${ACCELERATE_CONFIG:-}" ] || [ -f "$ACCELERATE_CONFIG" ] ||
     fail "ACCELERATE_CONFIG: no file $ACCELERATE_CONFIG. There is:" configs/accelerate/*.yaml
 
+# Questions with one reading, on which what tuning cost is measured: those of the data, where it has some
+unambiguous=${UNAMBIGUOUS_FILE:-$data/unambiguous.jsonl}
+if [ ! -f "$unambiguous" ]; then
+    [ -z "${DATA_DIR:-}" ] && grep -q '^num_unambiguous: *[1-9]' "$data_config" || unambiguous=""
+fi
+
 known="GENERATE_ARGS SFT_ARGS GRPO_ARGS PREDICT_ARGS JUDGE_ARGS AUDIT_ARGS REPORT_ARGS ACCELERATE_ARGS"
 given="" # the command line again, for the message of a stage that is out of date
-for name in $known MODEL DATA_CONFIG DATA_DIR ACCELERATE_CONFIG; do
+for name in $known MODEL DATA_CONFIG DATA_DIR UNAMBIGUOUS_FILE ACCELERATE_CONFIG; do
     [ -z "${!name:-}" ] || given+="$name=$(printf %q "${!name}") "
 done
 quoted() { [ $# -eq 0 ] || printf ' %q' "$@"; }
@@ -123,13 +131,16 @@ step() { # VARIABLES command ...: the command with the flags in VARIABLES, print
     "$@"
 }
 
-infer() { # name, model: its predictions and their verdicts
+infer() { # name, model: its predictions and their verdicts, on the test set and on questions with one reading
+    answer "$2" "$data/test.jsonl" "$run/inference/$1"
+    [ -z "$unambiguous" ] || answer "$2" "$unambiguous" "$run/inference/$1/unambiguous"
+}
+
+answer() { # model, examples, folder
     step PREDICT_ARGS "${several[@]}" inference/predict.py --config "inference/configs/$preset.yaml" \
-        --model_name_or_path "$2" --data_file "$data/test.jsonl" \
-        --output_file "$run/inference/$1/predictions.jsonl" --turns 2
+        --model_name_or_path "$1" --data_file "$2" --output_file "$3/predictions.jsonl" --turns 2
     step JUDGE_ARGS "${several[@]}" inference/judge.py --config "inference/configs/$preset.yaml" \
-        --data_file "$data/test.jsonl" --predictions "$run/inference/$1/predictions.jsonl" \
-        --output_file "$run/inference/$1/verdicts.jsonl"
+        --data_file "$2" --predictions "$3/predictions.jsonl" --output_file "$3/verdicts.jsonl"
 }
 
 stages() {
@@ -157,7 +168,8 @@ stages() {
 
     begin report
     step REPORT_ARGS python inference/report.py --data_file "$data/test.jsonl" --inference_dir "$run/inference" \
-        --output_dir "$run/report" --judge_audit "$run/judge_audit.json" --training_dirs "$run/sft" "$run/grpo"
+        --output_dir "$run/report" --judge_audit "$run/judge_audit.json" --training_dirs "$run/sft" "$run/grpo" \
+        ${unambiguous:+--unambiguous_file "$unambiguous"}
 }
 
 # First the plan: the options of all stages are looked at, and what is there already

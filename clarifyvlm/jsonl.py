@@ -22,7 +22,7 @@ R = TypeVar("R", bound=BaseModel)
 
 MAX_SHOWN = 5  # bad lines named in one error
 MADE_BY = {  # file name -> the script that makes it
-    **dict.fromkeys(("train", "validation", "test", "test_ood"), "dataset_generation/generate.py"),
+    **dict.fromkeys(("train", "validation", "test", "unambiguous", "test_ood"), "dataset_generation/generate.py"),
     "predictions": "inference/predict.py",
     "verdicts": "inference/judge.py",
 }

@@ -1,6 +1,6 @@
 """Have a language model word the examples of a data folder anew: questions, reference responses and dialogues.
 
-Reads <data_dir>/{train,validation,test,test_ood}.jsonl and their pictures, writes the same files to --output_dir, with
+Reads the splits of <data_dir> and their pictures, writes the same files to --output_dir, with
 rejections.jsonl, audit.json, README.md (the card) and run.json. What is asked of which picture, what it can mean and
 what is right to say stay as they are: the model only words it, and every wording is verified
 (authoring/checks.py). A wording that fails is asked for again with the reason. A stopped run is continued by the same

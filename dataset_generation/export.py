@@ -1,6 +1,6 @@
 """A data folder as parquet files with the pictures in them, which `datasets.load_dataset` reads; and back.
 
-Reads <data_dir>/{train,validation,test,test_ood}.jsonl and their pictures, writes <output_dir>/data/*.parquet,
+Reads the splits of <data_dir> and their pictures, writes <output_dir>/data/*.parquet,
 README.md (a dataset card with the header that the hub reads) and contact_sheet.png. With --import_dir in place of
 --data_dir, such a folder becomes a data folder again.
 

@@ -1,7 +1,7 @@
 """Make a data set: pictures, questions with their readings and right strategies, reference responses and dialogues.
 
-Reads a config, writes <output_dir>/{train,validation,test,test_ood}.jsonl, images/, audit.json, README.md (the dataset
-card) and run.json. The same config and seed give the same bytes, whatever the number of workers.
+Reads a config, writes <output_dir>/{train,validation,test,unambiguous,test_ood}.jsonl, images/, audit.json,
+README.md (the dataset card) and run.json. The same config and seed give the same bytes, whatever the number of workers.
 
     python dataset_generation/generate.py --config dataset_generation/configs/tiny.yaml --output_dir runs/tiny/data
 """

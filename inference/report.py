@@ -35,6 +35,10 @@ class ReportArguments:
         "folder of inference/variants.py: the models on changed pictures and questions", None
     )
     judge_audit: str | None = option("judge_audit.json of inference/audit_judge.py, to show in the report", None)
+    unambiguous_file: str | None = option(
+        "questions with one reading, answered in <inference_dir>/<model>/unambiguous/: what tuning cost",
+        None,
+    )
     labels: str | None = option("JSONL of inference/label.py, to correct the metrics for the judge's errors", None)
     # how
     resamples: int = option("draws of pictures for the 95 % intervals", 2000, min=100)
@@ -67,9 +71,12 @@ def main(argv: list[str] | None = None) -> int:
             raise UserError(f"{path} lies in --output_dir, which every report empties. Move it, and give its new path.")
     variants = model_folders.of_variants(Path(args.variants_dir), args.data_file) if args.variants_dir else {}
     judged = [*folders, *(folder for found in variants.values() for folder in found)]
+    plain = [folder / "unambiguous" for folder in folders] if args.unambiguous_file else []
+    judged += [folder for folder in plain if folder.is_dir()]
     inputs = [
         *curves.paths(args.training_dirs),
         args.data_file,
+        *([args.unambiguous_file] if args.unambiguous_file else []),
         *(
             path
             for folder in judged
@@ -124,6 +131,8 @@ def _report(
         if section.measure:
             inputs = (examples, models, changed) if section.on_variants else (examples, models)
             content[section.name] = section.measure(*inputs, **draws)
+    if args.unambiguous_file:
+        content["tuning_cost"] = _tuning_cost(args, [f for f in folders if f not in left_out], draws)
     notes = [f"{folder} is left out: {' '.join(why.split())}" for folder, why in left_out.items()]
     notes += [_out_of_place(folder, examples) for folder in folders if folder not in left_out]
     notes += [metrics.left_open(examples, model) for model in models]
@@ -159,6 +168,28 @@ def _report(
         "left_out": list(map(str, left_out)),
         "judge_failures": {model.name: sum(model.failures.values()) for model in models},
     }
+
+
+def _tuning_cost(args: ReportArguments, folders: list[Path], draws: dict) -> dict:
+    """What metrics.json says of the questions with one reading."""
+    from measures import tuning_cost
+
+    examples = jsonl.read(args.unambiguous_file, Example, unique="id")
+    if ambiguous := [e.id for e in examples if e.strategy != "answer"]:
+        raise UserError(
+            f"{args.unambiguous_file}: {len(ambiguous)} of {len(examples)} examples are not of the strategy `answer` "
+            f"(the first: {ambiguous[0]}). --unambiguous_file takes questions with one reading only."
+        )
+    known = {example.id for example in examples}
+    there = [folder for folder in folders if (folder / "unambiguous").is_dir()]
+    if not there:
+        raise UserError(
+            f"--unambiguous_file {args.unambiguous_file}: no model has answered it. Predictions and verdicts on it are "
+            f"looked for in {args.inference_dir}/<model>/unambiguous/."
+        )
+    file = args.unambiguous_file
+    models = [model_folders.load(folder / "unambiguous", known, file, folder.name) for folder in there]
+    return {"file": args.unambiguous_file} | tuning_cost.measure(examples, models, **draws)
 
 
 def _out_of_place(folder: Path, examples: list[Example]) -> str | None:

@@ -25,7 +25,12 @@ from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import UserError, run_main
 
 MADE, GOES_ON, OUT_OF_DATE, FOLLOWS, COMPLETE = "made", "continued", "out of date", "follows", "complete"
-OWN = ("--model_name_or_path", "--output_file", "--predictions")  # flags in which the runs of one script differ
+OWN = (
+    "--model_name_or_path",
+    "--data_file",
+    "--output_file",
+    "--predictions",
+)  # flags in which the runs of one script differ
 IMAGE = re.compile(r'"image": *("(?:[^"\\]|\\.)*")')
 
 

@@ -155,6 +155,8 @@ def _balance(stats: dict, wanted: dict[str, float]) -> dict:
     result = {}
     whole = sum(wanted.values())
     for split, total in stats["counts"].items():
+        if split == "unambiguous":
+            continue
         got = {key: n for (s, key), n in stats["tables"]["type and strategy"].items() if s == split}
         off = [
             f"{key} has {got.get(key, 0)} examples, not about {share / whole * total:.1f}"
@@ -172,7 +174,9 @@ def _kinds(stats: dict, max_gap: float | None) -> dict:
     if max_gap is None:
         return {}
     counts, totals = defaultdict(Counter), Counter()
-    for (_, key), n in stats["tables"]["kind and strategy"].items():
+    for (split, key), n in stats["tables"]["kind and strategy"].items():
+        if split == "unambiguous":
+            continue
         kind, _, strategy = key.rpartition(":")
         counts[kind][strategy] += n
         totals[strategy] += n

@@ -63,6 +63,8 @@ def write_card(
         "",
         "Splits are by picture: no picture, and none that shows the same things in the same places, is in two.",
     ]
+    if "unambiguous" in splits and stats["counts"]["unambiguous"]:
+        lines += ["Every question of unambiguous.jsonl has one reading, and every kind as many: what tuning costs."]
     if "test_ood" in splits and stats["counts"]["test_ood"]:
         lines += ["Every picture of test_ood shows a pair of shape and color that the other files never show or name."]
     lines += [

@@ -7,8 +7,8 @@ from clarifyvlm.config import parse_weights
 from clarifyvlm.errors import UserError
 from clarifyvlm.strategies import AMBIGUITY_TYPES, STRATEGIES
 
-SPLITS = ("train", "validation", "test", "test_ood")
-SMALL_FIRST = ("test", "validation", "test_ood", "train")  # order of work: train, the largest, gives way to the others
+SPLITS = ("train", "validation", "test", "unambiguous", "test_ood")
+SMALL_FIRST = ("test", "validation", "unambiguous", "test_ood", "train")  # train, the largest, gives way to the others
 KINDS = ("color", "shape", "size", "position", "count", "existence", "relation", "comparison", "attribute")
 TYPES = tuple(name for name in AMBIGUITY_TYPES if name != "unknown")
 

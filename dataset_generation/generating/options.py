@@ -25,6 +25,9 @@ class Options:
     num_train: int = option("examples in train.jsonl", 1200, min=0)
     num_validation: int = option("examples in validation.jsonl", 120, min=0)
     num_test: int = option("examples in test.jsonl", 300, min=0)
+    num_unambiguous: int = option(
+        "examples in unambiguous.jsonl: questions with one reading, as many of each kind (what tuning costs)", 0, min=0
+    )
     num_test_ood: int = option("examples in test_ood.jsonl: unseen pairs of shape and color", 0, min=0)
     shares: list[str] = option(
         "type:strategy=share ...; relative, and met exactly in every split",

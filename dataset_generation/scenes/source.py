@@ -335,16 +335,15 @@ def plan(settings: Settings, options, shares: dict[Slot, float], kinds: dict[str
     """split -> groups to build."""
     sizes = {s: getattr(options, f"num_{s}") for s in SPLITS}
     if options.num_examples is not None:
-        raise UserError(
-            "num_examples is for photographs; scenes take num_train, num_validation, num_test, num_test_ood"
-        )
+        raise UserError("num_examples is for photographs; scenes take num_train, num_validation, num_test and so on")
     if sizes["test_ood"] and not settings.unseen:
         raise UserError("num_test_ood is above 0, but unseen_pairs is 0: nothing would be unseen")
+    plain = {Slot("none", "answer"): 1.0}
+    asked = {k: 1.0 for k, weight in kinds.items() if weight and layout.forms_for(*plain, [k])}
     return {
         split: layout.plan(
             n,
-            shares,
-            kinds,
+            *((plain, asked) if split == "unambiguous" else (shares, kinds)),
             options.place_share,
             random.Random(f"{options.seed}:{split}:plan"),
             options.min_per_cell if split == "train" else 0,

@@ -60,8 +60,9 @@ def load_all(folders: list[Path], known: set[str], data_file: str) -> tuple[list
     return models, left_out
 
 
-def load(folder: Path, known: set[str], data_file: str):
-    """One model's predictions and verdicts, which must be of the data file's examples and of each other."""
+def load(folder: Path, known: set[str], data_file: str, name: str | None = None):
+    """The predictions and verdicts of one model (`name`: not that of its folder), which must be of the data file's
+    examples and of each other."""
     from measures.calibration import confidence_in
     from measures.judged import Judged
 
@@ -87,7 +88,7 @@ def load(folder: Path, known: set[str], data_file: str):
             + judge_command(folder, data_file)
         )
     said = {row.example_id: row for row in predictions}
-    model = Judged(folder.name, said, {row.example_id: row for row in verdicts if row.example_id in said})
+    model = Judged(name or folder.name, said, {row.example_id: row for row in verdicts if row.example_id in said})
     for example_id in said:
         confidence_in(model, example_id)
     return model

@@ -87,6 +87,8 @@ def _summary(content: dict, best: str) -> list[str]:
             sentences.append(
                 f"{best} against {row['b']}: *{value}* points of strategy accuracy (95 %: {low} to {high})."
             )
+    if "tuning_cost" in content:
+        sentences.append(_tuning_cost(content["tuning_cost"]))
     after = rows[best]["answer_accuracy_after_reply"]
     if after["value"] is not None:
         sentences.append(
@@ -94,6 +96,22 @@ def _summary(content: dict, best: str) -> list[str]:
             f"{say(best, 'answer_accuracy_after_reply')} of {after['n']:,} dialogues."
         )
     return sentences
+
+
+def _tuning_cost(found: dict) -> str:
+    """How many plain questions each model answers rightly, and the kind that lost most."""
+    shares = [f"{name} *{tables.number(row['accuracy']['value'])}*" for name, row in found["models"].items()]
+    lost = [
+        (change["value"], kind, name)
+        for name, row in found["models"].items()
+        for kind, change in row["difference_by_kind"].items()
+        if change
+    ]
+    sentence = f"Right answers to questions with one reading, in per cent: {', '.join(shares)}"
+    if lost and min(lost)[0] < 0:
+        value, kind, name = min(lost)
+        sentence += f"; the most was lost on {kind} (*{tables.number(value, signed=True)}* points, {name})"
+    return sentence + "."
 
 
 def _code(text: str) -> Markup:

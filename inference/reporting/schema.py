@@ -84,6 +84,39 @@ class Model(Closed):
     corrected: dict[str, Corrected] | None = Field(default=None, description="with --labels, where there are enough")
 
 
+class Change(Closed):
+    """A paired difference to the model before tuning."""
+
+    value: FiniteFloat
+    low: FiniteFloat
+    high: FiniteFloat
+    p: FiniteFloat
+
+
+class AfterTuning(Closed):
+    """One model on questions with one reading; definitions in measures/tuning_cost.py."""
+
+    accuracy: Estimate = Field(description="each kind weighs the same")
+    by_kind: dict[str, Estimate]
+    abstained: Estimate
+    asked: Estimate
+    corrected: Estimate
+    listed: Estimate
+    coverage: Estimate = Field(description="share that the judge understood")
+    difference: Change | None = Field(description="of `accuracy`, minus that of the model before tuning")
+    difference_by_kind: dict[str, Change | None]
+
+
+class TuningCost(Closed):
+    """What tuning cost on questions with one reading."""
+
+    file: str
+    before: str = Field(description="the model that the others are compared with")
+    examples: int
+    kinds: dict[str, int] = Field(description="kind -> questions")
+    models: dict[str, AfterTuning]
+
+
 class Difference(Closed):
     """Model a minus model b on the n examples that both were judged on; both see the same draws of pictures."""
 
@@ -334,6 +367,7 @@ class Metrics(Closed):
     robustness: Robustness | dict[str, None] = Field(description="with --variants_dir, else empty")
     dialogue: Dialogues
     calibration: Calibrations
+    tuning_cost: TuningCost | None = Field(default=None, description="with --unambiguous_file")
     judge_audit: dict | None = Field(default=None, description="with --judge_audit: parts of judge_audit.json")
     labels: dict | None = Field(default=None, description="with --labels: which were used, and how annotators agree")
 

@@ -153,6 +153,7 @@ def _gallery(report: Report) -> dict:
 
 SECTIONS = (
     Section("overview", "Overview", "Overview", view=_overview),
+    Section("tuning_cost", "What tuning cost", "What tuning cost"),  # measured where --unambiguous_file is given
     Section("corrected", "Corrected", "Corrected for the judge's errors", view=_corrected),
     Section("strategies", "Strategies", "Strategy accuracy by right strategy", view=_strategies),
     Section(

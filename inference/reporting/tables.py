@@ -52,6 +52,7 @@ def markdown(content: dict) -> str:
             + [["Judge failures", *(str(row["judge_failures"]) for row in models.values())]],
         ),
         *_not_understood(models),
+        *(_tuning_cost(content["tuning_cost"]) if "tuning_cost" in content else []),
         *(_corrected(content) if "labels" in content else []),
         "## Strategy accuracy by right strategy",
         table(
@@ -93,6 +94,25 @@ def markdown(content: dict) -> str:
     )
     parts += _judge_audit(content["judge_audit"]) if "judge_audit" in content else []
     return "\n\n".join(parts) + "\n"
+
+
+def _tuning_cost(found: dict) -> list[str]:
+    """Accuracy on questions with one reading, by kind, beside that before tuning."""
+
+    def row(name: str, cells: list[tuple]) -> list[str]:
+        return [name, *(interval(v) + (f", {interval(change, signed=True)}" if change else "") for v, change in cells)]
+
+    models = found["models"]
+    rows = [row("all kinds", [(m["accuracy"], m["difference"]) for m in models.values()])]
+    for kind in found["kinds"]:
+        rows.append(row(kind, [(m["by_kind"][kind], m["difference_by_kind"].get(kind)) for m in models.values()]))
+    rows += [[f"{done} instead", *(interval(m[done]) for m in models.values())] for done in ("abstained", "asked")]
+    return [
+        "## What tuning cost",
+        f"Right answers to {found['examples']:,} questions with one reading (`{found['file']}`), each kind weighing "
+        f"the same, and the difference to {found['before']} in points.",
+        table(["", *models], rows),
+    ]
 
 
 def _not_understood(models: dict[str, dict]) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from stages import ROOT
 
 STEP = re.compile(r"^\$ python (\S+)", flags=re.M)
-STEPS = 11  # commands in one run: data, audit of the judge, SFT, GRPO, the report, three models' predictions, verdicts
+STEPS = 17  # commands in one run: data, audit of the judge, SFT, GRPO, the report; predictions, verdicts of two files
 
 
 class Run:

@@ -1,0 +1,70 @@
+"""What tuning cost: how well each model still answers questions that have one reading, beside the model before tuning.
+
+Learning when to ask must not cost the answers to plain questions. These are a set of their own (unambiguous.jsonl of
+generate.py, or rows of VQAv2, GQA or POPE), with as many questions of every kind as an interval needs.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from clarifyvlm.records import Example, Verdict
+from measures import intervals
+from measures.judged import Judged
+
+INSTEAD = {"abstain": "abstained", "clarify": "asked", "correct": "corrected", "enumerate": "listed"}
+
+
+def measure(examples: Sequence[Example], models: Sequence[Judged], *, seed: int, resamples: int) -> dict:
+    """{"before": name of the first model, "examples", "kinds": kind -> questions, "models": name -> accuracy over all
+    kinds (each weighs the same) and by kind, what was done instead of answering, and the differences to "before"}."""
+    kinds = sorted({example.kind for example in examples})
+    of_kind = {kind: np.array([example.kind == kind for example in examples]) for kind in kinds}
+    columns = {}
+    for model in models:
+        verdicts = [model.verdict_on(example.id) for example in examples]
+        right = np.array([_right(verdict) for verdict in verdicts], float)
+        columns |= {(model.name, kind): np.where(of_kind[kind], right, np.nan) for kind in kinds}
+        for strategy, done in INSTEAD.items():
+            columns[model.name, done] = np.array([_used(verdict, strategy) for verdict in verdicts], float)
+        columns[model.name, "coverage"] = model.understood(examples)
+    clusters = intervals.Clusters([example.image_sha256 for example in examples])
+    sample = intervals.Resampled(columns, clusters, seed=seed, resamples=resamples)
+    before = models[0].name
+    rows = {}
+    for name in (model.name for model in models):
+        value, draws = sample.mean((name, kind) for kind in kinds)
+        n = sum(sample.count((name, kind)) for kind in kinds)
+        rows[name] = {
+            "accuracy": intervals.with_interval(value, draws, n, trials=clusters.count, is_share=True)
+            if n
+            else intervals.NO_VALUE,
+            "by_kind": {kind: sample.estimate((name, kind)) for kind in kinds},
+            **{done: sample.estimate((name, done)) for done in (*INSTEAD.values(), "coverage")},
+            "difference": None if name == before else _difference(sample, name, before, kinds),
+            "difference_by_kind": {}
+            if name == before
+            else {kind: _difference(sample, name, before, [kind]) for kind in kinds},
+        }
+    counts = {kind: int(where.sum()) for kind, where in of_kind.items()}
+    return {"before": before, "examples": len(examples), "kinds": counts, "models": rows}
+
+
+def _right(verdict: Verdict | None) -> float:
+    """Whether the answer is right: who asks, lists or abstains instead gave none. NaN where the judge cannot say."""
+    if verdict is None or "answer_right" in verdict.unknown:
+        return np.nan
+    return float(verdict.criteria["answer_right"] or 0)
+
+
+def _used(verdict: Verdict | None, strategy: str) -> float:
+    return np.nan if verdict is None or verdict.used_strategy is None else float(verdict.used_strategy == strategy)
+
+
+def _difference(sample: intervals.Resampled, name: str, before: str, kinds: Sequence[str]) -> dict | None:
+    """`name` minus `before`, paired, the mean over `kinds`."""
+    value, draws = sample.mean((name, kind) for kind in kinds)
+    value_before, draws_before = sample.mean((before, kind) for kind in kinds)
+    if np.isnan(value) or np.isnan(value_before):
+        return None
+    return intervals.difference(value - value_before, draws - draws_before)
