@@ -24,7 +24,7 @@ from clarifyvlm.config import REDO, option, parse_args
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.language.layout import after_reasoning
 from clarifyvlm.models import loading
-from clarifyvlm.records import Example, Prediction, Turn, UserKind
+from clarifyvlm.records import Example, Prediction, Turn
 from clarifyvlm.run_record import RunRecord
 from predicting.endpoint_arguments import EndpointArguments
 
@@ -54,7 +54,10 @@ class PredictArguments:
     )
     # how the model speaks
     turns: int = option("2, 3: the simulated user replies when the model asks, and again", 1, min=1, max=3)
-    user_kind: UserKind = option("how the user replies (clarifyvlm/users/scripted.py)", "helpful")
+    user_kinds: list[str] = option(
+        "who replies, kind=weight: helpful, terse, changes_mind, unsure, wrong, off_topic; drawn for each example",
+        factory=lambda: ["helpful"],
+    )
     ask_cost: float | None = option("tell the model that a question costs this much", None, min=0)
     max_new_tokens: int = option("longest response, in tokens", 128, min=1)
     temperature: float = option("0: always the likeliest token", 0.0, min=0)
@@ -114,8 +117,9 @@ def _check(args: PredictArguments, endpoint: EndpointArguments) -> None:
         raise UserError("--endpoint_base_url: needs --backend openai.")
     if args.backend != "vllm" and args.vllm_args:
         raise UserError("--vllm_args: needs --backend vllm.")
-    if args.turns == 1 and args.user_kind != "helpful":
-        raise UserError(f"--user_kind {args.user_kind}: needs --turns 2 or 3, so that there is a reply.")
+    users.parse_kinds(args.user_kinds, "--user_kinds")
+    if args.turns == 1 and args.user_kinds != ["helpful"]:
+        raise UserError(f"--user_kinds {' '.join(args.user_kinds)}: needs --turns 2 or 3, so that there is a reply.")
     if Path(args.output_file).suffix != ".jsonl":
         raise UserError(f"--output_file {args.output_file}: must end in .jsonl.")
     if Path(args.output_file).absolute() == Path(args.data_file).absolute():
@@ -249,7 +253,8 @@ def _predict_chunk(
                 finish_reasons=[said.finish_reason],
                 logprob=_rounded(said.logprob),
                 confidence=_rounded(said.confidence),
-                reading=None if args.ask_cost is None else _meant(args, example),
+                reading=_meant(args, example) if args.turns > 1 or args.ask_cost is not None else None,
+                user_kind=_user_kind(args, example),
                 ask_cost=args.ask_cost,
                 seed=args.seed,
             )
@@ -271,15 +276,13 @@ def _reply(args: PredictArguments, generator, user, talking: list, start: int, t
     heard = [(e, p, meant) for e, p in talking if (meant := _meant(args, e)) is not None]
     answers = [after_reasoning(p.turns[-1].text) for _, p, _ in heard]  # reasoning is kept in turns and not sent back
     responses = [
-        users.Asked(e, text, meant, args.user_kind, turn - 1)
-        for (e, _, meant), text in zip(heard, answers, strict=True)
+        users.Asked(e, text, meant, p.user_kind, turn - 1) for (e, p, meant), text in zip(heard, answers, strict=True)
     ]
     asked = []
-    for (example, prediction, meant), text, reply in zip(heard, answers, user.replies(responses), strict=True):
+    for (example, prediction, _), text, reply in zip(heard, answers, user.replies(responses), strict=True):
         if reply is not None:
             prediction.turns.append(Turn(role="user", text=reply))
             prediction.messages += [chat.text_turn("assistant", text), chat.text_turn("user", reply)]
-            prediction.reading, prediction.user_kind = meant, args.user_kind
             asked.append((example, prediction))
     conversations = [prediction.messages for _, prediction in asked]
     responses = _say(args, generator, [example for example, _ in asked], conversations, f"{start}:{turn}")
@@ -294,6 +297,14 @@ def _meant(args: PredictArguments, example: Example) -> int | None:
     """The reading that the user has in mind."""
     count = len(example.ambiguity.readings)
     return random.Random(f"{args.seed}:{example.id}").randrange(count) if count else None
+
+
+def _user_kind(args: PredictArguments, example: Example) -> str | None:
+    """Who replies; None where nobody would."""
+    if args.turns == 1 or not example.ambiguity.readings:
+        return None
+    kinds = users.parse_kinds(args.user_kinds, "--user_kinds")
+    return random.Random(f"{args.seed}:{example.id}:user").choices(list(kinds), kinds.values())[0]
 
 
 def _say(

@@ -23,11 +23,11 @@ from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.models import loading
 from clarifyvlm.records import Example, Verdict
 from clarifyvlm.run_record import RunRecord
-from clarifyvlm.users.scripted import KINDS
+from clarifyvlm.users import KINDS
 from predicting import transforms
 
 BLANK = ("blank_image", "blank_question")  # flags of predict.py
-USERS = {f"user_{kind}": kind for kind in KINDS if kind != "helpful"}  # its --user_kind
+USERS = {f"user_{kind}": kind for kind in KINDS if kind != "helpful"}  # its --user_kinds
 VARIANTS = (*transforms.TRANSFORMS, *BLANK, *USERS)
 
 
@@ -121,7 +121,7 @@ def _run(args: VariantsArguments, variant: str, data_file: Path, config: list[st
     data = [*config, "--data_file", str(data_file)] + ["--overwrite"] * args.overwrite + ["--redo"] * args.redo
     how = [f"--{variant}"] if variant in BLANK else []
     if variant in USERS:
-        how = ["--turns", "2", "--user_kind", USERS[variant]]
+        how = ["--turns", "2", "--user_kinds", USERS[variant]]
     model = ["--model_name_or_path", args.model_name_or_path, "--num_examples", str(args.num_examples)]
     predict.main([*data, *model, *how, "--output_file", predictions])
     judge.main([*data, "--predictions", predictions, "--output_file", verdicts])

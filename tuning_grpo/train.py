@@ -165,11 +165,9 @@ def check_options(training) -> None:
 
 def user_kinds(options: Options) -> dict[str, float]:
     """Kind of user -> weight. UserError where the options of dialogues do not go together."""
-    from clarifyvlm.users import scripted
-
     if options.ask_costs and options.turns == 1:
         raise UserError("--ask_costs: needs --turns 2 or 3, so that a question is answered.")
-    return scripted.parse_kinds(options.user_kinds, "--user_kinds")
+    return users.parse_kinds(options.user_kinds, "--user_kinds")
 
 
 def generation_steps(training) -> int:

@@ -4,14 +4,12 @@ The user says what was asked for and no more: the place when asked where, the si
 one?", yes or no when asked "is it the red one?", and never the answer to their own question. What is told is decided by
 clarifyvlm/language/asks.py, which also says what the question is worth; the words are those of replies.yaml.
 `dataset_generation` writes its dialogues with this function, too.
-Other kinds of users (KINDS) say less, or nothing that helps: what a model does then is no matter of knowing the answer.
+Other kinds of users (KINDS in arguments.py) say less, or nothing that helps: what a model does then is no matter of
+knowing the answer.
 """
 
 import random
-from collections.abc import Sequence
 
-from clarifyvlm.config import parse_weights
-from clarifyvlm.errors import UserError
 from clarifyvlm.judges.finding import Finding
 from clarifyvlm.language.asks import tell
 from clarifyvlm.language.descriptions import Ask
@@ -22,25 +20,9 @@ from clarifyvlm.users import wording
 from clarifyvlm.world.places import PLACES
 from clarifyvlm.world.scenes import COLORS, NAMES, PATTERNS, SIZES
 
-KINDS = {
-    "helpful": "says what was asked for, and no more",
-    "terse": "says the same in as few words as will do",
-    "changes_mind": "names another reading first, and then the one they mean",
-    "unsure": "does not know",
-    "wrong": "describes something that is none of the readings",
-    "off_topic": "talks of something else",
-}
 UNSURE = ("I don't know.", "I am not sure.", "No idea, sorry.", "I can't say.", "Hard to say.")
 OFF_TOPIC = ("Nice picture, isn't it?", "What is the weather like?", "Thank you.", "I like music.", "Never mind that.")
 VALUES = {"cells": PLACES, "color": tuple(COLORS), "size": tuple(SIZES), "pattern": PATTERNS, "name": NAMES}
-
-
-def parse_kinds(tokens: Sequence[str], flag: str) -> dict[str, float]:
-    """["helpful=0.6", "terse=0.4"], ["helpful"] -> weight per kind of user. UserError, with the `flag`, for others."""
-    weights = parse_weights(flag, tokens, "kind=weight, as in terse=0.2", alone=1.0)
-    if unknown := [kind for kind in weights if kind not in KINDS]:
-        raise UserError(f"{flag}: no user is {unknown[0]!r}; there are {', '.join(KINDS)}.")
-    return weights
 
 
 def reply(
@@ -52,7 +34,7 @@ def reply(
     forms: str = "train",
     seed: str = "",
 ) -> str | None:
-    """What a user of a kind (KINDS) who means `example.ambiguity.readings[reading]` says to `text`; None where it asks
+    """What a user of a kind who means `example.ambiguity.readings[reading]` says to `text`; None where it asks
     nothing ("it depends on which star: ..." with the answers behind it lists, and asks nothing).
 
     `forms`: "train" or "held_out", of replies.yaml. The wording is drawn by the example's id, the kind and the `seed`,

@@ -47,7 +47,7 @@ class Options:
         max=1,
     )
     dialogue_users: list[str] = option(
-        "kind=weight ...: who replies in dialogues (clarifyvlm/users/scripted.py): helpful, terse, ...",
+        "kind=weight ...: who replies in dialogues (clarifyvlm/users/arguments.py): helpful, terse, ...",
         factory=lambda: ["helpful"],
     )
     place_share: float = option(

@@ -15,7 +15,7 @@ import yaml
 
 from clarifyvlm.errors import UserError
 from clarifyvlm.records import Example, Object
-from clarifyvlm.users.scripted import parse_kinds
+from clarifyvlm.users import parse_kinds
 from clarifyvlm.world.queries import NUMBERS
 from folder.shares import Slot
 from photographs import coco_annotations

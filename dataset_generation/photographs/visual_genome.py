@@ -16,7 +16,7 @@ import yaml
 from clarifyvlm.errors import UserError
 from clarifyvlm.language.fitting import answer_of
 from clarifyvlm.records import Example, Object
-from clarifyvlm.users.scripted import parse_kinds
+from clarifyvlm.users import parse_kinds
 from clarifyvlm.world.queries import NUMBERS
 from folder.pictures import headers_of, unusable
 from folder.shares import Slot

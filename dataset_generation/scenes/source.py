@@ -14,7 +14,7 @@ from pathlib import Path
 from clarifyvlm.errors import UserError
 from clarifyvlm.records import Ambiguity, Dialogue, Example, Facts
 from clarifyvlm.strategies import LEVELS
-from clarifyvlm.users.scripted import parse_kinds
+from clarifyvlm.users import parse_kinds
 from clarifyvlm.world import scenes
 from clarifyvlm.world.places import PLACES, SIDES
 from clarifyvlm.world.queries import Query

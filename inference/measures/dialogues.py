@@ -11,7 +11,7 @@ Where the model asked and nobody replied, only the first is known. `served` is t
 metrics.served; `questions`, the mean number of clarifying questions of the dialogues; `tokens_per_served`, all tokens
 that the model wrote over the questions that it served.
 
-Other users (clarifyvlm.users.scripted.KINDS) reply to the same questions, in runs of their own: what the last response
+Other users (clarifyvlm.users.KINDS) reply to the same questions, in runs of their own: what the last response
 does then.
 After "I don't know" the right answer cannot be known; whoever asserts one reading all the same guesses confidently.
 `by_chance` is how often a guess among the readings is right: often more than one of them has the same answer.
@@ -26,7 +26,7 @@ import numpy as np
 from clarifyvlm import rewards
 from clarifyvlm.records import AFTER_REPLY, INFORMED, Example, Prediction, Verdict
 from clarifyvlm.strategies import STRATEGIES
-from clarifyvlm.users.scripted import KINDS
+from clarifyvlm.users import KINDS
 from measures import intervals, metrics
 from measures.intervals import NO_VALUE, Resampled
 from measures.judged import Judged

@@ -11,8 +11,9 @@ from typing import Literal
 import numpy as np
 
 from clarifyvlm import rewards
-from clarifyvlm.records import AFTER_REPLY, Example, Prediction, Verdict
+from clarifyvlm.records import AFTER_REPLY, INFORMED, Example, Prediction, Verdict
 from clarifyvlm.strategies import AMBIGUITY_TYPES, STRATEGIES
+from clarifyvlm.users import KINDS
 from measures.judged import Judged, taken_as_wrong
 
 
@@ -89,6 +90,20 @@ def _served(example: Example, verdict: Verdict, prediction: Prediction) -> float
     return max(at_once, verdict.answer_right_after_reply or 0.0)
 
 
+def right_in_the_end(example: Example, verdict: Verdict, prediction: Prediction) -> float | None:
+    """1 if what the user is left with is right for what they meant; None where that is not known."""
+    at_once = served_at_once(example, verdict)
+    if at_once is None or AFTER_REPLY in verdict.unknown:
+        return None
+    if verdict.used_after_reply is None:  # no dialogue
+        guess = example.strategy == "clarify" and rewards.guessed_right(example, verdict, prediction)
+        return None if ends_open(example, verdict) else max(at_once, float(guess))
+    if (prediction.user_kind or "helpful") in INFORMED or example.strategy == "answer":
+        after = verdict.answer_right_after_reply
+        return None if after is None else max(at_once, after)
+    return 1.0 + rewards.resolution(example, verdict, prediction)
+
+
 # The key of the one metric that is not a mean over examples: the mean over STRATEGIES of `strategy_accuracy`.
 MACRO = "strategy_accuracy_macro"
 # The key of the share of responses that the judge understood.
@@ -96,6 +111,17 @@ COVERAGE = "coverage"
 NAMED = {MACRO: "Strategy accuracy (macro)", COVERAGE: "Understood by the judge"}
 
 METRICS = {
+    "right_in_the_end": Metric(
+        "Right in the end",
+        "all examples but those on which the model asked and nobody replied",
+        "What the user is left with after the whole dialogue is right for what they meant: the right answer (a lucky "
+        "guess, too), the whole right list, a correction or an abstention where one is due. Where the model asked a "
+        "user who tells nothing, or describes what is not there: a list, an abstention or a correction that asserts no "
+        "reading and holds. Also given by kind of user, where asking is right.",
+        "higher",
+        right_in_the_end,
+        examples={"strategy": "clarify"},
+    ),
     "strategy_accuracy": Metric(
         "Strategy accuracy",
         "all examples",
@@ -193,6 +219,7 @@ METRICS = {
 
 # Columns of the overview tables, in order.
 OVERVIEW = (
+    "right_in_the_end",
     MACRO,
     "overconfident",
     "over_asked",
@@ -225,8 +252,8 @@ def columns(examples: Sequence[Example], model: Judged, *, as_wrong: bool = Fals
     """Every metric and stratum of a model as a column (E,) of numbers; NaN where it says nothing. `as_wrong` counts
     what the judge did not understand against the model.
 
-    Keys: those of METRICS, "strategy_accuracy.<strategy>" and "strategy_accuracy_by_type.<type>". Examples without a
-    verdict and failed verdicts are NaN throughout.
+    Keys: those of METRICS, "right_in_the_end.<kind of user>" (where asking is right), "strategy_accuracy.<strategy>"
+    and "strategy_accuracy_by_type.<type>". Examples without a verdict and failed verdicts are NaN throughout.
     """
     names = list(METRICS)
     table = np.full((len(names), len(examples)), np.nan)
@@ -246,6 +273,11 @@ def columns(examples: Sequence[Example], model: Judged, *, as_wrong: bool = Fals
     types = np.array([example.ambiguity.type for example in examples])
     for strategy in STRATEGIES:
         result[f"strategy_accuracy.{strategy}"] = np.where(strategies == strategy, right, np.nan)
+    predictions = [model.predictions.get(example.id) for example in examples]
+    for kind in KINDS:
+        who = np.array([p is not None and p.user_kind == kind for p in predictions])
+        ended = np.where(who & (strategies == "clarify"), result["right_in_the_end"], np.nan)
+        result[f"right_in_the_end.{kind}"] = ended
     for name in AMBIGUITY_TYPES:
         result[f"strategy_accuracy_by_type.{name}"] = np.where(types == name, right, np.nan)
     return result

@@ -7,14 +7,16 @@ import numpy as np
 
 from clarifyvlm.records import Example
 from clarifyvlm.strategies import AMBIGUITY_TYPES, STRATEGIES
+from clarifyvlm.users import KINDS
 from measures import intervals, metrics
 from measures.judged import Judged
 
+BY_USER = [f"right_in_the_end.{kind}" for kind in KINDS]
 BY_STRATEGY = [f"strategy_accuracy.{s}" for s in STRATEGIES]
 METRICS_SHOWN = [key for key in metrics.OVERVIEW if key != metrics.MACRO]
 AS_WRONG = "not understood as wrong"
 # What differences are taken of, besides the macro.
-COMPARED = [*(name for name in metrics.METRICS if name != "strategy_accuracy"), *BY_STRATEGY]
+COMPARED = [*(name for name in metrics.METRICS if name != "strategy_accuracy"), *BY_STRATEGY, *BY_USER]
 
 
 def measure(
@@ -89,6 +91,8 @@ def _one(model: Judged, examples: Sequence[Example], sample: intervals.Resampled
             t: row for t in AMBIGUITY_TYPES if (row := estimate(f"strategy_accuracy_by_type.{t}"))["n"]
         },
     }
+    by_user = {kind: estimate(key) for kind, key in zip(KINDS, BY_USER, strict=True)}
+    result["right_in_the_end_by_user"] = {kind: row for kind, row in by_user.items() if row["n"]}
     result |= {key: estimate(key) for key in metrics.METRICS if key != "strategy_accuracy"}
     failures = model.failures
     return result | {

@@ -63,6 +63,8 @@ class Model(Closed):
     strategy_accuracy_micro: Estimate = Field(description="mean over the examples")
     strategy_accuracy: dict[str, Estimate] = Field(description="by right strategy")
     strategy_accuracy_by_type: dict[str, Estimate] = Field(description="by ambiguity type")
+    right_in_the_end: Estimate
+    right_in_the_end_by_user: dict[str, Estimate] = Field(description="by kind of user, where asking is right")
     overconfident: Estimate
     over_asked: Estimate
     grounded: Estimate

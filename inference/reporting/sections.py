@@ -12,7 +12,7 @@ from pathlib import Path
 
 from clarifyvlm.records import Example
 from clarifyvlm.strategies import AMBIGUITY_TYPES
-from clarifyvlm.users.scripted import KINDS
+from clarifyvlm.users import KINDS
 from measures import (
     calibration,
     dialogues,

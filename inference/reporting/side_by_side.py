@@ -23,6 +23,7 @@ from clarifyvlm.errors import UserError
 from clarifyvlm.records import Example
 from clarifyvlm.run_record import hash_input
 from measures import comparison, metrics, results
+from measures.intervals import NO_VALUE
 from reporting import model_folders, settings, tables
 
 NAMES = ("report", "metrics.json")  # parts of a path that tell no run from another
@@ -274,7 +275,7 @@ def summary(runs: list[Run], model: str) -> str:
 
 def _means(group: list[Run], model: str) -> list[str]:
     same_data = len({run.questions for run in group}) == 1
-    cells = {key: [run.content["models"][model][key] for run in group] for key in metrics.OVERVIEW}
+    cells = {key: [run.content["models"][model].get(key, NO_VALUE) for run in group] for key in metrics.OVERVIEW}
     if len(group) == 1:
         return [_cell(rows[0], key) for key, rows in cells.items()]
     return [_mean(rows, key, same_data)[0] for key, rows in cells.items()]

@@ -1,6 +1,7 @@
 """Numbers as text, and report.md: the tables that run.sh prints and that paste into a paper's appendix."""
 
 from measures import metrics
+from measures.intervals import NO_VALUE
 from reporting import coverage
 from reporting.audit_file import WRITTEN_BY
 
@@ -51,6 +52,7 @@ def markdown(content: dict) -> str:
             ]
             + [["Judge failures", *(str(row["judge_failures"]) for row in models.values())]],
         ),
+        *_by_user(models),
         *_not_understood(models),
         *(_tuning_cost(content["tuning_cost"]) if "tuning_cost" in content else []),
         *(_corrected(content) if "labels" in content else []),
@@ -94,6 +96,21 @@ def markdown(content: dict) -> str:
     )
     parts += _judge_audit(content["judge_audit"]) if "judge_audit" in content else []
     return "\n\n".join(parts) + "\n"
+
+
+def _by_user(models: dict[str, dict]) -> list[str]:
+    """Right in the end by kind of user; nothing where nobody replied."""
+    kinds = list(dict.fromkeys(kind for row in models.values() for kind in row["right_in_the_end_by_user"]))
+    if not kinds:
+        return []
+    rows = [
+        [
+            kind.replace("_", " "),
+            *(interval(row["right_in_the_end_by_user"].get(kind, NO_VALUE)) for row in models.values()),
+        ]
+        for kind in kinds
+    ]
+    return ["## Right in the end where asking is right, by kind of user", table(["user", *models], rows)]
 
 
 def _tuning_cost(found: dict) -> list[str]:

@@ -14,7 +14,8 @@ import pytest
 from clarifyvlm import rewards
 from clarifyvlm.judges.scene import SceneJudge
 from clarifyvlm.records import Example, Prediction
-from clarifyvlm.users.scripted import KINDS, reply
+from clarifyvlm.users import KINDS
+from clarifyvlm.users.scripted import reply
 from stages import ROOT, script
 
 GENERATE = str(ROOT / "dataset_generation" / "generate.py")

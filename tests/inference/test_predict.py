@@ -55,7 +55,7 @@ def test_dialogue_is_played_when_the_model_asks(run, test_file, asking_model_dir
     for example, row in zip(examples, rows, strict=True):
         assert row.finish_reasons == ["stop"] * len(row.completion_tokens) and 0 < row.confidence <= 1
         if row not in asked:
-            assert len(row.turns) == 1 and row.reading is None and row.messages == chat.messages(example)
+            assert len(row.turns) == 1 and row.user_kind == "helpful" and row.messages == chat.messages(example)
             continue
         assert [turn.role for turn in row.turns] == ["assistant", "user", "assistant"] and row.turns[
             2
@@ -82,12 +82,21 @@ def test_one_turn_by_default(run, asking_model_dir):
     assert record(output)["counts"]["asked"] == 0
 
 
+def test_users_of_several_kinds(run, test_file, asking_model_dir):
+    """One kind for all, another kind after a resume, or a kind that depends on what the model said."""
+    rows = jsonl.read(run(asking_model_dir, "--turns", "2", "--user_kinds", "unsure=1", "helpful=1"), Prediction)
+    assert {r.user_kind for r in rows} == {"unsure", "helpful"}
+    for row in rows:
+        if row.turns[1:]:
+            assert (row.turns[1].text in scripted.UNSURE) == (row.user_kind == "unsure")
+
+
 def test_another_user_replies_twice(run, test_file, asking_model_dir):
     """A second reply that is lost or goes to another dialogue; a user of another kind than the one asked for."""
-    rows = jsonl.read(run(asking_model_dir, "--turns", "2", "--user_kind", "unsure"), Prediction)
+    rows = jsonl.read(run(asking_model_dir, "--turns", "2", "--user_kinds", "unsure"), Prediction)
     assert {r.turns[1].text for r in rows if r.turns[1:]} <= set(scripted.UNSURE)
-    assert {r.user_kind for r in rows} == {"unsure", None}
-    output = run(asking_model_dir, "--turns", "3", "--user_kind", "unsure", out="three")
+    assert {r.user_kind for r in rows} == {"unsure"}
+    output = run(asking_model_dir, "--turns", "3", "--user_kinds", "unsure", out="three")
     longer = jsonl.read(output, Prediction)
     assert any(row.turns[3:] for row in longer) and not all(row.turns[3:] for row in longer)
     for example, first, row in zip(jsonl.read(test_file, Example), rows, longer, strict=True):
@@ -302,7 +311,7 @@ def test_bad_input_fails_before_a_model_loads(run, test_file, tmp_path, tiny_mod
     refused("is empty", model=tmp_path / "empty", out="new")
     refused("generate.py", data=test_file.with_name("test_ood.jsonl"), out="new")
     refused("--turns: 4 must be at most 3", "--turns", "4", out="new")
-    refused("needs --turns 2", "--user_kind", "terse", out="new")
+    refused("needs --turns 2", "--user_kinds", "terse", out="new")
     refused("--turns 2 or 3", "--reply_forms", "held_out", out="new")
     refused("--batch_size: 0 must be at least 1", "--batch_size", "0", out="new")
     refused("unknown flag --modl", "--modl", "x", out="new")

@@ -192,7 +192,7 @@ def test_the_mean_is_over_repetitions_only(content, tmp_path, capsys, seeds, sha
         changed = content | {"data_sha256": sha256 or f"of {number}"}
         folders.append(recorded(tmp_path / f"run{number}", changed, made_in="x", seed=seed, **(more if number else {})))
     printed = compare(capsys, *folders)
-    head, accuracy = table(printed, "sft")[:2]
+    head, _, accuracy = table(printed, "sft")[:3]
     assert said in printed and (head[-2:] == ["mean over runs", "SD between runs"]) == bool(mean)
     if mean:
         assert ("[" in accuracy[-2]) == (mean == "interval") and accuracy[-2].startswith("50.0")
@@ -208,7 +208,7 @@ def test_runs_on_the_same_questions_are_paired(runs, tmp_path, capsys):
     assert (row["a"], row["b"], row["value"]) == ("two", "one", -0.5)
     printed = compare(capsys, runs / "one/report", runs / "two")
     assert "The same responses in all of them: base, sft, another." in printed
-    head, accuracy = table(printed.partition("## Minus one, paired")[2], "grpo")[:2]
+    head, _, accuracy = table(printed.partition("## Minus one, paired")[2], "grpo")[:3]
     assert head == ["", f"two {tables.MINUS} one"] and accuracy[1] == tables.interval(row, signed=True)
 
 
@@ -236,7 +236,7 @@ def test_a_summary_has_a_row_for_each_recipe(content, tmp_path, capsys):
         (tmp_path / cell / "metrics.json").write_text(json.dumps(content | {"data_sha256": cell[-1]}))
     rows = table(compare(capsys, *(tmp_path / cell for cell in cells), "--summary", "sft"), "sft")
     assert [row[:2] for row in rows] == [["", "runs"], ["lr=1", "3"], ["lr=2", "2"], ["predict.turns=2", "1"]]
-    assert rows[1][2].startswith("10.0 [") and rows[2][2] == "35.0" and rows[3][2].startswith("50.0 [")
+    assert rows[1][3].startswith("10.0 [") and rows[2][3] == "35.0" and rows[3][3].startswith("50.0 [")
     with pytest.raises(UserError, match="no model gpro"):
         report.main(["compare", str(tmp_path / cells[0]), "--summary", "gpro"])
 

@@ -53,8 +53,8 @@ def test_every_variant_is_answered_and_judged(config, tiny_model_dir, test_file,
         assert said.out.count(f"\n{name}: {len(wanted)} examples, strategy_right 0.") == 1
         record = json.loads((output / name / "grpo" / "predictions.run.json").read_text())["args"]
         assert [record["blank_image"], record["blank_question"]] == [name == "blank_image", name == "blank_question"]
-        assert (record["turns"], record["user_kind"]) == (
-            (2, name.removeprefix("user_")) if name.startswith("user_") else (1, "helpful")
+        assert (record["turns"], record["user_kinds"]) == (
+            (2, [name.removeprefix("user_")]) if name.startswith("user_") else (1, ["helpful"])
         )
     files = {p: p.stat().st_mtime_ns for p in output.rglob("*") if p.is_file()}
     assert variants.main(command) == 0

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from clarifyvlm import chat, config, jsonl
+from clarifyvlm import chat, config, jsonl, users
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges import make_judge
 from clarifyvlm.models.generation import encode
@@ -125,9 +125,9 @@ def test_a_group_means_the_same_thing(asking_model_dir, data_dir, tmp_path):
         made = module.Rollouts(examples, turns=2, intent=intent, kinds=kinds, seed=0)
         drawn[intent] = [made._users(prompts, 8, step) for step in range(50)]
         assert drawn[intent] == [made._users(prompts, 8, step) for step in range(50)]
-    for users in drawn["prompt"]:
-        assert all(user == users[i - i % 8] for i, user in enumerate(users))
-    assert len({users[0].reading for users in drawn["prompt"]}) == 4
+    for group in drawn["prompt"]:
+        assert all(user == group[i - i % 8] for i, user in enumerate(group))
+    assert len({group[0].reading for group in drawn["prompt"]}) == 4
     assert all(len({u.kind for u in users[:8]}) == 1 for users in drawn["completion"])
     assert sum(len({u.reading for u in users[:8]}) > 1 for users in drawn["completion"]) > 45
     unsure = [u.kind == "unsure" for users in drawn["prompt"] for u in users[::8]]
@@ -225,5 +225,5 @@ def test_what_all_processes_must_do_together(monkeypatch):
 def test_users_that_there_are_not(tokens, message):
     """A misspelt kind that replies as another one."""
     with pytest.raises(UserError, match=message):
-        scripted.parse_kinds(tokens, "--user_kinds")
-    assert scripted.parse_kinds(["helpful", "terse=0.5"], "--user_kinds") == {"helpful": 1.0, "terse": 0.5}
+        users.parse_kinds(tokens, "--user_kinds")
+    assert users.parse_kinds(["helpful", "terse=0.5"], "--user_kinds") == {"helpful": 1.0, "terse": 0.5}
