@@ -1,6 +1,6 @@
 """The claims that the scene reader adds, and what "it" means: the base of its clause parsers."""
 
-from clarifyvlm.language.descriptions import STARTS, Claim, Description, Response
+from clarifyvlm.language.descriptions import SHAPE_NAMES, STARTS, Claim, Description, Response
 from clarifyvlm.language.empty import strange
 from clarifyvlm.language.items import both_places
 from clarifyvlm.language.lexicon import Vocabulary
@@ -66,7 +66,8 @@ class Claims(Phrases):
         if d.one and not d.given() and d.noun:  # "the only one"
             d = d.without("one")
             d.name = d.noun
-        if d.given() and not d.whole and d.plural and not d.number:  # "the only stars"
+        alone = d.definite or not d.name or d.name in SHAPE_NAMES  # not "no cats, only dogs"
+        if d.given() and not d.whole and d.plural and not d.number and alone:  # "the only stars"
             self.response.unplaced.append("only")
         if d.given() and not d.whole and (d.number or not d.plural):
             subject = d.without("number", "definite")

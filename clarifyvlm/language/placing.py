@@ -109,5 +109,7 @@ class _Placed:
         if kind == "hide":
             return self.hidden or ("name", "blur") in self.values
         if kind == "#":
-            return value == 1 or ("number", value) in self.values
+            return value == 1 or not self.values.isdisjoint(
+                (("number", value), ("number", value + 1))
+            )  # "more than two"
         return ("relation", value) in self.values

@@ -32,7 +32,7 @@ class Predicates(Claims):
                 return i
         if i >= self.n and negated and began and self.response.claims[-1].kind == "attribute" and named is not None:
             last = self.response.claims[-1]  # "the circle is not"
-            if last.attribute in self.asked and not last.negated and named.name:
+            if last.attribute in self.asked and not last.negated and (named.name or named.cells):
                 self.add("attribute", named, attribute=last.attribute, value=last.value, negated=True)
         while i < self.n:
             k, v = self.items[i]
