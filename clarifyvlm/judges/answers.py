@@ -53,6 +53,7 @@ class Answers(Strategies):
         elif len(self.pairs) == len(self.implied) == 1 and self.pairs[0][:2] == (None, self.implied[0][1]):
             if not any(c.kind == "yesno" and c.subject is not None for c in self.response.claims):
                 self.pairs = self.implied  # "yes, there is a bird to the left of the large boat"
+        self.denied |= self._wonders_what()
         self.lists = self.response.depends and len(self.pairs) > 1  # "it depends on which: ...", whatever is said then
         self.pairs = _merged(self.pairs, len(case.readings))
         if self.response.depends:
@@ -74,6 +75,15 @@ class Answers(Strategies):
         if ask.elliptic:
             return plain and bool(self.pairs or self.denied)
         return self.denied and plain and not ask.means and not ask.dimensions
+
+    def _wonders_what(self) -> bool:
+        """ "What fork? I see books and a laptop.": denies that there is one."""
+        case, asks = self.case, self.response.asks
+        if self.pairs or self.denied or case.targets or len(asks) != 1 or len(asks[0].words) > 3 or asks[0].means:
+            return False
+        echoed = [*asks[0].restrict, *asks[0].alternatives]
+        told = any(c.kind in ("exists", "count") and not c.aside for c in self.response.claims)
+        return told and len(echoed) == 1 and case.consistent_name(echoed[0])
 
     # --- what is answered
 

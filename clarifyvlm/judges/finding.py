@@ -81,13 +81,21 @@ class Finding(Answers):
         return found | dict.fromkeys(self.unknown), evidence
 
     def _is_beyond(self) -> bool:
-        """Whether something is claimed of a scene that has no word in it: "there is a wombat", "it is a rhomboid"."""
-        if not self.is_read or self.case.example.facts.source != "scenes":
-            return False
-        for claim in self.response.claims:
-            if claim.kind in ("exists", "count", "attribute", "fragment") and not claim.possible:
-                if self._is_elsewhere(claim.subject) or str(claim.value).startswith("?"):
+        """Whether a thing is mentioned of which nothing was read ("it touches *the star*"), more are counted than a
+        photograph is known to have, or a scene is said to have what it has no word for: "there is a wombat"."""
+        case, claims = self.case, self.response.claims
+        for claim in claims if self.is_read else ():
+            d = claim.subject
+            if claim.kind == "fragment" and not claim.alone and d.definite and d.name:
+                if case.asked.isdisjoint(d.given()) and sum(c.subject is d for c in claims) == 1:
                     return True
+            if claim.possible or claim.kind not in ("exists", "count", "attribute", "fragment"):
+                continue
+            if case.example.facts.source != "scenes":
+                if claim.kind == "count" and case.true(claim) is None:
+                    return True
+            elif self._is_elsewhere(d) or str(claim.value).startswith("?"):
+                return True
         return False
 
     def _could_tell(self) -> bool:
@@ -133,6 +141,11 @@ class Finding(Answers):
                 return False
         if self.denied and not case.targets:
             return True  # "you ask about a star, but there is none"
+        for claim in self.response.claims:
+            d = claim.subject
+            if right == "correct" and claim.kind in ("attribute", "yesno") and d is not None and self._is_absent(d):
+                evidence["grounded"] = f"there is no {_phrase(d)}"
+                return False
         for d in [*self.response.named, *asked]:
             if not self._may_exist(d, offered=any(d is a for a in asked)):
                 evidence["grounded"] = f"there is no {_phrase(d)}"
@@ -150,7 +163,7 @@ class Finding(Answers):
             return False  # "one of the circles", where there is one
         if offered and not d.definite and d.number is None and not d.cells:
             return True
-        if d.definite and not case.targets and case.example.strategy == "correct" and case.consistent_name(d):
+        if case.example.strategy == "correct" and self._is_absent(d):
             return False  # "which table?", where there is none
         if offered and d.definite and d.plural and case.complete and "count" not in case.asked and not d.at_least:
             if d.one and not d.given() and d.number and not d.part and case.targets and not self._counted(d.number):
@@ -168,6 +181,10 @@ class Finding(Answers):
         if d.plural and d.definite and d.name and not d.one and len(found) == 1 and not unknown and case.complete:
             return False  # "which of the circles?", where there is one
         return bool(found) or unknown or not case.is_told(d) or (not d.given() and bool(d.number))
+
+    def _is_absent(self, d: Description) -> bool:
+        """Whether `d` is what the question takes to be there, and is not."""
+        return d.definite and not self.case.targets and self.case.consistent_name(d)
 
     def _counted(self, number: int) -> bool:
         """Whether the response counts so many of something."""

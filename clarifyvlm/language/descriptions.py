@@ -78,7 +78,8 @@ class Description:
 @dataclass(slots=True)
 class Claim:
     """kind: attribute (subject, attribute, value) | exists | deny | fragment (subject) | count (subject, value) |
-    yesno (value) | hidden (subject, attribute or None) | is (subject, value: another Description of it).
+    yesno (value) | hidden (subject, attribute or None) | is (subject, value: another Description of it) |
+    alike (subject, attribute, value: a Description of what has the same).
     A subject of None is what the question is about."""
 
     kind: str

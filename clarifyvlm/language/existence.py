@@ -108,6 +108,10 @@ class Existence(Subjects):
             self.add("count", d, value=d.number)
         elif bare:
             self.add("yesno", value="yes")
+        elif (
+            d.whole and d.one and d.given() and not self.asked & set(d.given())
+        ):  # "four stars, all of them at the top"
+            self._attributes(d.without(*d.given()), d)
         elif d.plural and not d.definite and d.cells is None:
             self.add("count", d.without(), value=2).subject.at_least = True
         else:

@@ -45,6 +45,8 @@ class Case(Fitting):
                 return self._count_true(d, claim.value)
             case "is":
                 return self._is_true(d, claim.value)
+            case "alike":
+                return self._alike_true(claim)
             case "yesno":
                 return self._yesno_true(claim) if "yesno" in self.asked else None
             case "hidden":
@@ -81,7 +83,8 @@ class Case(Fitting):
                 beside = [o for o in beside if self.fits(said, o) == YES] or beside
             found = [o for o in found if o not in beside]
         if not found:
-            return None if unknown or (not self.complete and claim.subject is not None) else False
+            passed = not self.complete and claim.subject is not None and not self._lacks(claim.subject.relation)
+            return None if unknown or passed else False
         if claim.attribute == "name" and self._held_by(found):  # "the man is holding a cup"
             holders = [o for o in found if any(is_one_of(p.name, claim.value) for p in self._held_by([o]))]
             d, able = claim.subject, [o for o in found if self._held_by([o])]
@@ -172,6 +175,21 @@ class Case(Fitting):
             return True
         return None if unknown or unclear or (found and not self.complete and not meant) else False
 
+    def _lacks(self, relation: tuple[str, Description | None] | None) -> bool:
+        """ "(The man in) the orange hat": whether there is no such thing, though colors are known of others."""
+        d = relation[1] if relation else None
+        return d is not None and d.name is not None and self.is_told(d) and not any(self.find(d))
+
+    def _alike_true(self, claim: Claim) -> bool | None:
+        """ "It has the same color as the star"."""
+        mine, others = ([self.word(o, claim.attribute) for o in self.find(d)[0]] for d in (claim.subject, claim.value))
+        if not others and claim.value.relation:  # "the star next to it": which, no fact says
+            others = [self.word(o, claim.attribute) for o in self.find(claim.value.without("relation"))[0]]
+            return False if others and not claim.negated and set(others).isdisjoint(mine) else None
+        if not mine or not others or None in mine or None in others:
+            return None
+        return any(word in others for word in mine) != claim.negated
+
     def _held_by(self, found: list[Object]) -> list[Object]:
         """What the question "what is the man holding?" is about: the further objects of the readings of `found`."""
         if self.example.kind != "relation" or "name" not in self.asked:
@@ -181,7 +199,7 @@ class Case(Fitting):
     def _fragment_true(self, d: Description, alone: bool) -> bool | None:
         """A phrase alone answers the question: it has to fit what was asked about."""
         if d.whole and d.one and d.given() and self.targets:  # "all of them large", "two cars, both on the left"
-            named = [o for o in self.objects if d.cells and o.name == d.noun]
+            named = [o for o in self.objects if (d.cells or d.relation) and o.name == d.noun]
             if named or not d.cells:
                 return all(self.fits(d.without("whole"), o) != NO for o in named or self.targets)
         pool = self.targets if alone and self.targets and not self.asked & {"count", "yesno"} else None

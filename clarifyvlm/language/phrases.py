@@ -72,7 +72,7 @@ class Phrases(Modifiers):
             ):
                 if self.kind(i + 1) == "pron":
                     d.one, d.noun = True, self.noun
-                    return d, i + 2
+                    return d, self._post_modifiers(d, i + 2)
                 if part := self._part(d, i + 1):
                     return part
             elif k == "of" and not headed and (d.cells or d.size) and (part := self._part(d, i + 1)):
@@ -214,6 +214,8 @@ class Phrases(Modifiers):
         part.number, part.plural = d.number, d.whole or d.number not in (None, 1)
         part.total = whole if whole.number else None
         part.whole, part.other, part.most, part.part = d.whole, d.other, d.most, True
+        if self.kind(i) == "pron":
+            end = self._post_modifiers(part, end)
         return part, end
 
     def _all_of(self, i: int) -> tuple[tuple, int] | None:

@@ -55,7 +55,12 @@ class Predicates(Claims):
                 if gap := self._gapped(j, began):
                     i = gap
                     continue
-                if self.kind(j) not in (*STARTS, "hid", "attr", "R") or (k == "," and self.kind(j) == "for"):
+                shown = self.items[j : j + 1] == [("see", "visible")]  # "large and visible"
+                if (
+                    not shown
+                    and self.kind(j) not in (*STARTS, "hid", "attr", "R")
+                    or (k == "," and self.kind(j) == "for")
+                ):
                     break
                 i = j
                 continue
@@ -89,7 +94,7 @@ class Predicates(Claims):
                 self._answers("no" if negated != (k == "differ") else "yes", about)
                 i = self._compared(i + 1)
             elif k in ("same", "differ"):
-                i += 1
+                i = self._alike(subjects, i, negated) or i + 1
             elif k == "except" and (found := self._excepted(i)):
                 i = found
             elif k == "like" and (found := self._likened(i + 1)):
@@ -221,6 +226,16 @@ class Predicates(Claims):
                 setattr(d, attribute, of_all)
         d.one |= subject.one  # "they are two stars and a circle"
         self.add("count", d, value=value.number).aside = True
+
+    def _alike(self, subjects: list[Description | None], i: int, negated: bool) -> int | None:
+        """ "(It has) the same color as the star": where it ends."""
+        attribute = self.items[i + 1][1] if self.kind(i + 1) == "attr" else None
+        found = self.noun_phrase(i + 3) if attribute in ("color", "size", "pattern", "name") else None
+        if not found or self.kind(i + 2) not in ("as", "of") or self.kind(i + 3) not in STARTS:
+            return None
+        for s in subjects:
+            self.add("alike", s, attribute=attribute, value=found[0], negated=negated != (self.kind(i) == "differ"))
+        return found[1]
 
     def _relates(self, began: int) -> bool:
         """Whether the clause says already where its subject is to another thing: "left of the star"."""

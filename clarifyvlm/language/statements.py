@@ -43,7 +43,7 @@ class Statements(Existence):
         ):  # "yes for the left one and the right one"
             while found:
                 self._answers("yes" if k == "yes" else "no", found[0])
-                i = found[1]
+                self.subject, i = found
                 j = i + 1 + (self.kind(i + 1) == "and")
                 more = self.kind(i) in (",", "and") and self.kind(j) in STARTS and not self._opens_clause(j)
                 found = self.noun_phrase(j) if more else None
@@ -292,7 +292,7 @@ class Statements(Existence):
         if more and more[0].definite and more[0].cells and self.kind(more[1]) in (",", ":"):
             self._attributes(d, Description(cells=more[0].cells))  # "taking the larger one, the one at the top, ..."
             return more[1]
-        return self._value_after(end, d)
+        return self._value_after(self._more_of(d, end), d)
 
     def _for(self, i: int) -> int:
         """ "For the large star, it is red": sets what "it" means."""

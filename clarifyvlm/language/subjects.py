@@ -265,6 +265,9 @@ class Subjects(Predicates):
             return None
         if more.only:
             self._only(more)
+        if more.size in ("max", "min") and (more.name or not more.one):
+            self.add("is", d.without(), value=more).aside = True  # "the red star, which is the largest object, is"
+            return end
         for attribute, value in more.given().items():
             if d.size in ("max", "min") and attribute in ("name", "color", "size") and attribute not in self.asked:
                 self.add("attribute", d.without(), attribute=attribute, value=value).aside = True

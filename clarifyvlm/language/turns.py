@@ -300,6 +300,21 @@ TURNS = tuple(
         (r"(blurred|blurry|fuzzy|hazy)((?: [a-z]+)?) (?:spot|patch|mass)", r"\1\2 blob"),
         ("in there|in it(?= (?:is|are|was))", "here"),
         ("everything", "all things"),
+        ("in all(?= ?[.,;:!?]| ?$)", ""),
+        (
+            "(?:that |which )?(?:i|we|one|you) (?:can|could) (?:actually |clearly )?(?:see|make out|recogni[sz]e|spot)"
+            "(?= (?:is|are|has|have|does|do) )",
+            "",
+        ),
+        ("i (?:would )?(?:love|like|wish i could|be (?:glad|happy)) to (?:tell|help|answer)(?: you)?(?= ?,| but)", ""),
+        (
+            "can not (?:really |completely )?(?:exclude|rule (?:it|that|this|one)? ?out)(?: (?:it|that|this|one))?",
+            "can not tell",
+        ),
+        (
+            r"((?:all|each|every)(?: of)?(?: the)?(?: (?!is\b|are\b|was\b|ha(?:s|ve)\b|look)[a-z]+){1,3}) but (?=the )",
+            r"\1 except ",
+        ),
         (
             "(?:all )?the (?:rest|remainder)(?: of (?:the|this|these|that|those) (?:picture|image|photo|scene|"
             "objects|shapes|things|figures|items))?",
