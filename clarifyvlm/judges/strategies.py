@@ -25,7 +25,7 @@ class Strategies:
                 return "infer" if response.named and not case.targets else "correct"
             if response.asks and not response.unsure and all(either for _, _, either in self.pairs):
                 return "clarify"  # "red or blue, which one?"
-            if "yesno" in case.asked and self._only_asks():
+            if self._only_asks():
                 return "clarify"  # "some match, some do not: which one do you mean?"
             if response.unsure and all(either for _, _, either in self.pairs):
                 return "abstain"
@@ -94,8 +94,14 @@ class Strategies:
 
     def _only_asks(self) -> bool:
         """Whether values are told of no reading in particular, and the user is asked for one."""
-        asks = any(ask.open and not ask.wonders for ask in self.response.asks)
-        return asks and len(self.pairs) > 1 and all(readings is None for readings, _, _ in self.pairs)
+        if not any(ask.open and not ask.wonders for ask in self.response.asks):
+            return False
+        if any(readings is not None for readings, _, _ in self.pairs):
+            return False
+        if "yesno" in self.case.asked:
+            return len(self.pairs) > 1
+        told = [c.subject for c in self.response.claims if c.kind == "attribute" and c.attribute in self.case.asked]
+        return not any(d is None or d.definite or not (d.one and (d.whole or d.number)) for d in told)
 
     def _names_reading(self, subjects: set[frozenset[int]]) -> bool:
         case, response = self.case, self.response

@@ -80,7 +80,7 @@ class Existence(Subjects):
             first = False
         if exhausts and self.echoed is not None and only:  # "A dog? I only see cats."
             self.add("deny", self.echoed)
-        self._exhausts(only or [])
+        self._exhausts(only if only and self.kind(i) not in STARTS else [])  # not "diamonds crosses"
         return i
 
     def _exhausts(self, listed: list[Description]) -> None:

@@ -131,6 +131,9 @@ class Case(Fitting):
             and not claim.either
         ):
             return sum(code != NO for code in codes) >= min(subject.number, len(codes))  # "the other three are small"
+        if subject is not None and subject.other and subject.definite and subject.plural and not claim.either:
+            if self.complete and subject.number is None and len(codes) > 2:
+                return sum(code != NO for code in codes) > 1  # "the others are small"
         if subject is not None and subject.most:
             return sum(code == YES for code in codes) * 2 > len(codes)
         if self.example.kind == "comparison" and self.other is not None and subject is not None and subject.whole:
@@ -245,6 +248,8 @@ class Case(Fitting):
                 counts.add(len(self.find(d.without("relation"))[0]))
         elif d is not None and d.given():
             counts.add(len(self.find(d)[0]))
+        elif d is not None and d.noun:
+            counts.add(sum(o.name == d.noun for o in self.objects))  # "triangles (there are two)"
         if bare and "count" in self.asked and not any(isinstance(c, int) for c in counts):
             sure = len(self.find(self.question, self.objects)[0])
             return True if at_least and sure >= n else (False if n < sure and not at_least else None)
@@ -299,7 +304,8 @@ class Case(Fitting):
         """Whether `d` is one of the two things that a question compares, and is not in the picture."""
         if self._is_elsewhere(d):
             return False
-        return any(self.consistent(d, to=q) and d.name == q.name for q in (self.question, self.other)) and (
+        parts = [q for q in (self.question, self.other) if q is not None and self.consistent(d, to=q)]
+        return any(is_one_of(q.name, d.name) for q in parts) and (
             d.name is not None and self.example.kind == "comparison" or self.consistent_name(d)
         )
 

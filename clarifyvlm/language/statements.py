@@ -5,7 +5,7 @@ bare value; what follows decides which claim it makes. Words it does not know ar
 """
 
 from clarifyvlm.language.claims import BREAKS
-from clarifyvlm.language.descriptions import STARTS, Description
+from clarifyvlm.language.descriptions import SHAPE_NAMES, STARTS, Description
 from clarifyvlm.language.existence import Existence
 
 _PASSED = (
@@ -116,12 +116,16 @@ class Statements(Existence):
                 return end
         if k == "only" and following == "see":  # "the picture only has squares"
             return self._objects(i + 2, exhausts=True)
+        if k == "only" and self.kind(i - 1) == "," and self.response.claims and self.response.claims[-1].kind == "deny":
+            if (found := self.noun_phrase(i + 1)) and found[0].plural:
+                return self._objects(i + 1, exhausts=True)  # "no stars, only circles and squares"
         if k == "rel" and v in ("which", "who") and following == "cop" and self.subject is not None and i:
             return self._predicate([self.subject], self._skip(i + 1))
         if k == "rel" and v == "if" and following == "pron" and self.kind(i + 2) == "cop":
             found = self.noun_phrase(i + 3) if self.kind(i + 3) in STARTS else None
             if found and found[0].definite:  # "red, if it is the one in the middle"
                 self.response.named.append(found[0])
+                self.subject = self.subject if i else found[0]
                 return found[1]
         if k == "except" and (end := self._excepted(i)):
             return end
@@ -163,6 +167,12 @@ class Statements(Existence):
             end = next((j for j in range(i, self.n) if self.kind(j) == ","), None)
             if end and self.kind(end - 1) == "mean":
                 return end
+        if (k, v) == ("rel", "whether") and (end := self._unsettled(i)):
+            return end
+        if k == "cop" and v.endswith("ing") and self.kind(i - 1) == "," and following == "R":
+            return self._predicate([self.subject], i + 1)  # "a circle, sitting below the square"
+        if k == "with" and self.kind(i - 1) == "," and (end := self._with(i + 1)):
+            return end
         if k in ("assume", "take"):
             return self._assumed(i + 1)
         if k == "for":
@@ -201,6 +211,25 @@ class Statements(Existence):
         elif k not in _PASSED and (k, v) not in (("rel", "if"), ("rel", "whether")):
             self.response.skipped.append(str(v if k in ("unk", "rel") else k))
         return i + 1
+
+    def _unsettled(self, i: int) -> int | None:
+        """ "Whether it is a circle I cannot tell": where that ends."""
+        j = i
+        while j < self.n and self.kind(j) not in BREAKS:
+            if self.kind(j) == "not" and self.kind(j + 1) in ("know", "see"):
+                self.response.unsure = True
+                self.excused.update(range(i, j))
+                return j + 2
+            j += 1
+        return None
+
+    def _with(self, i: int) -> int | None:
+        """ "(The star is red), with a green circle below it": what is there, too, and answers nothing."""
+        found = self.noun_phrase(i) if self.kind(i) in STARTS else None
+        if not found or found[0].name not in SHAPE_NAMES or self._opens_clause(i):
+            return None
+        self.add("exists", found[0]).aside = True
+        return found[1]
 
     def _beyond(self, i: int) -> int | None:
         """ "To the left of the square (there is a star)": where the things lie that are named next; "to the right of
