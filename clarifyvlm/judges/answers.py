@@ -55,7 +55,7 @@ class Answers(Strategies):
                 self.pairs = self.implied  # "yes, there is a bird to the left of the large boat"
         self.denied |= self._wonders_what()
         self.lists = self.response.depends and len(self.pairs) > 1  # "it depends on which: ...", whatever is said then
-        self.pairs = _merged(self.pairs, len(case.readings))
+        self.pairs = self._explained() or _merged(self.pairs, len(case.readings))
         if self.response.depends:
             self.pairs = [(readings, value, False) for readings, value, _ in self.pairs]
         self.response.asks = [ask for ask in self.response.asks if not self._asks_nothing(ask)]
@@ -75,6 +75,18 @@ class Answers(Strategies):
         if ask.elliptic:
             return plain and bool(self.pairs or self.denied)
         return self.denied and plain and not ask.means and not ask.dimensions
+
+    def _explained(self) -> list | None:
+        """ "The large circle is blue and the square is brown, so no": the answer for the large one."""
+        case = self.case
+        if case.example.kind != "comparison" or "yesno" not in case.asked or len(case.readings) < 2:
+            return None
+        if len(self.pairs) != 1 or self.pairs[0][0] is not None or self.whole:
+            return None
+        told = [c.subject for c in self.response.claims if c.kind == "attribute" and not (c.aside or c.negated)]
+        told = [d for d in told if d is not None and d.definite and not d.plural and d.name == case.question.name]
+        named = {readings for d in told if (readings := self._readings_of(d, "yesno"))}
+        return [(named.pop(), *self.pairs[0][1:])] if len(named) == 1 else None
 
     def _wonders_what(self) -> bool:
         """ "What fork? I see books and a laptop.": denies that there is one."""

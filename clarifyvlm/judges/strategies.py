@@ -94,7 +94,7 @@ class Strategies:
 
     def _only_asks(self) -> bool:
         """Whether values are told of no reading in particular, and the user is asked for one."""
-        if not any(ask.open and not ask.wonders for ask in self.response.asks):
+        if not any((ask.open or ask.means and ask.dimensions) and not ask.wonders for ask in self.response.asks):
             return False
         if any(readings is not None for readings, _, _ in self.pairs):
             return False

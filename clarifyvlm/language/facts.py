@@ -282,10 +282,12 @@ class Case(Fitting):
             found = self.objects
         if not found:
             return None if unknown else False
+        d = claim.subject
+        if d is not None and d.whole and d.one and not d.given() and self.example.kind == "comparison" and self.other:
+            found = [*found, *self.find(self.other.without("definite"), self.objects)[0]]  # "both are wrapped"
         shown = [bool(o.hidden) if claim.attribute is None else claim.attribute in o.hidden for o in found]
         if claim.attribute == "color" and not any(shown) and self.example.facts.source != "scenes":
             return None
-        d = claim.subject
         if d is not None and not claim.negated and (d.whole or d.number):  # "they are all wrapped", "two are wrapped"
             return sum(shown) >= (len(found) if d.whole else d.number)
         return (not any(shown)) if claim.negated else any(shown)

@@ -302,9 +302,10 @@ class Fitting:
                 and (d.definite or d.one)
                 and len(self.targets) > 1
             ):
-                looser, far = d.without("cells"), EXTREMES[d.cells]
+                looser, far = d.without("cells", *(self.asked - {"count", "yesno"})), EXTREMES[d.cells]
                 fitting = [o for o in self.targets if self.fits(looser, o) == YES]
                 found = [o for o in fitting if far(o) == max(map(far, fitting))] if len(fitting) > 1 else []
+                found = [o for o in found if self.fits(d.without("cells"), o) == YES]
             if not found and d.cells == CENTER:  # "the middle one" of a row or of a column
                 codes = [(o, self.fits(d, o)) for o in pool if o.place in CROSS]
                 looser = d.without("cells")

@@ -235,6 +235,8 @@ class Predicates(Claims):
             return None
         for s in subjects:
             self.add("alike", s, attribute=attribute, value=found[0], negated=negated != (self.kind(i) == "differ"))
+            if "yesno" in self.asked:
+                self._answers("no" if negated else "yes", s)
         return found[1]
 
     def _relates(self, began: int) -> bool:

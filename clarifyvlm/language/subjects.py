@@ -204,7 +204,7 @@ class Subjects(Predicates):
                 return end
             if k == ":":
                 self.subject = d
-                if set(d.given()) == {"cells"} and d.one:
+                if set(d.given()) == {"cells"} and d.one and self.kind(start - 1) != "and":
                     self.scope = d.cells
                     return i
         if (k, v) == ("rel", "if") and self.kind(i + 1) == "mean" and set(d.given()) & self.asked:
@@ -216,6 +216,8 @@ class Subjects(Predicates):
             self._attributes(found[0], d)
             return found[1]
         if d.one and not d.given() and d.number is None and not d.other:
+            if "count" in self.asked and i >= self.n and self.items[start:i] == [("det", "the"), ("#", 1)]:
+                self.add("count", None, value=1)  # "just the one"
             return i
         opens = self.kind(i + 1) if k == "," and leads else k
         if opens == "there" and d.one and set(d.given()) == {"cells"}:  # "in the top left corner there is a star"
@@ -311,6 +313,9 @@ class Subjects(Predicates):
     def _has(self, d: Description, i: int) -> int:
         """ "the star has a red color", "... has no visible color"."""
         d = self._refer(d)
+        if self.items[i : i + 1] == [("det", "the")] and self.kind(i + 1) == "attr" and self.kind(i + 2) == "of":
+            if self.items[i + 3 : i + 4] == [("det", "the")] and (end := self._alike([d], i, self.negated)):
+                return end  # "has the color of the star"
         if (
             d is not None and set(d.given()) == {"cells"} and not d.number and self.kind(i) not in ("no", "attr")
         ):  # "the left side has"

@@ -302,6 +302,11 @@ TURNS = tuple(
         ("everything", "all things"),
         ("in all(?= ?[.,;:!?]| ?$)", ""),
         (
+            "(?:an? |the )?(?:(?:exact|reliable|definite|certain|clear) )*(?:count|number|answer|comparison) "
+            "(?:is|seems) (?:not |im)possible(?: here)?",
+            "can not tell",
+        ),
+        (
             "(?:that |which )?(?:i|we|one|you) (?:can|could) (?:actually |clearly )?(?:see|make out|recogni[sz]e|spot)"
             "(?= (?:is|are|has|have|does|do) )",
             "",
