@@ -216,7 +216,7 @@ class Subjects(Predicates):
             self._attributes(found[0], d)
             return found[1]
         if d.one and not d.given() and d.number is None and not d.other:
-            if "count" in self.asked and i >= self.n and self.items[start:i] == [("det", "the"), ("#", 1)]:
+            if "count" in self.asked and self.items == [("det", "the"), ("#", 1)]:
                 self.add("count", None, value=1)  # "just the one"
             return i
         opens = self.kind(i + 1) if k == "," and leads else k
