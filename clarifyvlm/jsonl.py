@@ -21,8 +21,9 @@ from clarifyvlm.text_files import refuse_wide
 R = TypeVar("R", bound=BaseModel)
 
 MAX_SHOWN = 5  # bad lines named in one error
+SPLITS = ("train", "replay", "validation", "test", "unambiguous", "test_ood")
 MADE_BY = {  # file name -> the script that makes it
-    **dict.fromkeys(("train", "validation", "test", "unambiguous", "test_ood"), "dataset_generation/generate.py"),
+    **dict.fromkeys(SPLITS, "dataset_generation/generate.py"),
     "predictions": "inference/predict.py",
     "verdicts": "inference/judge.py",
 }

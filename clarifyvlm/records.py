@@ -14,7 +14,7 @@ AmbiguityType = Literal[
 ]
 UserKind = Literal["helpful", "terse", "changes_mind", "unsure", "wrong", "off_topic"]  # users.KINDS
 INFORMED: tuple[UserKind, ...] = ("helpful", "terse", "changes_mind")  # their reply says which reading they mean
-Split = Literal["train", "validation", "test", "unambiguous", "test_ood"]
+Split = Literal["train", "replay", "validation", "test", "unambiguous", "test_ood"]
 
 
 class Record(BaseModel):

@@ -27,6 +27,7 @@ class Options:
     num_train: int | None = option("examples (default: as many as the shares allow)", None, min=0)
     num_validation: int | None = option("likewise", None, min=0)
     num_test: int | None = option("likewise", None, min=0)
+    num_replay: int | None = option("likewise", None, min=0)
     num_unambiguous: int | None = option("likewise", None, min=0)
     num_test_ood: int | None = option("likewise", None, min=0)
     seed: int = option("draws groups and their order", 0)

@@ -14,6 +14,7 @@ SFTConfig and ModelConfig is a flag, above all --num_train_epochs, --max_steps, 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from clarifyvlm import chat, config, images, jsonl, tracking
@@ -28,6 +29,11 @@ from clarifyvlm.run_record import RunRecord
 class Options:
     data_dir: str = option("Folder with train.jsonl, validation.jsonl and their pictures.")
     num_train_examples: int | None = option("Train on the first N; unset: on all.", None, min=1)
+    num_replay_examples: int | None = option(
+        "Of replay.jsonl: questions that nobody asks back about, which keep what the base could do. Unset: all.",
+        None,
+        min=0,
+    )
     num_validation_examples: int = option("For the validation loss and accuracy; 0: without.", 300, min=0)
     image_max_side: int | None = option("Shrink larger pictures, pixels. As in inference.", None, min=8)
     image_processor: str | None = option("Settings of the model's image processor to change, a JSON mapping.", None)
@@ -57,24 +63,24 @@ def main(argv=None) -> int:
         raise UserError("--max_length and --packing cut or mix the image tokens of a VLM: leave them unset.")
     loading.check_checkpoint(model_args.model_name_or_path)
     data_dir = Path(options.data_dir)
-    train_examples = jsonl.Indexed(
-        data_dir / "train.jsonl",
-        Example,
-        lambda e: (images.Shown(e.image, e.image_sha256), rows_of(e, options.ask_costs)),
-        options.num_train_examples,
-    )
-    if not train_examples:
-        raise UserError(f"{data_dir / 'train.jsonl'} has no examples.")
+    firsts = {data_dir / "train.jsonl": options.num_train_examples}
+    if options.num_replay_examples != 0 and (data_dir / "replay.jsonl").exists():
+        firsts[data_dir / "replay.jsonl"] = options.num_replay_examples
+    parts = {path: jsonl.Indexed(path, Example, partial(note, options), n) for path, n in firsts.items()}
+    if empty := [path for path, part in parts.items() if not part]:
+        raise UserError(f"{empty[0]} has no examples.")
     validation = jsonl.read(data_dir / "validation.jsonl", Example)[: options.num_validation_examples]
-    check_references([n for _, n in train_examples.notes], data_dir / "train.jsonl", options.skip_without_reference)
+    for path, part in parts.items():
+        check_references([n for _, n in part.notes], path, options.skip_without_reference)
     check_references([rows_of(e) for e in validation], data_dir / "validation.jsonl", options.skip_without_reference)
     if training.eval_strategy != "no" and not any(map(rows_of, validation)):
         raise UserError(f"--eval_strategy {training.eval_strategy.value}: there are no validation examples.")
-    shown = [*(s for s, _ in train_examples.notes), *(images.Shown(e.image, e.image_sha256) for e in validation)]
+    shown = [picture for part in parts.values() for picture, _ in part.notes]
+    shown += [images.Shown(e.image, e.image_sha256) for e in validation]
     unknown = images.check_unchanged(shown, data_dir)
     images.check_images([s.image for s in shown], data_dir, max_side=options.image_max_side)
 
-    inputs = [data_dir / "train.jsonl", data_dir / "validation.jsonl", model_args.model_name_or_path]
+    inputs = [*parts, data_dir / "validation.jsonl", model_args.model_name_or_path]
     record = shared.record_of(options, training, model_args) | ({"pictures": unknown} if unknown else {})
     with RunRecord.start(
         training.output_dir, "tuning_sft", record, inputs, ignore=shared.SPEED_ONLY, shared=True, given=training.given
@@ -82,8 +88,13 @@ def main(argv=None) -> int:
         if run.complete:
             print(f"{training.output_dir} is complete: nothing to do")
             return 0
-        run.finish(**train(options, training, model_args, train_examples, validation))
+        run.finish(**train(options, training, model_args, list(parts.values()), validation))
     return 0
+
+
+def note(options: Options, example: Example) -> tuple[images.Shown, int]:
+    """What is to be known of a training example beforehand: its picture, and how many rows it makes."""
+    return images.Shown(example.image, example.image_sha256), rows_of(example, options.ask_costs)
 
 
 def rows_of(example: Example, ask_costs: Sequence[float] = ()) -> int:
@@ -142,8 +153,9 @@ def rows(
     return lazy_dataset(examples, [(i, n) for i, count in enumerate(counts) for n in range(count)], make_row)
 
 
-def train(options: Options, training, model_args, train_examples, validation) -> dict:
+def train(options: Options, training, model_args, parts: list[jsonl.Indexed], validation) -> dict:
     """Train, save, then evaluate. Returns the counts for run.json."""
+    from torch.utils.data import ConcatDataset
     from trl import SFTTrainer, get_peft_config
 
     from clarifyvlm import training as shared
@@ -166,12 +178,13 @@ def train(options: Options, training, model_args, train_examples, validation) ->
     continues_adapter = loading.is_adapter(model_args.model_name_or_path)
 
     data_dir = Path(options.data_dir)
+    row_counts = [n for part in parts for _, n in part.notes]
     to_validate = [rows_of(e) for e in validation]
     of_all = {"data_dir": data_dir, "image_max_side": options.image_max_side, "processor": processor}
     trainer = SFTTrainer(
         model=model,
         args=training,
-        train_dataset=rows(train_examples, [n for _, n in train_examples.notes], ask_costs=options.ask_costs, **of_all),
+        train_dataset=rows(ConcatDataset(parts), row_counts, ask_costs=options.ask_costs, **of_all),
         eval_dataset=rows(validation, to_validate, **of_all) if any(to_validate) else None,
         processing_class=processor,
         peft_config=None if continues_adapter else get_peft_config(model_args),
@@ -182,7 +195,7 @@ def train(options: Options, training, model_args, train_examples, validation) ->
     shared.prepare_trainer(trainer, "SFT", shown=("loss", "mean_token_accuracy"))
     print(
         f"training {shared.count_trainable(trainer.model)} on {len(trainer.train_dataset)} responses "
-        f"to {sum(n > 0 for _, n in train_examples.notes)} examples",
+        f"to {sum(n > 0 for n in row_counts)} examples",
         flush=True,
     )
     shared.train(trainer)
@@ -209,7 +222,7 @@ def train(options: Options, training, model_args, train_examples, validation) ->
     print(f"{told}; strategy accuracy {shared.shown(accuracy) if known else 'not judged'}")
     return {
         "steps": trainer.state.global_step,
-        "train_examples": sum(n > 0 for _, n in train_examples.notes),
+        "train_examples": sum(n > 0 for n in row_counts),
         "train_rows": len(trainer.train_dataset),
         "validation_examples": len(validation),
         "validation_loss": None if loss is None else round(loss, 4),

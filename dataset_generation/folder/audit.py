@@ -10,6 +10,7 @@ from pathlib import Path
 
 from folder.pictures import look
 from folder.probes import MAX_HELD_OUT, MAX_TRAIN, PROBES, probe
+from folder.shares import OF_THEIR_OWN
 
 MAX_REPEATED = 0.02  # share of lines that repeat the question and the things in the picture of an earlier one
 SPREAD = ("correct", "abstain")  # strategies that no kind of question may have much more or less often than all have
@@ -155,7 +156,7 @@ def _balance(stats: dict, wanted: dict[str, float]) -> dict:
     result = {}
     whole = sum(wanted.values())
     for split, total in stats["counts"].items():
-        if split == "unambiguous":
+        if split in OF_THEIR_OWN:
             continue
         got = {key: n for (s, key), n in stats["tables"]["type and strategy"].items() if s == split}
         off = [
@@ -175,7 +176,7 @@ def _kinds(stats: dict, max_gap: float | None) -> dict:
         return {}
     counts, totals = defaultdict(Counter), Counter()
     for (split, key), n in stats["tables"]["kind and strategy"].items():
-        if split == "unambiguous":
+        if split in OF_THEIR_OWN:
             continue
         kind, _, strategy = key.rpartition(":")
         counts[kind][strategy] += n

@@ -63,6 +63,8 @@ def write_card(
         "",
         "Splits are by picture: no picture, and none that shows the same things in the same places, is in two.",
     ]
+    if "replay" in splits and stats["counts"]["replay"]:
+        lines += ["replay.jsonl has questions that nobody asks back about, for SFT to keep what the base could do."]
     if "unambiguous" in splits and stats["counts"]["unambiguous"]:
         lines += ["Every question of unambiguous.jsonl has one reading, and every kind as many: what tuning costs."]
     if "test_ood" in splits and stats["counts"]["test_ood"]:

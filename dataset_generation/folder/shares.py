@@ -7,8 +7,9 @@ from clarifyvlm.config import parse_weights
 from clarifyvlm.errors import UserError
 from clarifyvlm.strategies import AMBIGUITY_TYPES, STRATEGIES
 
-SPLITS = ("train", "validation", "test", "unambiguous", "test_ood")
-SMALL_FIRST = ("test", "validation", "unambiguous", "test_ood", "train")  # train, the largest, gives way to the others
+SPLITS = ("train", "replay", "validation", "test", "unambiguous", "test_ood")
+OF_THEIR_OWN = ("replay", "unambiguous")  # splits that do not have the shares of the others
+SMALL_FIRST = ("test", "validation", "unambiguous", "test_ood", "replay", "train")  # in order of work
 KINDS = ("color", "shape", "size", "position", "count", "existence", "relation", "comparison", "attribute")
 TYPES = tuple(name for name in AMBIGUITY_TYPES if name != "unknown")
 

@@ -25,6 +25,11 @@ class Options:
     num_train: int = option("examples in train.jsonl", 1200, min=0)
     num_validation: int = option("examples in validation.jsonl", 120, min=0)
     num_test: int = option("examples in test.jsonl", 300, min=0)
+    num_replay: int = option(
+        "examples in replay.jsonl: questions that nobody asks back about; SFT keeps with them what the base could do",
+        0,
+        min=0,
+    )
     num_unambiguous: int = option(
         "examples in unambiguous.jsonl: questions with one reading, as many of each kind (what tuning costs)", 0, min=0
     )

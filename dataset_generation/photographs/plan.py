@@ -35,8 +35,9 @@ def plan_jobs(
     """
     if options.num_test_ood:
         raise UserError("num_test_ood: photographs have no unseen pairs of shape and color; leave it at 0")
-    if options.num_unambiguous:
-        raise UserError("num_unambiguous is for generated scenes; leave it at 0. Rows of VQAv2, GQA or POPE do, too")
+    for name in ("num_replay", "num_unambiguous"):
+        if getattr(options, name):
+            raise UserError(f"{name} is for generated scenes; leave it at 0")
     sizes = {s: getattr(options, f"num_{s}") for s in ("train", "validation", "test")}
     if options.num_examples is not None:
         sizes = dict(zip(sizes, apportion(options.num_examples, list(sizes.values())), strict=True))

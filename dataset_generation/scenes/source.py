@@ -21,7 +21,7 @@ from clarifyvlm.world.queries import Query
 from clarifyvlm.world.wording import question
 from folder.pictures import write_bytes
 from folder.shares import SPLITS, Slot
-from scenes import layout
+from scenes import layout, replay
 from scenes.layout import Group
 from scenes.needs import objects_needed
 from scenes.phrases import direct, reference
@@ -98,6 +98,8 @@ def build(settings: Settings, split: str, index: int, group: Group, salt: int, i
 
     `salt` counts the times that a group was drawn anew because a picture of it was in another split already.
     """
+    if split == "replay":
+        return replay.build(settings, split, index, group, salt, image_dir)
     rng = random.Random(f"{settings.seed}:{split}:{index}:{salt}")
     drawn = _draw(settings, split, group, rng)
     if drawn:
@@ -340,14 +342,14 @@ def plan(settings: Settings, options, shares: dict[Slot, float], kinds: dict[str
         raise UserError("num_test_ood is above 0, but unseen_pairs is 0: nothing would be unseen")
     plain = {Slot("none", "answer"): 1.0}
     asked = {k: 1.0 for k, weight in kinds.items() if weight and layout.forms_for(*plain, [k])}
-    return {
-        split: layout.plan(
-            n,
-            *((plain, asked) if split == "unambiguous" else (shares, kinds)),
-            options.place_share,
-            random.Random(f"{options.seed}:{split}:plan"),
-            options.min_per_cell if split == "train" else 0,
-        )
-        for split, n in sizes.items()
-        if n
-    }
+    jobs = {}
+    for split, n in sizes.items():
+        rng = random.Random(f"{options.seed}:{split}:plan")
+        if split == "replay":
+            jobs[split] = replay.plan(n, rng)
+        elif split == "unambiguous":
+            jobs[split] = layout.plan(n, plain, asked, options.place_share, rng)
+        else:
+            least = options.min_per_cell if split == "train" else 0
+            jobs[split] = layout.plan(n, shares, kinds, options.place_share, rng, least)
+    return {split: found for split, found in jobs.items() if found}

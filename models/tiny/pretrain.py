@@ -1,4 +1,4 @@
-"""Make the embedded base: a LLaVA-shaped VLM of 4 M parameters that sees the tiny world and always answers.
+"""Make the embedded base: a LLaVA-shaped VLM of 4.6 M parameters that sees the tiny world and always answers.
 
     python models/tiny/pretrain.py --output_dir runs/base
 
@@ -9,6 +9,7 @@ from `<output_dir>/checkpoint.pt`, and `curves.jsonl`, the accuracy of every kin
 """
 
 import argparse
+import functools
 import json
 import math
 import os
@@ -28,21 +29,21 @@ def learning_rate(progress: float, warm: float, peak: float) -> float:
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=5000, help="optimiser steps with language")
+    parser.add_argument("--steps", type=int, default=6000, help="optimiser steps with language")
     parser.add_argument("--patch_steps", type=int, default=1000, help="steps before, of vision alone")
     parser.add_argument("--batch_size", type=int, default=32, help="pictures a step")
     parser.add_argument("--questions", type=int, default=10, help="questions a picture")
     parser.add_argument("--learning_rate", type=float, default=2.0e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--log_every", type=int, default=50)
-    parser.add_argument("--save_every", type=int, default=200)
+    parser.add_argument("--save_every", type=int, default=100)
     args = parser.parse_args(argv)
 
     import torch
     from transformers import AutoProcessor
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-    from pretraining_data import PATCH_LABELS, READ_OUTS, Rows
+    from pretraining_data import PATCH_LABELS, READ_OUTS, Batches
     from pretraining_model import (
         PatchHeads,
         Pointer,
@@ -64,7 +65,7 @@ def main(argv=None):
         processor = build_processor()
         processor.save_pretrained(args.output_dir)
     model = build_model(processor)
-    ALL_ATTENTION_FUNCTIONS.register("slots", slot_attention)
+    ALL_ATTENTION_FUNCTIONS.register("slots", functools.partial(slot_attention, slots=args.questions))
     model.model.language_model.config._attn_implementation = "slots"
     heads = PatchHeads(model.config.text_config.hidden_size)
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {len(processor.tokenizer)} tokens")
@@ -87,8 +88,8 @@ def main(argv=None):
         start = state["step"]
         print(f"going on at step {start}")
     total = args.patch_steps + args.steps
-    rows = Rows(processor.tokenizer, seed=args.seed * 1000 + start, slots=args.questions)
-    loader = iter(torch.utils.data.DataLoader(rows, batch_size=args.batch_size, num_workers=1, prefetch_factor=4))
+    batches = Batches(processor.tokenizer, args.seed * 1000 + start, args.batch_size, args.questions)
+    loader = iter(torch.utils.data.DataLoader(batches, batch_size=None, num_workers=1, prefetch_factor=4))
     prefix_ids = torch.tensor([processor.tokenizer.convert_tokens_to_ids(["<s>", "<|user|>"])])
 
     began, sums = time.time(), {}
@@ -99,23 +100,24 @@ def main(argv=None):
             rate = learning_rate((step - args.patch_steps) / args.steps, 0.03, args.learning_rate)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        batch = next(loader)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            tokens = picture_tokens(model, batch["pixels"])
-            loss, patch_right = heads(tokens, batch["patches"])
-            if step >= args.patch_steps:
-                answer_loss, pointing, reading, read_right, right, kind = language_loss(
-                    model, pointer, readouts, prefix_ids, tokens, batch
-                )
-                loss = 0.5 * loss + answer_loss + 0.3 * pointing + 0.5 * reading
-                sums["pointing"] = sums.get("pointing", 0) + pointing.item()
-                sums["loss"] = sums.get("loss", 0) + answer_loss.item()
-                for k, name in enumerate(KINDS):
-                    of_kind = right[kind == k]
-                    n, r = sums.get(name, (0, 0))
-                    sums[name] = (n + len(of_kind), r + of_kind.sum().item())
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        for part in next(loader):
+            share = len(part["pixels"]) / args.batch_size
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                tokens = picture_tokens(model, part["pixels"])
+                loss, patch_right = heads(tokens, part["patches"])
+                if step >= args.patch_steps:
+                    answer_loss, pointing, reading, read_right, right, kind = language_loss(
+                        model, pointer, readouts, prefix_ids, tokens, part
+                    )
+                    loss = 0.5 * loss + answer_loss + 0.3 * pointing + 0.5 * reading
+                    sums["pointing"] = sums.get("pointing", 0) + share * pointing.item()
+                    sums["loss"] = sums.get("loss", 0) + share * answer_loss.item()
+                    for k, name in enumerate(KINDS):
+                        of_kind = right[kind == k]
+                        n, r = sums.get(name, (0, 0))
+                        sums[name] = (n + len(of_kind), r + of_kind.sum().item())
+            (share * loss).backward()
         torch.nn.utils.clip_grad_norm_(decayed + others, 1.0)
         optimizer.step()
         if (step + 1) % args.log_every == 0:

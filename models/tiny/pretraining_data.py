@@ -1,7 +1,7 @@
 """What the embedded base is pretrained on: pictures of the tiny world, labels per patch, and questions.
 
 Every row is one picture with many questions behind it (`pretraining_questions.py`); each question sees the picture
-and itself only.
+and itself only. Rows of short and of long questions are batches of their own: a third less padding.
 """
 
 import random
@@ -16,7 +16,8 @@ from clarifyvlm.world.scenes import BLUR, TINY_WORLD, outline, place_objects, ra
 from pretraining_questions import COLORS, KINDS, NAMES, SIZES, questions
 
 PATCH = 16
-SLOT = 24  # tokens of a question with its answer
+WIDTHS = (20, 36)  # tokens that a question with its answer has room for: three of ten need the longer one
+LONG = 0.3
 GRID = TINY_WORLD.image_size // PATCH
 PATCH_LABELS = {
     "name": (*NAMES, BLUR),
@@ -106,57 +107,69 @@ def patch_labels(facts: Facts) -> np.ndarray:
     return labels
 
 
-class Rows(torch.utils.data.IterableDataset):
-    """Endless rows: one picture, `slots` questions of at most SLOT tokens, padded on the right."""
+class Batches(torch.utils.data.IterableDataset):
+    """Endless batches, each in two parts: pictures with `slots` short questions, and with `slots` long ones.
 
-    def __init__(self, tokenizer, seed: int, slots: int):
+    A part has pixels (B, 3, H, W), patches (B, patches, heads) as of `patch_labels`, ids and labels (B, slots, width)
+    padded on the right, kinds and refers (B, slots), fitting (B, slots, patches), common (B, slots, READ_OUTS).
+    """
+
+    def __init__(self, tokenizer, seed: int, size: int, slots: int):
         self.tokenizer, self.seed, self.slots = tokenizer, seed, slots
+        long = round(LONG * size)
+        self.parts = ((size - long, 0, WIDTHS[0]), (long, *WIDTHS))
 
     def __iter__(self):
         worker = torch.utils.data.get_worker_info()
         rng = random.Random(f"{self.seed}:{worker.id if worker else 0}")
-        encoded: dict[str, list[int]] = {}
-
-        def encode(text: str) -> list[int]:
-            if text not in encoded:
-                if len(encoded) > 50_000:
-                    encoded.clear()
-                encoded[text] = self.tokenizer.encode(text, add_special_tokens=False)
-            return encoded[text]
-
+        self.encoded: dict[str, list[int]] = {}
         while True:
-            facts = sample_scene(rng)
-            ids = np.zeros((self.slots, SLOT), np.int64)
-            labels = np.full((self.slots, SLOT), -100, np.int64)
-            kinds = np.zeros(self.slots, np.int64)
-            fitting = np.zeros((self.slots, GRID * GRID), np.float32)
-            refers = np.zeros(self.slots, np.float32)
-            common = np.zeros((self.slots, len(READ_OUTS)), np.int64)
-            slot = 0
-            for kind, question, answer, objects in questions(facts, rng):
-                prompt = encode(question + "<|end|><|assistant|>")
-                completion = encode(answer + "<|end|>")
-                end = len(prompt) + len(completion)
-                if end > SLOT:
-                    continue
-                ids[slot, :end] = prompt + completion
-                labels[slot, len(prompt) : end] = completion
-                kinds[slot] = KINDS.index(kind)
-                if objects is not None:
-                    refers[slot] = 1
-                    common[slot] = read_outs(objects)
-                    fitting[slot, [center_patch(o) for o in objects]] = 1
-                slot += 1
-                if slot == self.slots:
-                    break
-            pixels = np.asarray(render(facts), dtype=np.float32).transpose(2, 0, 1) / 127.5 - 1.0
-            yield {
-                "pixels": pixels,
-                "patches": patch_labels(facts),
-                "ids": ids,
-                "labels": labels,
-                "kinds": kinds,
-                "fitting": fitting,
-                "refers": refers,
-                "common": common,
-            }
+            yield [
+                torch.utils.data.default_collate([self._row(rng, above, width) for _ in range(rows)])
+                for rows, above, width in self.parts
+            ]
+
+    def _encode(self, text: str) -> list[int]:
+        if text not in self.encoded:
+            if len(self.encoded) > 50_000:
+                self.encoded.clear()
+            self.encoded[text] = self.tokenizer.encode(text, add_special_tokens=False)
+        return self.encoded[text]
+
+    def _row(self, rng: random.Random, above: int, width: int) -> dict[str, np.ndarray]:
+        """One picture; each of its questions has more than `above` and at most `width` tokens."""
+        facts = sample_scene(rng)
+        ids = np.zeros((self.slots, width), np.int64)
+        labels = np.full((self.slots, width), -100, np.int64)
+        kinds = np.zeros(self.slots, np.int64)
+        fitting = np.zeros((self.slots, GRID * GRID), np.float32)
+        refers = np.zeros(self.slots, np.float32)
+        common = np.zeros((self.slots, len(READ_OUTS)), np.int64)
+        slot = 0
+        for kind, asked in questions(facts, rng):
+            prompt = self._encode(f"{asked.before}{asked.question}<|end|><|assistant|>")
+            completion = self._encode(asked.answer + "<|end|>")
+            end = len(prompt) + len(completion)
+            if not above < end <= width:
+                continue
+            ids[slot, :end] = prompt + completion
+            labels[slot, len(prompt) : end] = completion
+            kinds[slot] = KINDS.index(kind)
+            if asked.objects is not None:
+                refers[slot] = 1
+                common[slot] = read_outs(asked.objects)
+                fitting[slot, [center_patch(o) for o in asked.objects]] = 1
+            slot += 1
+            if slot == self.slots:
+                break
+        pixels = np.asarray(render(facts), dtype=np.float32).transpose(2, 0, 1) / 127.5 - 1.0
+        return {
+            "pixels": pixels,
+            "patches": patch_labels(facts),
+            "ids": ids,
+            "labels": labels,
+            "kinds": kinds,
+            "fitting": fitting,
+            "refers": refers,
+            "common": common,
+        }

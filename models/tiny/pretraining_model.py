@@ -3,8 +3,9 @@
 import torch
 import torch.nn.functional as F
 
-from pretraining_data import GRID, PATCH, PATCH_LABELS, READ_OUTS, SLOT, sample_scene
-from pretraining_questions import questions, sentence
+from pretraining_data import GRID, PATCH, PATCH_LABELS, READ_OUTS, sample_scene
+from pretraining_questions import questions
+from pretraining_words import MORE_WORDS, WORDS, sentence
 
 PREFIX = 2 + GRID * GRID  # <s><|user|> and the picture
 SPECIAL = ("<pad>", "<s>", "<image>", "<|user|>", "<|assistant|>", "<|end|>")
@@ -37,13 +38,15 @@ def build_processor():
         facts = sample_scene(rng)
         ask = questions(facts, rng)
         for _ in range(8):
-            corpus += next(ask)[1:3]
+            corpus += [*next(ask)[1][:2]]
         corpus.append(sentence(rng))
+    common = WORDS + MORE_WORDS
+    corpus += [" ".join(common), " ".join(word.capitalize() for word in common)] * 30
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=1024,
+        vocab_size=1536,
         min_frequency=20,
         special_tokens=list(SPECIAL),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
@@ -73,7 +76,7 @@ def build_processor():
 
 
 def build_model(processor):
-    """Vision 4 x 192 on 36 patches, text 5 x 192, tied embeddings; random weights."""
+    """Vision 4 x 192 on 36 patches, text 6 x 192, tied embeddings; random weights."""
     from transformers import (
         LlamaConfig,
         LlavaConfig,
@@ -95,7 +98,7 @@ def build_model(processor):
         vocab_size=len(tokenizer),
         hidden_size=192,
         intermediate_size=512,
-        num_hidden_layers=5,
+        num_hidden_layers=6,
         num_attention_heads=4,
         num_key_value_heads=4,
         max_position_embeddings=1024,
@@ -195,13 +198,14 @@ def picture_tokens(model, pixels):
     return torch.stack(tuple(features.pooler_output))
 
 
-def slot_attention(module, query, key, value, attention_mask, scaling, dropout=0.0, **kwargs):
-    """Attention for a row of picture + slots: (B, heads, PREFIX + slots * SLOT, d) each.
+def slot_attention(module, query, key, value, attention_mask, scaling, dropout=0.0, *, slots, **kwargs):
+    """Attention for a row of picture + `slots`: (B, heads, PREFIX + slots * width, d) each.
 
     A slot (one question with its answer) sees the picture and itself, so the cost grows with the number of
     questions, not with its square. The signature is transformers' attention interface.
     """
-    batch, heads, _, d = query.shape
+    batch = len(query)
+    width = (query.shape[2] - PREFIX) // slots
     first = F.scaled_dot_product_attention(
         query[:, :, :PREFIX],
         key[:, :, :PREFIX],
@@ -210,17 +214,16 @@ def slot_attention(module, query, key, value, attention_mask, scaling, dropout=0
         scale=scaling,
     )
 
-    def slots(x):  # (B, heads, slots * SLOT, d) -> (B * slots, heads, SLOT, d)
-        return x[:, :, PREFIX:].unflatten(2, (-1, SLOT)).transpose(1, 2).flatten(0, 1)
+    def cut(x):  # (B, heads, slots * width, d) -> (B * slots, heads, width, d)
+        return x[:, :, PREFIX:].unflatten(2, (slots, width)).transpose(1, 2).flatten(0, 1)
 
-    def with_prefix(x):  # -> (B * slots, heads, PREFIX + SLOT, d)
-        own = slots(x)
-        prefix = x[:, None, :, :PREFIX].expand(-1, len(own) // batch, -1, -1, -1).flatten(0, 1)
-        return torch.cat([prefix, own], dim=2)
+    def with_prefix(x):  # -> (B * slots, heads, PREFIX + width, d)
+        prefix = x[:, None, :, :PREFIX].expand(-1, slots, -1, -1, -1).flatten(0, 1)
+        return torch.cat([prefix, cut(x)], dim=2)
 
     # Written out: on small blocks two matrix products are several times faster than the fused kernel's backward.
-    hidden = torch.ones(SLOT, PREFIX + SLOT, dtype=torch.bool).triu(PREFIX + 1)
-    scores = (slots(query) * scaling) @ with_prefix(key).transpose(-1, -2)
+    hidden = torch.ones(width, PREFIX + width, dtype=torch.bool).triu(PREFIX + 1)
+    scores = (cut(query) * scaling) @ with_prefix(key).transpose(-1, -2)
     rest = scores.masked_fill(hidden, float("-inf")).softmax(-1).to(value.dtype) @ with_prefix(value)
     rest = rest.unflatten(0, (batch, -1)).transpose(1, 2).flatten(2, 3)
     return torch.cat([first, rest], dim=2).transpose(1, 2).contiguous(), None
@@ -230,14 +233,14 @@ def language_loss(model, pointer, readouts, prefix_ids, tokens, batch):
     """Mean over questions of the mean loss over the answer's tokens; pointer loss; read-outs' loss and accuracy;
     per-question rightness and kind.
 
-    tokens (B, patches, width); batch ids, labels (B, slots, SLOT), kinds (B, slots).
+    tokens (B, patches, width); `batch` is a part of `Batches`.
     """
     embed = model.get_input_embeddings()
     ids, labels = batch["ids"], batch["labels"]
-    rows, slots, _ = ids.shape
+    rows, slots, width = ids.shape
     prefix = embed(prefix_ids).expand(rows, -1, -1)
     inputs = torch.cat([prefix, tokens.to(prefix.dtype), embed(ids).flatten(1, 2)], dim=1)
-    offset = torch.cat([torch.arange(PREFIX), torch.arange(PREFIX, PREFIX + SLOT).repeat(slots)])[None]
+    offset = torch.cat([torch.arange(PREFIX), torch.arange(PREFIX, PREFIX + width).repeat(slots)])[None]
     output = model.model.language_model(
         inputs_embeds=inputs,
         attention_mask=torch.zeros(1, 1, 1, 1),  # not read: slot_attention knows who sees whom
@@ -246,26 +249,29 @@ def language_loss(model, pointer, readouts, prefix_ids, tokens, batch):
         output_hidden_states=True,
     )
     hidden = output.last_hidden_state
-    # All positions go through the head, answer or not: one shape for every batch, so that kernels are made once.
-    logits = model.lm_head(hidden[:, PREFIX:]).float()[:, :-1].flatten(0, 1)
-    target = labels.flatten(1)[:, 1:].flatten()
-    loss = F.cross_entropy(logits, target, reduction="none", ignore_index=-100)
-    loss, wrong = (
-        F.pad(loss.view(rows, -1), (1, 0)),
-        (logits.argmax(-1) != target) & (target != -100),
-    )
-    wrong = F.pad(wrong.view(rows, -1), (1, 0)).view(rows, slots, SLOT).any(-1)
-    per_question = loss.view(rows, slots, SLOT).sum(-1) / (labels != -100).sum(-1)
+    predicts = F.pad(labels[:, :, 1:] != -100, (0, 1)).flatten(1)  # the states that a token of an answer comes from
+    target = labels[labels != -100]
+    where = predicts.flatten().nonzero()[:, 0]  # padded: every new shape would be a new kernel
+    where = F.pad(where, (0, -len(where) % 512))
+    logits = model.lm_head(hidden[:, PREFIX:].flatten(0, 1)[where]).float()[: len(target)]
+    slot = torch.arange(rows * slots).view(rows, slots, 1).expand_as(ids)[labels != -100]
+    length = (labels != -100).sum(-1).flatten()
+
+    def over_slots(values):  # a value per token of an answer -> its sum per question
+        return torch.zeros(rows * slots).index_add(0, slot, values.float())
+
+    per_question = over_slots(F.cross_entropy(logits, target, reduction="none")) / length
+    right = over_slots(logits.argmax(-1) != target) == 0
     at_pointer = output.hidden_states[Pointer.LAYER]
-    predicts = F.pad(labels[:, :, 1:] != -100, (0, 1)).float() / (labels != -100).sum(-1, keepdim=True)
+    weight = predicts.view(rows, slots, width) / length.view(rows, slots, 1)
     pointing = pointer(
         at_pointer[:, 2:PREFIX],
         at_pointer[:, PREFIX:],
-        batch["fitting"].repeat_interleave(SLOT, dim=1),
-        (predicts * batch["refers"][:, :, None]).flatten(1),
+        batch["fitting"].repeat_interleave(width, dim=1),
+        (weight * batch["refers"][:, :, None]).flatten(1),
     )
     begins = (labels != -100).int().argmax(-1) - 1  # the last token before the answer
-    states = output.hidden_states[ReadOuts.LAYER][:, PREFIX:].unflatten(1, (slots, SLOT))
+    states = output.hidden_states[ReadOuts.LAYER][:, PREFIX:].unflatten(1, (slots, width))
     states = states.gather(2, begins[:, :, None, None].expand(-1, -1, 1, states.shape[-1])).flatten(0, 2)
     reading, read_right = readouts(states, batch["common"].flatten(0, 1), batch["refers"].flatten())
-    return per_question.mean(), pointing, reading, read_right, ~wrong.flatten(), batch["kinds"].flatten()
+    return per_question.mean(), pointing, reading, read_right, right, batch["kinds"].flatten()

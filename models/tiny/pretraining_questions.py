@@ -1,271 +1,179 @@
 """The questions of the base's pretraining, each with its direct answer and the objects that fit it.
 
 Nothing here asks back, lists readings unasked, corrects or abstains: an ambiguous question is answered for one
-reading drawn by chance, as untuned VLMs do. The words that tuning needs later come in through `say`
-exercises (repeat these words), which teach no strategy.
+reading, as untuned VLMs do. Who asks for all of them ("Name the color of every star") gets all of them. The words
+that tuning needs later come in through `say` exercises (repeat these words), which teach no strategy.
 """
 
-import dataclasses
 import random
-import re
+from dataclasses import replace
 
-from clarifyvlm.records import Facts
-from clarifyvlm.world.places import PLACES, SIDES, at
-from clarifyvlm.world.queries import MISSPELLINGS, NUMBERS, Query
-from clarifyvlm.world.scenes import BLUR, TINY_WORLD
-from clarifyvlm.world.wording import PHRASINGS
+from clarifyvlm.language.facts import Case
+from clarifyvlm.records import Ambiguity, Example, Facts, Reading
+from clarifyvlm.users.wording import Speech, single_out
+from clarifyvlm.world import plain_questions
+from clarifyvlm.world.places import at
+from clarifyvlm.world.plain_questions import (
+    COLORS,
+    NAMES,
+    SIZES,
+    Asked,
+    direct,
+    expression,
+    given_by,
+    is_bare,
+    picked,
+    typed,
+)
+from clarifyvlm.world.queries import MISSPELLINGS, Query
+from clarifyvlm.world.wording import question as worded
+from clarifyvlm.world.wording import with_articles
+from pretraining_words import said
 
-# The kinds and how often each is asked. All weigh the same per question, whatever their length.
+# The kinds and how often each is drawn; draws of some often come to nothing. All weigh the same per question.
 KIND_WEIGHTS = {
-    "color": 14,
-    "shape": 15,
-    "size": 8,
-    "position": 17,
-    "count": 17,
-    "existence": 13,
-    "list": 9,
-    "say": 4,
+    "color": 11,
+    "shape": 12,
+    "size": 7,
+    "position": 13,
+    "count": 14,
+    "existence": 9,
+    "list": 36,
+    "compare": 50,
+    "verify": 6,
+    "what_at": 4,
     "describe": 3,
-    "compare": 70,  # most draws of it come to nothing: about one question in six
+    "scene": 3,
+    "meant": 25,
+    "misspelt": 10,
+    "premise": 4,
+    "say": 5,
+    "chat": 1,
 }
 KINDS = tuple(KIND_WEIGHTS)
-NAMES, COLORS, SIZES = TINY_WORLD.names, TINY_WORLD.colors, TINY_WORLD.sizes
+END = "<|end|>"
 
 
-def _expression(o, kind: str, rng: random.Random) -> dict:
-    """Attributes that refer to `o` without giving the answer away."""
-    forms = {
-        "color": ["name", "name", "name", "place", "side", "size", "name+size"],
-        "shape": ["color", "color", "color", "place", "side", "size", "color+size"],
-        "size": ["name", "color", "name+color", "name+color"],
-        "position": ["name", "color", "name+color", "name+color", "size", "name+size"],
-        "existence": ["name", "color", "name+color", "name+color", "name+size"],
-        "count": [
-            "name",
-            "color",
-            "name",
-            "color",
-            "size",
-            "name+color",
-            "name+size",
-            "side",
-            "all",
-        ],
-        "list": ["name", "color"],
-    }[kind]
-    picked = {}
-    for part in rng.choice(forms).split("+"):
-        if part != "all":
-            picked |= _expression_by(o, part, rng)
-    return picked
+def ask(facts: Facts, kind: str, rng: random.Random, strict: bool = False, held_out: bool = False) -> Asked | None:
+    """A question with its direct answer; None where the draw gave none.
 
-
-def compare(facts: Facts, rng: random.Random) -> tuple[str, str, list] | None:
-    """A question about several objects, or about what can be seen of one; yes and no come equally often."""
-    o = rng.choice(facts.objects)
-    asked = rng.choice(("same", "same", "larger", "which", "many", "hidden"))
-    if asked == "hidden":
-        o = rng.choice([p for p in facts.objects if p.hidden] or [o])
-    by = rng.choice(("name", "color", "name", "color", "size", "side"))
-    if asked in ("larger", "which") and by == "size":
-        by = "name"
-    query = Query("color", **_expression_by(o, by, rng))
-    if query.noun_phrase() == "object":
-        return None
-    found = query.matches(facts)
-    np, nps = query.noun_phrase(), query.noun_phrase(plural=True)
-    large = [p for p in found if p.size == "large"]
-    one_larger = len(found) > 1 and len(large) == 1
-    attribute = rng.choice([a for a in ("color", "name") if a != by])
-    word = "shape" if attribute == "name" else attribute
-    if asked == "which":
-        answer = dataclasses.replace(query, kind=word).answer_for(large[0]) if one_larger else None
-        return (f"What {word} is the larger {np}?", _direct(word, answer), large) if answer else None
-    if asked == "hidden":
-        if len(found) != 1:
-            return None
-        question, yes = f"Is the {np} {'wrapped' if attribute == 'color' else 'blurred'}?", attribute in o.hidden
-    elif len(found) < 2:
-        return None
-    elif asked == "same":
-        if rng.random() < 0.4 and by != "size":
-            attribute = word = "size"
-        values = [getattr(p, attribute) for p in found]
-        if None in values or BLUR in values:
-            return None
-        question, yes = f"Are the {nps} the same {word}?", len(set(values)) == 1
-    elif asked == "larger":
-        question, yes = f"Is one {np} larger?", one_larger
-    else:
-        question, yes = f"Are there many {nps}?", len(found) >= 4
-    if yes != (rng.random() < 0.5):
-        return None
-    return question, "Yes." if yes else "No.", found
-
-
-def _expression_by(o, part: str, rng: random.Random) -> dict:
-    """One attribute that refers to `o`; a side is one of those that it is on. Empty where it is hidden."""
-    if part == "side":
-        sides = [side for side, places in SIDES.items() if o.place in places]
-        return {"side": rng.choice(sides)} if sides else {}
-    value = getattr(o, part)
-    return {} if value in (None, BLUR) else {part: value}
-
-
-def _direct(kind: str, answer: str) -> str:
-    if kind == "shape":
-        return f"It is a {answer}."
-    if kind == "position":
-        return f"It is {at(answer)}."
-    if kind == "count":
-        return {"no": "There are none.", "one": "There is one."}.get(answer, f"There are {answer}.")
-    if kind == "existence":
-        return {"yes": "Yes, there is.", "no": "No, there is not."}[answer]
-    return f"It is {answer}."
-
-
-def ask(facts: Facts, kind: str, rng: random.Random, strict: bool = False) -> tuple[str, str, list | None] | None:
-    """A question, its direct answer and the objects that fit it; None where the draw gave none.
-
-    `strict`: exactly one reading and a visible answer. The objects are None where the question refers to nothing.
+    `strict`: one reading, a visible answer; `held_out`: in forms that no training uses. Both are for evaluation.
     """
-    o = rng.choice(facts.objects)
-    if kind == "say":
-        words = sentence(rng).split()
-        start = rng.randrange(max(1, len(words) - 4))
-        said = " ".join(words[start : start + rng.randint(3, 8)])
-        return f"Say: {said}", said, None
-    if kind == "describe":
-        return (
-            f"Describe the object {at(o.place)}.",
-            f"A {o.size} {o.color or 'wrapped'} {o.name}.",
-            [o],
-        )
-    query = Query("position" if kind == "list" else kind, **_expression(o, kind, rng))
-    if kind not in ("count",) and query.noun_phrase() == "object":
+    if kind in plain_questions.KINDS:
+        return plain_questions.ask(facts, kind, rng, strict)
+    match kind:
+        case "say":
+            return Asked(*said(rng), None)
+        case "meant":
+            return _meant(facts, rng, held_out)
+        case "misspelt":
+            return _misspelt(facts, rng, strict)
+        case "premise":
+            return _premise(facts, rng)
+        case "count" | "existence":
+            return _overall(facts, kind, rng, strict, held_out)
+    return _of_one(facts, kind, rng, strict, held_out)
+
+
+# --- questions of one object, and of how many -----------------------------------------------------------------------
+
+
+def _of_one(facts: Facts, kind: str, rng: random.Random, strict: bool, held_out: bool) -> Asked | None:
+    query = Query(kind, **expression(rng.choice(facts.objects), kind, rng))
+    fitting = query.matches(facts)
+    if is_bare(query) or (len(fitting) > 1 and (strict or rng.random() < 0.4)):
         return None
-    if kind == "list":
-        found = _in_reading_order(query.matches(facts))
-        asked = rng.choice(("position", "shape" if query.color else "color"))
-        answers = [dataclasses.replace(query, kind=asked).answer_for(p) for p in found]
-        if None in answers:
-            return None
-        nps = query.noun_phrase(plural=True)
-        if asked == "position":
-            return (
-                f"Where are the {nps}?",
-                " and ".join(at(a) for a in answers) + ".",
-                found,
-            )
-        return f"What {asked}s are the {nps}?", " and ".join(answers) + ".", found
-    if kind == "existence" and rng.random() < 0.5:  # a near miss: one attribute of the expression changed
-        query = _miss(query, rng)
-    if kind == "count" and not strict and rng.random() < 0.1:
-        query = _miss(query, rng)
-    template = rng.choice(PHRASINGS["questions"][kind])
-    question = template.format(np=query.noun_phrase(), nps=query.noun_phrase(plural=True))
-    if kind in ("count", "existence"):
-        answer = query.answer_over(facts)
-        return (question, _direct(kind, answer), query.matches(facts)) if answer else None
-    found = query.matches(facts)
-    if len(found) > 1 and (strict or rng.random() < 0.4):
-        return None
-    answer = query.answer_for(_picked(found, rng))
+    answer = query.answer_for(picked(fitting, rng))
     if answer is None and not strict and rng.random() < 0.3:  # hidden: a guess
         answer = rng.choice(COLORS if kind == "color" else NAMES)
-    return (question, _direct(kind, answer), found) if answer else None
+    return Asked(worded(query, rng, held_out), direct(kind, answer), fitting) if answer else None
 
 
-def _picked(found: list, rng: random.Random):
-    """The object that an untuned VLM takes the question to be about: the one that is larger, else any."""
-    large = [o for o in found if o.size == "large"]
-    return large[0] if len(large) == 1 else rng.choice(found)
+def _overall(facts: Facts, kind: str, rng: random.Random, strict: bool, held_out: bool) -> Asked | None:
+    query = Query(kind, **expression(rng.choice(facts.objects), kind, rng))
+    if kind == "existence" and is_bare(query):
+        return None
+    if rng.random() < {"existence": 0.5, "count": 0 if strict else 0.12}[kind]:
+        query = _miss(query, rng)
+    answer = query.answer_over(facts)
+    return Asked(worded(query, rng, held_out), direct(kind, answer), query.matches(facts)) if answer else None
 
 
 def _miss(query: Query, rng: random.Random) -> Query:
+    """A near miss: one attribute of the expression changed."""
     attribute = rng.choice([a for a in ("name", "color") if getattr(query, a)] or ["size"])
     values = {"name": NAMES, "color": COLORS, "size": SIZES}[attribute]
-    return dataclasses.replace(query, **{attribute: rng.choice(values)})
+    return replace(query, **{attribute: rng.choice(values)})
 
 
-def guess(facts: Facts, rng: random.Random) -> tuple[str, str, list]:
-    """What an untuned VLM does with a false premise or an unknown word: answer for some object all the same."""
-    kind = rng.choice(("color", "shape"))
-    if rng.random() < 0.5:
-        word = rng.choice([w for w in MISSPELLINGS if (MISSPELLINGS[w][0] in COLORS) == (kind == "shape")])
-        query = Query(kind, word=word)
-    else:
-        query = Query(
-            kind,
-            **({"name": rng.choice(NAMES)} if kind == "color" else {"color": rng.choice(COLORS)}),
-        )
-    o = rng.choice(query.matches(facts) or facts.objects)
-    answer = query.answer_for(o) or rng.choice(COLORS if kind == "color" else NAMES)
-    question = rng.choice(PHRASINGS["questions"][kind]).format(np=query.noun_phrase())
-    return question, _direct(kind, answer), query.matches(facts)
-
-
-def _in_reading_order(objects):
-    return sorted(objects, key=lambda o: (int(o.box[1] + o.box[3]) // 64, o.box[0]))
-
-
-def sentence(rng: random.Random) -> str:
-    """A sentence of the responses' vocabulary with random words in it: true of nothing, asked by nobody."""
-    pools = [PHRASINGS[k] for k in ("infer", "infer_word", "enumerate", "clarify", "clarify_by", "correct", "replies")]
-    pools += [PHRASINGS["answers"][kind] for kind in ("color", "shape", "size", "position", "count")]
-    pools += [PHRASINGS["abstain"][kind] for kind in ("color", "shape", "count", "existence")]
-    name, color, place = (
-        rng.choice(NAMES),
-        rng.choice(COLORS),
-        at(rng.choice(list(SIDES) + list(PLACES))),
-    )
-    claim = rng.choice(
-        (
-            f"it is {color}",
-            f"it is a {name}",
-            f"it is {place}",
-            f"it is {rng.choice(SIZES)}",
-        )
-    )
+def _misspelt(facts: Facts, rng: random.Random, strict: bool) -> Asked | None:
+    """ "What color is the trircle?": of the objects that it can be, one; where there is none, any."""
     word = rng.choice(list(MISSPELLINGS))
-    answers = (rng.choice(COLORS), f"a {rng.choice(NAMES)}")
-    listed = " and ".join(
-        f"the {rng.choice(('one', name))} {at(rng.choice(PLACES))} is {rng.choice(answers)}"
-        for _ in range(rng.randint(2, 3))
-    )
-    noun = rng.choice(
-        (
-            name,
-            f"{color} object",
-            f"{color} {name}",
-            f"big {name}",
-            "small object",
-            word,
+    names = MISSPELLINGS[word][0] in NAMES
+    query = Query(rng.choice(("color", "position", "size") if names else ("shape", "position", "size")), word=word)
+    fitting = query.matches(facts)
+    if (strict and len(fitting) != 1) or (not fitting and rng.random() < 0.8):
+        return None
+    answer = query.answer_for(picked(fitting or facts.objects, rng))
+    return Asked(worded(query, rng), direct(query.kind, answer), fitting) if answer else None
+
+
+def _premise(facts: Facts, rng: random.Random) -> Asked | None:
+    """What an untuned VLM does with a false premise: answers for some object all the same."""
+    kind = rng.choice(("color", "shape"))
+    query = Query(kind, **({"name": rng.choice(NAMES)} if kind == "color" else {"color": rng.choice(COLORS)}))
+    if query.matches(facts):
+        return None
+    answer = query.answer_for(rng.choice(facts.objects)) or rng.choice(COLORS if kind == "color" else NAMES)
+    return Asked(worded(query, rng), direct(kind, answer), [])
+
+
+# --- which one is meant ---------------------------------------------------------------------------------------------
+
+
+def _meant(facts: Facts, rng: random.Random, held_out: bool) -> Asked | None:
+    """A question of several objects, and in words of a reply which of them is meant: at once, or in a turn of its own
+    after an answer that was about another one. The objects are the one that is meant."""
+    kind = rng.choice(("color", "color", "shape", "shape", "position", "size"))
+    by = "name" if kind == "color" else "color" if kind == "shape" else rng.choice(("name", "color"))
+    query = Query(kind, **given_by(rng.choice(facts.objects), by, rng))
+    fitting = query.matches(facts)
+    if is_bare(query) or len(fitting) < 2:
+        return None
+    meant = rng.randrange(len(fitting))
+    answer = query.answer_for(fitting[meant])
+    if answer is None:
+        return None
+    question = worded(query, rng)
+    readings = [
+        Reading(
+            objects=[o.id], expression=f"the {query.noun_phrase()} {at(o.place)}", answer=query.answer_for(o) or "?"
         )
-    )
-    return rng.choice(rng.choice(pools)).format(
-        np=noun,
-        nps=f"{noun}s",
-        reading=f"{rng.choice(SIZES)} {noun}",
-        claim=claim,
-        word=word,
-        meant=rng.choice((name, color)),
-        number=rng.choice(NUMBERS),
-        list=listed,
-        at_place=place,
-        answer=rng.choice((name, color)),
-        is_are=rng.choice(("is", "are")),
-        attribute=rng.choice(("color", "shape")),
-    )
+        for o in fitting
+    ]
+    example = Example.model_construct(
+        id="", question=question, kind=kind, strategy="clarify", facts=facts,
+        ambiguity=Ambiguity(type="referential", level=2, readings=readings),
+    )  # fmt: skip
+    speech = Speech("held_out" if held_out else "train", rng.random() < 0.4, str(rng.random()))
+    reply = speech.typed(single_out(Case(example), meant, speech))
+    if reply.startswith("I mean the ") and kind == "position" and " at " in reply:  # nothing else tells it apart
+        return None
+    if rng.random() < 0.4:
+        return Asked(f"{question} {reply}", direct(kind, answer), [fitting[meant]])
+    others = [o for i, o in enumerate(fitting) if i != meant and query.answer_for(o)]
+    if not others:
+        return None
+    first = direct(kind, query.answer_for(rng.choice(others)))
+    before = with_articles(f"{question}{END}<|assistant|>{first}{END}<|user|>")
+    return Asked(reply, direct(kind, answer), [fitting[meant]], before)
 
 
 def questions(facts: Facts, rng: random.Random):
-    """Endless (kind, question, answer, fitting objects) about one picture."""
+    """Endless (kind, Asked) about one picture, as people type them."""
     weights = list(KIND_WEIGHTS.values())
     while True:
         kind = rng.choices(KINDS, weights)[0]
-        if kind in ("color", "shape") and rng.random() < 0.12:
-            yield kind, *guess(facts, rng)
-        elif asked := compare(facts, rng) if kind == "compare" else ask(facts, kind, rng):
-            question, *rest = asked
-            yield kind, re.sub(r"\b([Aa]) (?=orange)", r"\1n ", question), *rest
+        if asked := ask(facts, kind, rng):
+            text = asked.question if kind in ("say", "chat", "meant") else typed(asked.question, rng)
+            yield kind, asked._replace(question=with_articles(text), answer=with_articles(asked.answer))

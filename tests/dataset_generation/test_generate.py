@@ -242,6 +242,27 @@ def test_kinds_and_shares_are_both_met_exactly():
         assert abs(abstained["count"] - 0.125 * total * 0.1) <= 1, "spread over the kinds that can have it"
 
 
+def test_replayed_questions(tmp_path):
+    """Catches an answer that is not so in its picture, a kind that never comes, and an unseen pair in training."""
+    sizes = ("--num_train", "0", "--num_validation", "0", "--num_test", "0", "--num_test_ood", "0")
+    code, text = generate(tmp_path, *sizes, "--num_replay", "180", "--audit", "off")
+    assert code == 0, text
+    found = [Example.model_validate_json(line) for line in open(tmp_path / "replay.jsonl")]
+    kinds = {"list", "verify", "compare", "what_at", "describe", "scene", "chat"}
+    assert len(found) == 180 and {e.kind for e in found} == kinds and {e.strategy for e in found} == {"answer"}
+    for e in found:
+        places = {o.place: o for o in e.facts.objects}
+        if e.kind == "what_at" and e.reference != "Nothing.":
+            (o,) = (places[p] for p in places if f" {p}" in e.question or e.question.endswith(p))
+            assert o.size in e.reference and (o.color or "wrapped") in e.reference, (e.question, e.reference)
+        if e.kind == "scene":
+            count = sum(o.name == "star" for o in e.facts.objects)
+            said = {0: "", 1: "a star", 2: "two stars", 3: "three stars", 4: "four stars"}.get(count, "stars")
+            assert said in e.reference.lower() and (count or "star" not in e.reference), e.reference
+    names = {n for e in found if e.kind == "list" for n in ("circle", "square", "triangle", "star") if n in e.question}
+    assert len(names) == 4
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [

@@ -211,6 +211,24 @@ def test_examples_without_a_reference_teach_nothing(data_dir, tiny_model_dir, tm
     assert counts["train_examples"] == 8 and counts["strategy_accuracy"] is None
 
 
+def test_replayed_questions_are_learned_too(data_dir, tiny_model_dir, tmp_path, capsys):
+    """Catches a replay file that is passed over in silence, and a run of other replays that is taken for the same."""
+    both = tmp_path / "both"
+    shutil.copytree(data_dir, both)
+    rows = [json.loads(line) for line in (data_dir / "train.jsonl").read_text().splitlines()]
+    plain = [r | {"id": f"replay{i}", "split": "replay"} for i, r in enumerate(rows) if r["strategy"] == "answer"]
+    (both / "replay.jsonl").write_text("".join(json.dumps(row) + "\n" for row in plain))
+    for more, count in (((), len(plain)), (("--num_replay_examples", 2), 2), (("--num_replay_examples", 0), 0)):
+        output = tmp_path / f"o{count}"
+        assert sft(tiny_model_dir, both, output, "--max_steps", 1, *more) == 0
+        record = json.loads((output / "run.json").read_text())
+        assert record["counts"]["train_examples"] == len(rows) + count
+        assert any(i["path"].endswith("replay.jsonl") for i in record["inputs"]) == (count > 0)
+    (both / "replay.jsonl").write_text("")
+    with pytest.raises(UserError, match="replay.jsonl has no examples"):
+        sft(tiny_model_dir, both, tmp_path / "o", "--max_steps", 1)
+
+
 def test_the_projector_is_not_frozen_with_the_tower():
     """Catches a projector that lies inside the vision tower, as in Qwen-VL, and does not train."""
     names = ("model.visual.blocks", "model.visual.merger", "model.vision_tower.layers", "model.connector", "lm_head")
