@@ -29,6 +29,13 @@ def text_after_reply(prediction: Prediction) -> str | None:
     return last.text if replied else None
 
 
+def _denies(last: Finding) -> bool:
+    """Whether it says rightly that something is not there, which the user may just have described: "there is no star at
+    the top left; which one do you mean?" corrects, though it asks."""
+    said = [claim for claim in last.response.claims if claim.kind == "deny" and claim.subject is not None]
+    return any(claim.subject.given() and last.case.true(claim) for claim in said)
+
+
 def verdict_of(
     judge: str, example: Example, prediction: Prediction, first: Finding, last: Finding | None, raw: str | None = None
 ) -> Verdict:
@@ -46,7 +53,8 @@ def verdict_of(
             unknown = [*unknown, AFTER_REPLY]
         else:
             answered = last.answers_reading(prediction.reading)
-            after = {AFTER_REPLY: answered, "used_after_reply": last.used, "grounded_after_reply": holds}
+            used = "correct" if last.used in ("clarify", "none") and _denies(last) else last.used
+            after = {AFTER_REPLY: answered, "used_after_reply": used, "grounded_after_reply": holds}
     return Verdict(
         example_id=prediction.example_id,
         model=prediction.model,

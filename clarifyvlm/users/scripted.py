@@ -17,12 +17,13 @@ from clarifyvlm.language.facts import Case
 from clarifyvlm.language.offers import offers_of
 from clarifyvlm.records import INFORMED, Example
 from clarifyvlm.users import wording
-from clarifyvlm.world.places import PLACES
-from clarifyvlm.world.scenes import COLORS, NAMES, PATTERNS, SIZES
+from clarifyvlm.world.places import PLACES, at
+from clarifyvlm.world.scenes import COLORS, NAMES, PATTERNS, SIZES, TINY_WORLD
 
 UNSURE = ("I don't know.", "I am not sure.", "No idea, sorry.", "I can't say.", "Hard to say.")
 OFF_TOPIC = ("Nice picture, isn't it?", "What is the weather like?", "Thank you.", "I like music.", "Never mind that.")
 VALUES = {"cells": PLACES, "color": tuple(COLORS), "size": tuple(SIZES), "pattern": PATTERNS, "name": NAMES}
+TINY_VALUES = {"cells": PLACES, "color": TINY_WORLD.colors, "size": TINY_WORLD.sizes, "name": TINY_WORLD.names}
 
 
 def reply(
@@ -51,9 +52,9 @@ def reply(
         return None
     speech = wording.Speech(forms, kind == "terse", f"{seed}:{example.id}:{kind}")
     if kind == "wrong":
-        said = _wrong(case, asks, speech)
-        if len(said) >= turn:
-            return speech.typed(said[turn - 1])
+        described = _described(case, asks, speech)
+        if len(described) >= turn:
+            return speech.typed(_wrong(case, *described[turn - 1], speech))
     if kind not in INFORMED:
         return _unhelpful(kind, example, reading, turn)
     if kind == "changes_mind" and turn == 1:
@@ -88,21 +89,48 @@ def _changes_mind(case: Case, asks: list[Ask], reading: int, speech: wording.Spe
     return speech.draw("changes_mind", other=said, meant=meant)
 
 
-def _wrong(case: Case, asks: list[Ask], speech: wording.Speech) -> list[str]:
-    """Replies of the kind that is asked for, none of which fits a reading; [] where every value fits one."""
+def what_is_not_there(example: Example, text: str) -> str | None:
+    """ "purple object at the top left": what the first reply of a user of the kind `wrong` describes, in the question's
+    own words; None where something in the picture may be that, or the reply describes nothing."""
+    case = Case(example)
+    speech = wording.Speech("train", False, f":{example.id}:wrong")
+    described = _described(case, Finding(case, text).response.asks, speech)
+    if not described or case.by_attribute:
+        return None
+    attribute, value = described[0]
+    q = case.question
+    asked = {name: word for name in (*wording.WORD_ORDER, "name") if isinstance(word := getattr(q, name), str)}
+    said = asked if attribute == "cells" else asked | {attribute: value}
+    for o in case.objects:
+        here = (o.place if attribute == "cells" else case.word(o, attribute)) == value
+        if (o.hidden or not asked) and (here or (o.hidden and attribute != "cells")):
+            return None
+    words = [said[name] for name in wording.WORD_ORDER if name in said] + [said.get("name", "object")]
+    return " ".join([*words, at(value)] if attribute == "cells" else words)
+
+
+def _wrong(case: Case, attribute: str, value: str, speech: wording.Speech) -> str:
+    """What is not there, in words."""
+    if attribute == "property":
+        return speech.draw("property", property=value)
+    noun = wording.noun_of(case)
+    if attribute == "cells":
+        return wording.place_words(noun, value, speech)
+    return wording.values_words({attribute: value}, noun, speech)
+
+
+def _described(case: Case, asks: list[Ask], speech: wording.Speech) -> list[tuple[str, str]]:
+    """(attribute, value) of the kind that is asked for, none of which fits a reading; [] where every value fits one."""
     if case.by_attribute:
-        return [speech.draw("property", property=p) for p in ("weight", "price")]
+        return [("property", p) for p in ("weight", "price")]
     wanted = {d for ask in asks for d in ask.dimensions}
     wanted |= {a for ask in asks for offer in offers_of(case, ask) for a in offer.given}
-    known = VALUES if case.example.facts.source == "scenes" else {"cells": PLACES}
+    scenes = case.example.facts.source == "scenes"
+    known = (TINY_VALUES if case.example.provenance.get("world") == "tiny" else VALUES) if scenes else {"cells": PLACES}
     rng = random.Random(f"{speech.key}:wrong")
     for attribute in [a for a in known if a in wanted] or ["cells"]:
         taken = {o.place if attribute == "cells" else case.word(o, attribute) for o in case.targets}
         free = [value for value in known[attribute] if value not in taken]
         if attribute not in case.asked and free:
-            noun = wording.noun_of(case)
-            drawn = rng.sample(free, min(2, len(free)))
-            if attribute == "cells":
-                return [wording.place_words(noun, place, speech) for place in drawn]
-            return [wording.values_words({attribute: value}, noun, speech) for value in drawn]
+            return [(attribute, value) for value in rng.sample(free, min(2, len(free)))]
     return []

@@ -12,7 +12,13 @@ UNTOLD = (
     "Then I cannot tell.",
     "Then I cannot say.",
 )
-UNSEEN = "I see nothing like that, so I cannot tell."  # to a user who describes none of the readings
+# To a user who describes what is not there: say so, and ask once more. {what} is "star at the top left".
+NOT_THERE = (
+    "There is no {what}. Which one do you mean?",
+    "I see no {what}. Which one do you mean?",
+    "There is no {what}. Where is the one that you mean?",
+)
+UNSEEN = "I see nothing like that, so I cannot tell."  # where something else fits what they describe
 
 
 def draw_user(example: Example, kinds: dict[str, float], seed: int) -> None:
@@ -32,4 +38,8 @@ def draw_user(example: Example, kinds: dict[str, float], seed: int) -> None:
         described = (
             dialogue.user_kind == "wrong" and dialogue.reply not in scripted.UNSURE
         )  # who finds nothing wrong to say
-        dialogue.answer = UNSEEN if described else rng.choice(UNTOLD)
+        if described:
+            what = scripted.what_is_not_there(example, dialogue.question)
+            dialogue.answer = rng.choice(NOT_THERE).format(what=what) if what else UNSEEN
+        else:
+            dialogue.answer = rng.choice(UNTOLD)

@@ -15,7 +15,8 @@ from clarifyvlm import rewards
 from clarifyvlm.judges.scene import SceneJudge
 from clarifyvlm.records import Example, Prediction
 from clarifyvlm.users import KINDS
-from clarifyvlm.users.scripted import reply
+from clarifyvlm.users.scripted import UNSURE, reply
+from folder import dialogues
 from stages import ROOT, script
 
 GENERATE = str(ROOT / "dataset_generation" / "generate.py")
@@ -176,6 +177,11 @@ def test_other_users_reply_and_are_answered_as_they_should_be(data, examples, tm
                 turns = [{"role": r, "text": t} for r, t in turns]
                 played = Prediction(example_id=ours.id, turns=turns, reading=d.reading, user_kind=d.user_kind)
                 assert rewards.total(ours, judge.judge([ours], [played])[0], played) == 1, d
+                if d.user_kind == "wrong" and d.reply not in UNSURE:
+                    told = "There is no" in d.answer or "I see no" in d.answer
+                    assert told or d.answer == dialogues.UNSEEN
+                    counts["told so"] += told
+    assert counts.pop("told so") > 0.5 * counts["wrong"]
     share = {kind: counts[kind] / counts.total() for kind in KINDS}
     assert 0.1 < share["helpful"] < 0.4 and all(0.03 < share[kind] < 0.35 for kind in KINDS), counts
 

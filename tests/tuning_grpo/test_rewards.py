@@ -130,6 +130,19 @@ def test_who_was_told_nothing_must_not_guess(kind):
     assert worth(dialogue(item, item.reference, "I don't know.", false, kind=kind)) < best
 
 
+def test_who_describes_what_is_not_there_is_told_so():
+    """Catches a model that is not paid for saying that the user is mistaken, because it asks in the same breath; and
+    one that is paid for denying what is there."""
+    item = of("clarify")
+    reply = "The one at the bottom middle."
+    told = worth(
+        dialogue(item, item.reference, reply, "There is no star at the bottom middle. Which one?", kind="wrong")
+    )
+    assert told == pytest.approx(1.0)
+    for then in ("Which one do you mean?", "There is no star at the top left. Which one do you mean?", "It is red."):
+        assert worth(dialogue(item, item.reference, reply, then, kind="wrong")) < 0.5, then
+
+
 def test_what_a_question_costs_is_paid():
     """Catches a cost that is told and not paid, or paid for one question of two; a guess that pays without being right,
     or where no cost was told."""
