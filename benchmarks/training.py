@@ -124,7 +124,7 @@ def bare_grpo(data: Path, output: Path, steps: int, model: Path) -> float:
     types = [train.Options, RewardWeights, JudgeArguments, "clarifyvlm.training.GRPOArguments"]
     *_, training = parse_args(types, flags("tuning_grpo", data, output, steps, model))
     found = examples(data)
-    prompts = [found[i] for i in train.balanced([e.strategy for e in found], 480, training.seed)]
+    prompts = [found[i] for i in train.balanced([(e.ambiguity.type, e.strategy) for e in found], 480, training.seed)]
     rows = [{"prompt": chat.messages(example), "image": str(data / example.image)} for example in prompts]
 
     def constant(completions, **_) -> list[float]:

@@ -15,7 +15,6 @@ import json
 import os
 import random
 import sys
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +28,7 @@ from clarifyvlm.judges.coverage import OTHER_JUDGES
 from clarifyvlm.records import NOT_UNDERSTOOD, Example
 from clarifyvlm.rewards import RewardWeights
 from clarifyvlm.run_record import RunRecord
-from clarifyvlm.strategies import STRATEGIES
+from clarifyvlm.strategies import AMBIGUITY_TYPES, STRATEGIES
 
 
 @dataclass
@@ -49,7 +48,9 @@ class Options:
     )
     num_prompts: int = option("Prompts to train on, in rounds of every strategy.", 600, min=1)
     round: list[str] = option(
-        "strategy=N: a round holds N prompts of it; of the others, one. Dialogues come of clarify.", factory=list
+        "strategy=N: a round holds N prompts of it; of the others, one. Dialogues come of clarify. type:strategy=N: N "
+        "more of this type (lexical:enumerate=1).",
+        factory=list,
     )
     num_validation_examples: int = option("For the strategy accuracy at the end; 0: without.", 300, min=0)
     dtype: str | None = option("Of the weights; unset: float32 on a CPU.", None)
@@ -97,7 +98,7 @@ def main(argv=None) -> int:
         vllm_engine.check_adapter(options.model_name_or_path)
     check_is_sft(options.model_name_or_path, options.allow_base_model)
     data_dir = Path(options.data_dir)
-    train_examples = jsonl.Indexed(data_dir / "train.jsonl", Example, lambda example: example.strategy)
+    train_examples = jsonl.Indexed(data_dir / "train.jsonl", Example, lambda e: (e.ambiguity.type, e.strategy))
     if not train_examples:
         raise UserError(f"{data_dir / 'train.jsonl'} has no examples.")
     chosen = balanced(train_examples.notes, options.num_prompts, training.seed, parse_round(options.round))
@@ -192,42 +193,50 @@ def check_is_sft(path: str, allow_base_model: bool) -> None:
 
 
 def parse_round(tokens: Sequence[str]) -> dict[str, int]:
-    """["clarify=4"] -> {"clarify": 4}. UserError where one is not strategy=number."""
+    """["clarify=4", "lexical:infer=1"] -> {"clarify": 4, "lexical:infer": 1}. UserError for what is neither."""
     counts = {}
     for token in tokens:
-        strategy, _, number = token.partition("=")
-        if strategy not in STRATEGIES or not number.isdecimal() or int(number) < 1:
-            raise UserError(f"--round {token}: is not strategy=number, as in clarify=4, of {', '.join(STRATEGIES)}.")
-        counts[strategy] = int(number)
+        name, _, number = token.partition("=")
+        type, _, strategy = name.rpartition(":")
+        known = strategy in STRATEGIES and (not type or type in AMBIGUITY_TYPES)
+        if not known or not number.isdecimal() or int(number) < 1:
+            raise UserError(
+                f"--round {token}: is not strategy=number, as in clarify=4, nor type:strategy=number, as in "
+                f"lexical:infer=1. Strategies: {', '.join(STRATEGIES)}; types: {', '.join(AMBIGUITY_TYPES)}."
+            )
+        counts[name] = int(number)
     return counts
 
 
 def balanced(
-    strategies: Sequence[str], num_prompts: int, seed: int, in_round: dict[str, int] | None = None
+    cells: Sequence[tuple[str, str]], num_prompts: int, seed: int, in_round: dict[str, int] | None = None
 ) -> list[int]:
-    """Which `num_prompts` examples to take, given the strategy of each that there is: in rounds that hold `in_round` of
-    each strategy, else one.
+    """Which `num_prompts` examples to take, given (type, strategy) of each that there is: in rounds that hold one of
+    each strategy, or as many as `in_round` says, and as many more of a "type:strategy" as it says.
 
-    Raises UserError where a strategy in the data has too few examples.
+    Raises UserError where the data have too few examples of one.
     """
-    rng = random.Random(f"{seed}:prompts")
-    by_strategy = defaultdict(list)
-    for index, strategy in enumerate(strategies):
-        by_strategy[strategy].append(index)
-    present = [s for s in STRATEGIES if s in by_strategy]
-    a_round = [s for s in present for _ in range((in_round or {}).get(s, 1))]
+    rng, in_round = random.Random(f"{seed}:prompts"), in_round or {}
+    present = [s for s in STRATEGIES if any(strategy == s for _, strategy in cells)]
+    a_round = [s for s in present for _ in range(in_round.get(s, 1))]
+    a_round += [name for name, n in in_round.items() if ":" in name for _ in range(n)]
     rounds = num_prompts // len(a_round) if present else 0
     if rounds == 0:
         raise UserError(f"--num_prompts {num_prompts}: fewer than the {len(a_round)} of one round of strategies.")
-    short = {s: len(by_strategy[s]) for s in present if len(by_strategy[s]) < rounds * a_round.count(s)}
-    if short:
-        raise UserError(
-            f"--num_prompts {num_prompts} is {rounds} rounds of {len(a_round)} prompts, and train.jsonl has "
-            f"only {', '.join(f'{n} {s}' for s, n in short.items())}. Lower it to "
-            f"{min(n // a_round.count(s) for s, n in short.items()) * len(a_round)}, or generate more examples."
-        )
-    drawn = {s: iter(rng.sample(by_strategy[s], rounds * a_round.count(s))) for s in present}
-    return [next(drawn[s]) for _ in range(rounds) for s in rng.sample(a_round, len(a_round))]
+    drawn, taken = {}, set()
+    for name in sorted(set(a_round), key=lambda name: (":" not in name, a_round.index(name))):  # the narrow ones first
+        fits = [i for i, (t, s) in enumerate(cells) if name in (s, f"{t}:{s}") and i not in taken]
+        wanted = rounds * a_round.count(name)
+        if len(fits) < wanted:
+            raise UserError(
+                f"--num_prompts {num_prompts} is {rounds} rounds of {len(a_round)} prompts, and train.jsonl has only "
+                f"{len(fits)} {name}. Lower it to {len(fits) // a_round.count(name) * len(a_round)}, or generate more "
+                "examples."
+            )
+        chosen = rng.sample(fits, wanted)
+        taken |= set(chosen)
+        drawn[name] = iter(chosen)
+    return [next(drawn[name]) for _ in range(rounds) for name in rng.sample(a_round, len(a_round))]
 
 
 def prompt_rows(examples: list[Example], data_dir: Path, image_max_side: int | None, ask_costs: list[float], processor):
@@ -298,30 +307,19 @@ def build_trainer(options: Options, weights: RewardWeights, training, prompts, j
     return trainer, scorer
 
 
-def stop_when_judge_fails(scorer, max_failed_batches: int):
-    """A callback that saves and stops once the judge has failed on that many batches in a row: such batches teach
-    nothing, and AdamW's momentum would go on moving the weights."""
-    from transformers import TrainerCallback
-
-    class StopWhenJudgeFails(TrainerCallback):
-        def on_step_end(self, args, state, control, **kwargs):
-            if scorer.failed_batches >= max_failed_batches:
-                control.should_save = control.should_training_stop = True
-
-    return StopWhenJudgeFails()
-
-
 def train(
     options: Options, weights: RewardWeights, training, judge: Judge, reference, user, prompts, validation
 ) -> dict:
     """Train, save, then evaluate. Returns the counts for run.json."""
     from clarifyvlm import training as shared
+    from watching import StopWhenJudgeFails, WarnOfCollapse
 
     shared.quiet()
     tracking.prepare(training)
     accumulation = training.gradient_accumulation_steps
     trainer, scorer = build_trainer(options, weights, training, prompts, judge, reference, user)
-    trainer.add_callback(stop_when_judge_fails(scorer, options.max_failed_batches))
+    trainer.add_callback(StopWhenJudgeFails(scorer, options.max_failed_batches))
+    trainer.add_callback(WarnOfCollapse())
     shown = ("reward", "rewards/strategy/mean", "rewards/total/no_signal")
     shared.prepare_trainer(
         trainer, "GRPO", shown, resumable=lambda step: step * accumulation % generation_steps(training) == 0

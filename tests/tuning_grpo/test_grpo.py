@@ -3,6 +3,7 @@
 import json
 import shutil
 import zlib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,7 @@ def build(model: Path, data: Path, output: Path, judge, *more):
     types = [module.Options, rewards.RewardWeights, "clarifyvlm.training.GRPOArguments"]
     options, reward_weights, training = parse_args(types, arguments(model, data, output, *more))
     examples = jsonl.read(data / "train.jsonl", Example)
-    drawn = module.balanced([e.strategy for e in examples], options.num_prompts, training.seed)
+    drawn = module.balanced([(e.ambiguity.type, e.strategy) for e in examples], options.num_prompts, training.seed)
     prompts = [examples[i] for i in drawn]
     trainer, scorer = module.build_trainer(options, reward_weights, training, prompts, judge)
     return trainer, scorer, prompts
@@ -291,17 +292,45 @@ def test_a_bare_base_is_refused(tiny_model_dir, data_dir, tmp_path):
 def test_prompts_are_balanced(data_dir):
     """Catches a selection that trains on what is frequent: every strategy as often, in rounds, by the seed alone."""
     balanced = script("tuning_grpo/train.py").balanced
-    found = [e.strategy for e in jsonl.read(data_dir / "train.jsonl", Example)]
-    strategies = found[:8] * 3 + found
-    drawn = balanced(strategies, 30, seed=0)
+    found = [(e.ambiguity.type, e.strategy) for e in jsonl.read(data_dir / "train.jsonl", Example)]
+    cells = found[:8] * 3 + found
+    strategies = [strategy for _, strategy in cells]
+    drawn = balanced(cells, 30, seed=0)
     assert len(set(drawn)) == 30
     for start in range(0, 30, 6):
         assert {strategies[i] for i in drawn[start : start + 6]} == set(STRATEGIES)
-    assert drawn == balanced(strategies, 30, seed=0) != balanced(strategies, 30, 1)
-    drawn = balanced(strategies, 20, 0, {"clarify": 4})
+    assert drawn == balanced(cells, 30, seed=0) != balanced(cells, 30, 1)
+    drawn = balanced(cells, 20, 0, {"clarify": 4})
     assert len(set(drawn)) == 18
     for start in (0, 9):
         assert sorted(strategies[i] for i in drawn[start : start + 9]) == sorted([*STRATEGIES, *["clarify"] * 3])
+
+
+def test_a_type_may_come_more_often():
+    """Catches a type that is asked for and not drawn, one prompt drawn twice, and a token that means nothing."""
+    module = script("tuning_grpo/train.py")
+    cells = [("referential", s) for s in STRATEGIES] * 20 + [("lexical", "infer")] * 10
+    drawn = module.balanced(cells, 80, 0, module.parse_round(["lexical:infer=1", "enumerate=2"]))
+    assert len(drawn) == len(set(drawn)) == 80
+    for start in range(0, 80, 8):
+        one = Counter(cells[i] for i in drawn[start : start + 8])
+        assert one["lexical", "infer"] >= 1 and one["referential", "enumerate"] == 2
+    with pytest.raises(UserError, match="has only 10 lexical:infer. Lower it to 80"):
+        module.balanced(cells, 88, 0, {"lexical:infer": 1, "enumerate": 2})
+    for token in ("lexcal:infer=1", "lexical:guess=1", "infer", "infer=0"):
+        with pytest.raises(UserError, match="nor type:strategy=number"):
+            module.parse_round([token])
+
+
+def test_a_strategy_that_is_given_up_is_named():
+    """Catches a list that the policy unlearns without a word, and a warning for what only swings."""
+    from watching import WINDOW, collapsed
+
+    falls = [{"strategy_right/enumerate": 0.9 - 0.03 * i, "strategy_right/clarify": 0.8} for i in range(2 * WINDOW)]
+    rows = [row for pair in zip(falls, [{"loss": 0.1}] * len(falls), strict=True) for row in pair]
+    assert set(collapsed(rows)) == {"enumerate"} and not collapsed(rows[:WINDOW])
+    first, last = collapsed(rows)["enumerate"]
+    assert first == pytest.approx(0.765) and last == pytest.approx(0.465)
 
 
 @pytest.mark.parametrize("config", sorted((ROOT / "tuning_grpo/configs").glob("*.yaml")), ids=lambda p: p.stem)
