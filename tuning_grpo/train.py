@@ -312,7 +312,7 @@ def train(
 ) -> dict:
     """Train, save, then evaluate. Returns the counts for run.json."""
     from clarifyvlm import training as shared
-    from watching import StopWhenJudgeFails, WarnOfCollapse
+    from clarifyvlm.training_callbacks import StopWhenJudgeFails, WarnOfCollapse
 
     shared.quiet()
     tracking.prepare(training)

@@ -24,7 +24,8 @@ from clarifyvlm.images import (
     open_image,
     orientation_of,
 )
-from clarifyvlm.records import Example
+from clarifyvlm.records import Example, Facts
+from clarifyvlm.world import scenes
 from folder.faults import listed
 
 
@@ -211,3 +212,11 @@ def link(root: Path, image: str, digest: str, output: Path, name: str) -> None:
     except OSError:  # another disk
         shutil.copyfile(source, temporary)
     os.replace(temporary, target)
+
+
+def write_scene(path: Path, facts: Facts) -> str:
+    """Render a generated scene to a PNG that is whole or absent; its sha256."""
+    buffer = BytesIO()
+    scenes.render(facts).save(buffer, "PNG", compress_level=1)
+    write_bytes(path, buffer.getvalue())
+    return sha256(buffer.getvalue()).hexdigest()

@@ -11,6 +11,7 @@ from pathlib import Path
 from clarifyvlm.records import Ambiguity, Example, Facts, Reading
 from clarifyvlm.world import plain_questions, scenes
 from clarifyvlm.world.wording import with_articles
+from folder.pictures import write_scene
 from folder.shares import Slot, apportion
 
 HIDDEN = 0.12  # chance that an object is wrapped or blurred
@@ -33,15 +34,13 @@ def plan(total: int, rng: random.Random) -> list[Replay]:
 
 def build(settings, split: str, index: int, kind: str, salt: int, image_dir: Path) -> list[Example]:
     """As source.build; `settings` are the source's."""
-    from scenes.source import write_picture
-
     rng = random.Random(f"{settings.seed}:{split}:{index}:{salt}")
     asked = None
     while asked is None:
         facts = _scene(settings, rng)
         asked = facts and plain_questions.ask(facts, kind, rng, strict=True)
     name = f"images/{split}/{index:06d}.png"
-    digest = write_picture(image_dir / split / f"{index:06d}.png", facts)
+    digest = write_scene(image_dir / split / f"{index:06d}.png", facts)
     text = asked.question if kind == "chat" else plain_questions.typed(asked.question, rng)
     answer = with_articles(asked.answer)
     reading = Reading(objects=[o.id for o in asked.objects or []], expression="what is asked", answer=answer)

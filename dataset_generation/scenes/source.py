@@ -5,7 +5,6 @@ objects that they are about, then others that disturb neither. What was built is
 any picture (`questions.classify`), and drawn anew where it does not come out right, a bounded number of times.
 """
 
-import io
 import random
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -19,7 +18,7 @@ from clarifyvlm.world import scenes
 from clarifyvlm.world.places import PLACES, SIDES
 from clarifyvlm.world.queries import Query
 from clarifyvlm.world.wording import question
-from folder.pictures import write_bytes
+from folder.pictures import write_scene
 from folder.shares import SPLITS, Slot
 from scenes import layout, replay
 from scenes.layout import Group
@@ -122,7 +121,7 @@ def _examples(
 ) -> list[Example]:
     examples = []
     for letter, facts in zip("ab", pictures, strict=False):
-        digest = write_picture(image_dir / split / f"{name}{letter}.png", facts)
+        digest = write_scene(image_dir / split / f"{name}{letter}.png", facts)
         for ask, (query, text) in zip(group, asks, strict=True):
             slot = ask.slots["ab".index(letter)]
             provenance = settings.provenance | {
@@ -136,14 +135,6 @@ def _examples(
             image = f"images/{split}/{name}{letter}.png"
             examples.append(_example(split, provenance, query, text, slot, facts, image, digest, rng))
     return examples
-
-
-def write_picture(path: Path, facts: Facts) -> str:
-    """Render to a PNG that is whole or absent; its sha256."""
-    buffer = io.BytesIO()
-    scenes.render(facts).save(buffer, "PNG", compress_level=1)
-    write_bytes(path, buffer.getvalue())
-    return sha256(buffer.getvalue()).hexdigest()
 
 
 def _draw(settings: Settings, split: str, group: Group, rng) -> tuple | None:

@@ -324,7 +324,7 @@ def test_a_type_may_come_more_often():
 
 def test_a_strategy_that_is_given_up_is_named():
     """Catches a list that the policy unlearns without a word, and a warning for what only swings."""
-    from watching import WINDOW, collapsed
+    from clarifyvlm.training_callbacks import WINDOW, collapsed
 
     falls = [{"strategy_right/enumerate": 0.9 - 0.03 * i, "strategy_right/clarify": 0.8} for i in range(2 * WINDOW)]
     rows = [row for pair in zip(falls, [{"loss": 0.1}] * len(falls), strict=True) for row in pair]
