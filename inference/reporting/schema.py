@@ -1,6 +1,7 @@
 """What metrics.json holds, key by key.
 
-    python inference/reporting/schema.py        # writes metrics.schema.json (JSON Schema) from the classes below
+    python inference/reporting/schema.py        # writes metrics.schema.json (JSON Schema) from the classes below, and
+                                                # those of the records: example, prediction, verdict
 
 Every estimate has its 95 % interval and n, the number of examples that it is over; None (null) where nothing could be
 measured. SCHEMA_VERSION rises when a key is renamed, removed or given another meaning; new keys leave it.
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from clarifyvlm import jsonl
 from clarifyvlm.errors import run_main
+from clarifyvlm.records import Example, Prediction, Verdict
 
 SCHEMA_VERSION = 1
 FILE = Path(__file__).parent / "metrics.schema.json"
@@ -374,10 +376,19 @@ class Metrics(Closed):
     labels: dict | None = Field(default=None, description="with --labels: which were used, and how annotators agree")
 
 
+SCHEMAS = {  # file -> what it describes
+    FILE: Metrics,
+    FILE.with_name("example.schema.json"): Example,
+    FILE.with_name("prediction.schema.json"): Prediction,
+    FILE.with_name("verdict.schema.json"): Verdict,
+}
+
+
 def main() -> int:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    jsonl.write_text_atomic(FILE, json.dumps(Metrics.model_json_schema(), indent=2) + "\n")
-    print(f"{FILE}: written")
+    for path, model in SCHEMAS.items():
+        jsonl.write_text_atomic(path, json.dumps(model.model_json_schema(), indent=2) + "\n")
+        print(f"{path}: written")
     return 0
 
 
