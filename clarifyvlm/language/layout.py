@@ -116,6 +116,9 @@ def _row(cells: list[str], header: list[str] | None) -> str:
     return f"{', '.join(cells[:-1])}: {cells[-1]}" if len(cells) > 1 else "".join(cells)
 
 
+_VERDICT = re.compile(r"strategy|_claims?$|criteri|verdict|^grade|^score|^grounded|states_")
+
+
 def _json(text: str) -> tuple[str, str] | None:
     """(what is said beside the answer, the answer) of a JSON response; None where it is none."""
     body = _FENCE.sub("", text).strip()
@@ -131,6 +134,8 @@ def _json(text: str) -> tuple[str, str] | None:
     if not isinstance(content, dict):
         return "", _spoken(content)
     low = {str(key).lower(): value for key, value in content.items()}
+    if any(_VERDICT.search(key) for key in low):
+        return None  # {"used_strategy": "clarify", "states_answer": true} speaks to a judge
     kind = str(low.get("action", low.get("type", ""))).lower()
     unclear = any(low.get(key) is True for key in ("ambiguous", "is_ambiguous", "needs_clarification", "unclear"))
     if low.get("question") and (unclear or re.search("ask|clarif", kind)):
