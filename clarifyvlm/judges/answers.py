@@ -3,6 +3,7 @@
 from clarifyvlm.judges.strategies import Strategies
 from clarifyvlm.language.descriptions import Ask, Claim, Description, Response
 from clarifyvlm.language.facts import Case
+from clarifyvlm.language.items import both_places
 from clarifyvlm.language.layout import plain
 from clarifyvlm.language.lexicon import PEOPLE
 from clarifyvlm.language.normal import TOKEN, normalise
@@ -267,6 +268,11 @@ class Answers(Strategies):
     def _answer(self, d: Description | None, attribute: str, value: object, either: bool) -> None:
         if attribute == "size":
             value = {"max": "large", "min": "small"}.get(value, value)
+        if attribute == "cells" and d is not None and d.whole and len(self.pairs) > 1:
+            nearer = [both_places(v, value) if isinstance(v, frozenset) else None for _, v, _ in self.pairs]
+            if all(nearer):  # "on the left and on the right, both in the middle row"
+                self.pairs = [(r, v, e) for (r, _, e), v in zip(self.pairs, nearer, strict=True)]
+                return
         if d is not None:
             self.whole |= bool(d.whole)
             self.several |= bool(d.whole)

@@ -205,6 +205,9 @@ class Existence(Subjects):
         if self.kind(i) == "cop":
             return self._none_is(d, i + 1)
         if self.items[i : i + 1] in ([("see", "has")], [("see", "have")]):  # "none of the women has a hat"
+            if self.kind(i + 1) == "det" and self.kind(i + 2) == "attr":  # "none of the objects has that color"
+                self.add("deny", None)
+                return i + 3
             found = self.noun_phrase(i + 1) if self.kind(i + 1) in STARTS else None
             if found and (found[0].name or found[0].unknown):
                 if "yesno" in self.asked:

@@ -65,7 +65,7 @@ _NEED = re.compile(
     r"(?:(?: \w+){0,3}? (?:which|what|who|where|whether|if)\b.*\b(?:you|meant|intended)\b|"
     r"(?: on)? which\b(?! (?:color|size|shape|place))"
     r"(?! is| are)| (?:on )?what you mean)|\b(?:tell me|let me know) (?:which|where)\b|"
-    r"\bneed (?:some )?more (?:information|details?|context)\b"
+    r"\bneed (?:some |a (?:bit|little) )?more (?:information|details?|context|precision|to go on)\b"
 )
 _HEDGE = re.compile(
     r"\b(?:but|though|maybe|perhaps|probably|possibly|likely|sure|certain|hard|difficult|think|guess|believe|might|may|could)\b"

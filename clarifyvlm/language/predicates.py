@@ -105,8 +105,14 @@ class Predicates(Claims):
                 k == "see" and v in ("seen", "visible", "shown", "contained", "found")
             ):
                 gone = negated != (v in ("missing", "absent"))
+                told = [item[1] for item in self.items[:i] if item[0] == "attr"]
                 for s in subjects:
-                    if v == "visible" and not gone and s is not None and s.whole:
+                    if gone and s is None and told and "rel" in [item[0] for item in self.items[:i]]:
+                        self.add(
+                            "hidden", self.subject, attribute=told[-1]
+                        )  # "(what color it has,) that is not visible"
+                        self.response.unsure = True
+                    elif v == "visible" and not gone and s is not None and s.whole:
                         self.add("hidden", s, negated=True)  # "every object is visible"
                     elif not gone and s is not None and s.number and s.plural and not s.definite:
                         self.add("count", s, value=s.number)  # "two stars are there"

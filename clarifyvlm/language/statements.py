@@ -79,6 +79,18 @@ class Statements(Existence):
             if found:  # "yes for the left one, but not for the right one"
                 self._answers("no", found[0])
                 return found[1]
+        last = self.response.claims[-1] if self.response.claims else None
+        if k == "not" and last and (last.kind, last.value, last.subject) == ("yesno", "no", None):
+            found = self.noun_phrase(i + 1) if following == "det" else None
+            if found and found[0].definite and found[0].given() and self.kind(found[1]) in (None, ","):
+                last.subject = found[0]  # "no, not the large one"
+                return found[1]
+        if k == "not" and following == "all" and "yesno" in self.asked and self.kind(i - 1) in (None, *BREAKS):
+            found = self.noun_phrase(i + 1)
+            while found and i < self.n and self.kind(i) not in BREAKS:  # "not every star has this color"
+                self.excused.add(i)
+                i += 1
+            return i if found else i + 1
         if k == "not":
             self.negated = True
             return i + 1
@@ -160,7 +172,7 @@ class Statements(Existence):
             end = found[1] + (self.kind(found[1]) == ",")
             if self.kind(end) == "but" and not found[0].definite and found[0].given():
                 self.add("deny", found[0])
-                return end
+            return end
         if (
             (k, v) == ("rel", "whether") and i == 0 and ("or", "or") in self.items
         ):  # "whether red or blue is meant, it is"

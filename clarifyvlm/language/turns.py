@@ -46,7 +46,8 @@ TURNS = tuple(
         ("i (?:think|believe|guess|suppose|would say) so", "yes"),
         ("am not (?:seeing|finding|spotting|noticing)", "do not see"),
         (
-            "(?:your|the) question (?:mentions|refers to|asks about|speaks of|talks about|assumes|presupposes)",
+            "(?:your|the) question (?:mentions|is about|refers to|asks about|speaks of|talks about|assumes|"
+            "presupposes)",
             "i looked for",
         ),
         (
@@ -169,9 +170,37 @@ TURNS = tuple(
         ("em|'em", "them"),
         ("gonna", "going to"),
         ("kinda|sorta|kind of|sort of", ""),
-        ("no way to (?:know|tell|say|see)", "can not tell"),
+        (
+            "(?:there is |i have |i see )?no (?:chance|way|means) (?:for (?:me|us|anyone) )?(?:of|to) "
+            "(?:know(?:ing)?|tell(?:ing)?|say(?:ing)?|see(?:ing)?|compar(?:e|ing)|decid(?:e|ing)|find(?:ing)? out)",
+            "can not tell",
+        ),
+        (
+            "(?:i )?(?:have to|must|need to|would) leave (?:it|this|that|the (?:question|answer|matter)) open",
+            "i can not tell",
+        ),
+        ("(?:i would|it would) (?:only|just) be (?:guessing|a guess)(?: at| about)?", "i can not tell"),
+        (
+            "(?:you (?:would |will )?(?:have to|need to|gotta|got to|must|should)|i (?:would )?need you to)"
+            "(?= (?:be more|tell|specify|say|point|narrow|clarify|describe|name|indicate))",
+            "please",
+        ),
+        ("(?:the )?(?:answer|result) (?:differs|varies|changes)(?: from [a-z]+ to [a-z]+)?", "it depends"),
+        (
+            "unless i (?:am|have) (?:missing|missed|overlooking|overlooked|mistaken)(?: something| one| it| anything)?"
+            "(?: ?,)?",
+            "",
+        ),
+        ("there (?:is|are) not any(?= ?[.,;!?]| ?$)", "there is none"),
+        (
+            r"(the [a-z ]{3,30}?) (?:stands out|catches (?:the|my) eye)(?: (?:the )?(?:most|first|best))?",
+            r"i take you to mean \1",
+        ),
+        ("at least (?=for |if |not )", ""),
+        ("(?:is|would be) my answer", ""),
+        ("its (?:counterpart|twin|sibling)", "the other one"),
         ("no (?:clue|idea)", "can not tell"),
-        ("(?:is|are|was) unable to|am not able to|(?:is|are) not able to|fail(?:s|ed)? to|could not", "can not"),
+        ("(?:is|are|was|am) unable to|am not able to|(?:is|are) not able to|fail(?:s|ed)? to|could not", "can not"),
         (
             "can not be (?:made out|worked out|figured out|settled|compared|answered|recovered|inferred|given|stated|"
             "discerned|verified|resolved|established|decided)",
