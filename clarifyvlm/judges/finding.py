@@ -125,6 +125,8 @@ class Finding(Answers):
         for claim, true in truths:
             if claim.kind == "hidden" and self.denied and not case.targets:
                 continue  # "so it has no color"
+            if claim.kind == "yesno" and claim.subject is None and self.used == right == "abstain":
+                continue  # "no, I cannot tell"
             if true is False and (claim.possible or not (claim.either and (either or self.used == "abstain"))):
                 evidence["grounded"] = f"not so: {_words(claim)}"
                 return False

@@ -30,15 +30,16 @@ _UNSURE = re.compile(r"\b(?:whether|(?:can|could|do|does) not|say|tell|know|dete
 
 # Words of a question that ask somebody what they mean, or what to do ...
 _ASKING = frozenset(
-    "describe specify clarify narrow rephrase elaborate explain point detail details context information specific "
-    "precise more identify name indicate choose pick select mean meant refer referring talking interested intend intended mind "
-    "which whose".split()
+    "describe specify clarify narrow rephrase elaborate explain point detail details context information "
+    "specific precise more identify name indicate choose pick select mean meant refer referring talking "
+    "interested intend intended mind which whose".split()
 )
 # ... and words that a question about the picture may have beside those of the vocabulary.
 _AROUND = frozenset(
-    "first start begin starting compare comparing include check focus want wanted wants need look search help locate "
-    "hear write type spell spelled typed wrote supposed thinking curious before care further confirm let be exact clear we "
-    "hand saying perhaps using use somewhere someone by does call interest interests yours".split()
+    "first start begin starting compare comparing include check focus want wanted wants need look search help "
+    "locate hear write type spell spelled typed wrote supposed thinking curious before care further confirm "
+    "let be exact clear we hand saying perhaps using use somewhere someone by does call interest interests "
+    "yours".split()
 )
 _PLAIN = _ASKING | _AROUND
 # What a user likes, thinks or wants of life is not what they mean.

@@ -226,7 +226,7 @@ IGNORED = frozenset(
     "obvs obviously prob probs smack based looking overall specifically namely particular alone itself filled "
     "painted rendered made simply merely specific own geometric basic further farther found easily directly "
     "slightly somewhat fairly pretty noticeably clearly please kindly dead instead thank thanks let lets still "
-    "already again once reckon beyond recognition even why afraid whole entire".split()
+    "already again once definite exact reliable reckon beyond recognition even why afraid whole entire".split()
 )
 
 

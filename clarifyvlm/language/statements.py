@@ -232,6 +232,10 @@ class Statements(Existence):
                 self.response.unsure = True
                 self.excused.update(range(i, j))
                 return j + 2
+            if self.kind(j) == "unsure" and j > i + 1:  # "whether they match is unknown"
+                self.response.unsure = True
+                self.excused.update(range(i, j))
+                return j + 1
             j += 1
         return None
 

@@ -197,6 +197,22 @@ TURNS = tuple(
             r"i take you to mean \1",
         ),
         ("at least (?=for |if |not )", ""),
+        ("(?:is )?not answerable", "can not tell"),
+        ("(?:remains|stays|is left) open", "is unknown"),
+        ("(?:the )?answers? (?:is|are) not the same(?: for (?:all|every|each)[a-z ]*)?", "it depends"),
+        ("without (?:finding|seeing|spotting) (?:an? |any )?", "and see no "),
+        ("lacks(?: an?| any)?", "has no"),
+        ("(?:is|are) not (?:among|one of) (?:them|these|those)", "is missing"),
+        ("being (?=the (?:larg|small|bigg))", ""),
+        (
+            r"(?:most likely |probably |presumably )?it is (the [a-z ]{3,30}?) (?:that )?"
+            r"you (?:want|mean|are (?:after|asking about|interested in))",
+            r"i take you to mean \1",
+        ),
+        (
+            r"(the [a-z ]{3,30}?) is (?:by far )?the most (?:prominent|noticeable|striking)(?: one)?(?= ?[.,;]| ?$)",
+            r"i take you to mean \1",
+        ),
         ("(?:is|would be) my answer", ""),
         ("its (?:counterpart|twin|sibling)", "the other one"),
         ("no (?:clue|idea)", "can not tell"),
