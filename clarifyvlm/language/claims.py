@@ -176,7 +176,9 @@ class Claims(Phrases):
         while j < self.n and self.kind(j) not in BREAKS:
             j += 1
         rest = self.items[i:j]
-        vain = strange(rest) or ("with", "without") in rest or [kind for kind, _ in rest] == ["det", "cop"]
+        kinds = [kind for kind, _ in rest]
+        thinks = kinds[-2:] == ["cop", "mean"] and kinds[-3:-2] != ["rel"]  # "what the star is thinking"
+        vain = strange(rest) or ("with", "without") in rest or kinds == ["det", "cop"] or thinks
         return j if vain or ("not", "never") in self.items[max(0, i - 2) : i] else None
 
     def _refer(self, d: Description) -> Description | None:
