@@ -87,7 +87,8 @@ class Finding(Answers):
         for claim in claims if self.is_read else ():
             d = claim.subject
             if claim.kind == "fragment" and not claim.alone and d.definite and d.name:
-                if case.asked.isdisjoint(d.given()) and sum(c.subject is d for c in claims) == 1:
+                repeats = case.question.given().items() >= d.given().items()  # "it depends on the star that you mean"
+                if not repeats and case.asked.isdisjoint(d.given()) and sum(c.subject is d for c in claims) == 1:
                     return True
             if claim.possible or claim.kind not in ("exists", "count", "attribute", "fragment"):
                 continue

@@ -172,10 +172,11 @@ def _flips(name: str, verdicts: list[Verdict]) -> float:
 
 
 def _shift(e: Example, verdicts: list[Verdict]) -> float:
-    """The reward of the variant, a mean where it was judged several times, less that of the item as it is."""
+    """The reward of the variant, a mean where it was judged several times, less that of the item as it is; NaN where
+    one of them is unknown."""
     said = Prediction(example_id=e.id, text="")
-    as_is, *variant = (reward(e, v, said, UNPENALISED) for v in verdicts)
-    return sum(variant) / len(variant) - as_is
+    as_is, *variant = rewards = [reward(e, v, said, UNPENALISED) for v in verdicts]
+    return float("nan") if None in rewards else sum(variant) / len(variant) - as_is
 
 
 def warnings(effects: dict) -> list[str]:

@@ -1,6 +1,7 @@
 """What should not move a judge: harmless variants of a response, and judges that are moved by them on purpose."""
 
 import json
+import math
 import random
 from itertools import count
 from pathlib import Path
@@ -264,3 +265,13 @@ def test_scene_judge_has_no_rubric_and_no_picture(responses):
     """Effects of a rubric or a picture, measured on a judge that knows neither."""
     planned = judge_effects.variants(responses[:20], JudgeArguments(), False, repeats=3, seed=0)
     assert list(planned) == SCENE_EFFECTS and planned["self_consistency"].judgements == 40
+
+
+def test_a_reward_that_is_unknown_shifts_nothing(data):
+    """A judge that does not know whether a response is grounded, which ended the audit."""
+    example = next(e for e in jsonl.read(data, Example) if e.strategy == "answer")
+    prediction = Prediction(example_id=example.id, text=example.reference)
+    (verdict,) = SceneJudge().judge([example], [prediction])
+    unknown = verdict.model_copy(update={"criteria": verdict.criteria | {"grounded": None}, "unknown": ["grounded"]})
+    assert judge_effects._shift(example, [verdict, verdict]) == 0
+    assert math.isnan(judge_effects._shift(example, [verdict, unknown]))
