@@ -22,6 +22,7 @@ ALWAYS_IGNORED = ("config", "overwrite", "redo", "output_dir", "output_file")
 ROOT = Path(__file__).resolve().parents[1]
 # How names begin of what a complete run may lose: hidden files, checkpoints on the way, what trackers wrote.
 PASSING = (".", "checkpoint-", "tensorboard", "trackio", "wandb")
+MAX_SHOWN = 20  # changed settings named in one message
 KEPT = ".replaced"  # folder of what --redo replaced
 FILE_SUFFIXES = (".jsonl", ".json")  # of outputs that are one file; others are folders
 WHOLE_FILE_BYTES = 256 * 2**20  # larger files are hashed by size, head and tail
@@ -245,7 +246,8 @@ def changes(old: dict, new: dict) -> list[str]:
 
 def _out_of_date(output: Path, is_file: bool, kept: Path, changed: list[str]) -> str:
     """The message, with what to do: in the words of run.sh, where that called."""
-    text = f"{output} was made with other settings:\n  " + "\n  ".join(changed) + "\n"
+    more = [f"... and {len(changed) - MAX_SHOWN} more"] if len(changed) > MAX_SHOWN else []
+    text = f"{output} was made with other settings:\n  " + "\n  ".join(changed[:MAX_SHOWN] + more) + "\n"
     if commands := os.environ.get("CLARIFYVLM_RERUN"):  # of run.sh
         return (
             f"{text}What comes before it stays as it is. To make it anew, and what follows from it, give one of\n"

@@ -96,7 +96,8 @@ def audit(stats: dict, wanted: dict[str, float] | None, seed: int, max_kind_gap:
     """The findings; `passed` is false when one that is bound by the design is out of bounds.
 
     `wanted`: "type:strategy" -> share of each split; None where the balance is no matter of this data set.
-    `max_kind_gap`: how far the share of a SPREAD strategy within a kind may be from its share over all kinds.
+    `max_kind_gap`: how far the share of a SPREAD strategy within a kind may be from its share over all kinds; where it
+    is given, the probes are bound within kinds, too.
     """
     findings = {
         "balance": {} if wanted is None else _balance(stats, wanted),
@@ -110,7 +111,7 @@ def audit(stats: dict, wanted: dict[str, float] | None, seed: int, max_kind_gap:
         "in_a_group": round(
             sum(size * n for size, n in stats["groups"].items() if size > 1) / max(1, stats["lines"]), 4
         ),
-        "probes": probe(stats["sample"], seed),
+        "probes": probe(stats["sample"], seed, bound_within=max_kind_gap is not None),
     }
     failures = [f"{s}: {what}" for s, b in findings["balance"].items() for what in b["off"]]
     if not findings["duplicates"]["ok"]:

@@ -22,7 +22,7 @@ PROBES = {
 }
 
 
-def probe(sample: dict[str, list[dict]], seed: int) -> dict:
+def probe(sample: dict[str, list[dict]], seed: int, bound_within: bool = True) -> dict:
     """probe -> what it found, overall and within kinds; {} where there is nothing to tell apart."""
     import numpy as np
 
@@ -40,7 +40,7 @@ def probe(sample: dict[str, list[dict]], seed: int) -> dict:
             "meaning": meaning,
             "by_type": _by(held_out, "type", right),
             "by_form": _by(held_out, "form", right),
-            "within": _within(name, [*train, *held_out], seed) if name in WITHIN else {},
+            "within": _within(name, [*train, *held_out], seed, bound_within) if name in WITHIN else {},
         }
     return findings
 
@@ -55,7 +55,7 @@ def _measured(rows: list[dict], right, bound: bool) -> dict:
     return {"accuracy": round(accuracy, 4), "chance": round(chance, 4), "n": len(rows), "ok": not over}
 
 
-def _within(name: str, rows: list[dict], seed: int) -> dict:
+def _within(name: str, rows: list[dict], seed: int, bound: bool) -> dict:
     """kind, or "kind, type" -> what a probe finds that is trained on this kind alone."""
     import numpy as np
 
@@ -70,12 +70,12 @@ def _within(name: str, rows: list[dict], seed: int) -> dict:
         measured = halves[1] + halves[0]
         said = np.concatenate([_predict(name, *halves, seed), _predict(name, *halves[::-1], seed)])
         right = said == np.array([r["strategy"] for r in measured])
-        found[kind] = _measured(measured, right, bound=True)
+        found[kind] = _measured(measured, right, bound)
         for type in sorted({r["type"] for r in mine}):
             of_type = np.array([r["type"] == type for r in measured])
             rows_of_type = [r for r in measured if r["type"] == type]
             if len(mine) > len(rows_of_type) >= MIN_CELL and len({r["strategy"] for r in rows_of_type}) > 1:
-                found[f"{kind}, {type}"] = _measured(rows_of_type, right[of_type], bound=True)
+                found[f"{kind}, {type}"] = _measured(rows_of_type, right[of_type], bound)
     return found
 
 

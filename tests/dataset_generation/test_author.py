@@ -27,7 +27,18 @@ CONFIG = str(ROOT / "dataset_generation" / "configs" / "author.yaml")
 
 def generate(folder: Path, train: int, others: int) -> Path:
     """Examples of generated scenes: color and shape, all six strategies; `others` in validation and in test."""
-    sizes = ["--num_train", train, "--num_validation", others, "--num_test", others, "--num_test_ood", 0]
+    sizes = [
+        "--num_train",
+        train,
+        "--num_validation",
+        others,
+        "--num_test",
+        others,
+        "--num_test_ood",
+        0,
+        "--num_unambiguous",
+        0,
+    ]
     command = [*GENERATE, *map(str, sizes), "--audit", "off", "--output_dir", str(folder)]
     assert script("dataset_generation/generate.py").main(command) == 0
     return folder

@@ -14,20 +14,21 @@ from stages import ROOT
 
 pytestmark = pytest.mark.slow
 # variable -> (its flags, what is said of them, what has to be made anew)
-PREDICTED = [f"inference/{m}/{what}.jsonl" for m in ("base", "sft", "grpo") for what in ("predictions", "verdicts")]
+ANSWERED = [f"{folder}{what}.jsonl" for folder in ("", "unambiguous/") for what in ("predictions", "verdicts")]
+BASE, SFT, GRPO = ([f"inference/{model}/{name}" for name in ANSWERED] for model in ("base", "sft", "grpo"))
 EDITS = {
     "GENERATE_ARGS": (
         "--seed 1",
         "seed: 0 -> 1",
-        ["data", "judge_audit.json", *PREDICTED[:2], "sft", *PREDICTED[2:4], "grpo", *PREDICTED[4:]],
+        ["data", "judge_audit.json", *BASE, "sft", *SFT, "grpo", *GRPO],
     ),
     "AUDIT_ARGS": ("--num_canary_examples 5", " -> 5", ["judge_audit.json"]),
-    "PREDICT_ARGS": ("--max_new_tokens 3", "max_new_tokens: 24 -> 3", PREDICTED),
-    "GRPO_ARGS": ("--learning_rate 2.0e-5", "learning_rate: 5e-05 -> 2e-05", ["grpo", *PREDICTED[4:]]),
+    "PREDICT_ARGS": ("--max_new_tokens 3", "max_new_tokens: 24 -> 3", [*BASE, *SFT, *GRPO]),
+    "GRPO_ARGS": ("--learning_rate 2.0e-5", "learning_rate: 5e-05 -> 2e-05", ["grpo", *GRPO]),
     "SFT_ARGS": (
         "--learning_rate 2.0e-4",
         "learning_rate: 0.0005 -> 0.0002",
-        ["sft", *PREDICTED[2:4], "grpo", *PREDICTED[4:]],
+        ["sft", *SFT, "grpo", *GRPO],
     ),
 }
 
@@ -81,7 +82,7 @@ def test_another_run_takes_over_what_is_unchanged(finished, tmp_path):
     run = Run("smoke", new, "--reuse", finished, log=tmp_path / "log", GRPO_ARGS="--learning_rate 2.0e-5")
     said = run.wait()
     assert run.process.returncode == 0, said[-2000:]
-    assert remade(said, new) == ["grpo", *PREDICTED[4:]]
+    assert remade(said, new) == ["grpo", *GRPO]
     assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in finished.rglob("*") if p.is_file()} == before
     assert os.path.samefile(new / "sft/model.safetensors", finished / "sft/model.safetensors")
     assert (new / "report/report.html").is_file()
@@ -99,7 +100,7 @@ def test_other_code_makes_data_anew_and_no_more(finished, tmp_path):
     said = refused.wait()
     assert refused.process.returncode == 2 and "(code of dataset_generation/" in said, said
     dry = Run("smoke", run, "--redo", "--dry_run", log=tmp_path / "dry")
-    assert dry.wait().count("  follows ") == 9 and dry.process.returncode == 0 and not dry.steps
+    assert dry.wait().count("  follows ") == 15 and dry.process.returncode == 0 and not dry.steps
     done = Run("smoke", run, "--redo", log=tmp_path / "done")
     assert remade(done.wait(), run) == ["data"] and done.process.returncode == 0
 
@@ -110,7 +111,7 @@ def test_a_killed_redo_goes_on(finished, tmp_path):
     old = {p.relative_to(run / "grpo"): p.read_bytes() for p in (run / "grpo").rglob("*") if p.is_file()}
     how = {"GRPO_ARGS": "--learning_rate 2.0e-5"}
     first = Run("smoke", run, "--redo", log=tmp_path / "first", **how)
-    assert first.wait_for_step(7)
+    assert first.wait_for_step(11)
     first.kill()
     second = Run("smoke", run, "--redo", log=tmp_path / "second", **how)
     said = second.wait()
