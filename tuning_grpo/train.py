@@ -259,7 +259,7 @@ def build_trainer(options: Options, weights: RewardWeights, training, prompts, j
     from trl import GRPOTrainer, ModelConfig
 
     from clarifyvlm import training as shared
-    from clarifyvlm.models import loading
+    from clarifyvlm.models import decoding, loading
     from reward_functions import JudgeRewards
 
     if options.load_in_4bit and not loading.is_adapter(options.model_name_or_path):
@@ -301,6 +301,8 @@ def build_trainer(options: Options, weights: RewardWeights, training, prompts, j
         processing_class=processor,
         rollout_func=rollouts,
     )
+    if not training.use_vllm:
+        decoding.speak_as_we_do(trainer.model, training.num_generations)
     if options.freeze_vision_tower:
         shared.freeze_vision_tower(trainer.model)
     shared.record_base(trainer.model, options.model_name_or_path)

@@ -23,25 +23,28 @@ class Decoder:
     the log-probability of each token under the model's own distribution (temperature 1), 0 in the padding. One step's
     distribution is held at a time: `output_scores` would hold all of them, gigabytes for a large vocabulary.
     `on_tokens` gets each step's tokens (B,) as soon as they are chosen; what it raises ends the generation.
+    `copies`: every prompt is read once and answered so many times, side by side; the result has (B * copies) rows.
 
     Source of the loop: transformers' GenerationMixin._sample, whose steps it takes in the same order.
     """
 
-    def __init__(self, on_tokens: Callable[[torch.Tensor], None] | None = None):
+    def __init__(self, on_tokens: Callable[[torch.Tensor], None] | None = None, copies: int = 1):
         self.logprobs: list[torch.Tensor] = []
-        self.on_tokens = on_tokens
+        self.on_tokens, self.copies = on_tokens, copies
 
     def __call__(
         self, model, input_ids, logits_processor=None, stopping_criteria=None, generation_config=None, **model_kwargs
     ) -> torch.Tensor:
         pad = generation_config._pad_token_tensor.to(input_ids.device)
+        outputs = model._prefill(input_ids, generation_config, model_kwargs)
+        if self.copies > 1:
+            input_ids = _copied(input_ids, outputs, model_kwargs, self.copies)
         prompts, count = input_ids, len(input_ids)
         rows = torch.arange(count, device=input_ids.device)  # of the whole batch, that are still in it
         alive = torch.ones(count, dtype=torch.bool, device=input_ids.device)  # of `rows`
         # A model in pieces speaks in all processes or in none: rows stay, and steps go on until all have finished.
         synced = processes.count() > 1 and (is_deepspeed_zero3_enabled() or is_fsdp_managed_module(model))
         columns, left = [], count
-        outputs = model._prefill(input_ids, generation_config, model_kwargs)
         with model._optimize_model_for_decode():
             while True:
                 model_kwargs = model._update_model_kwargs_for_generation(outputs, model_kwargs)
@@ -68,6 +71,50 @@ class Decoder:
                 inputs = model.prepare_inputs_for_generation(input_ids, next_sequence_length=step, **model_kwargs)
                 outputs = model(**inputs, return_dict=True)
         return torch.cat([prompts, torch.stack(columns, dim=1)], dim=-1)
+
+
+def _copied(input_ids: torch.Tensor, outputs, model_kwargs: dict, copies: int) -> torch.Tensor:
+    """Prompts (B, L) -> (B * copies, L); what the model made of them, and the inputs of the next step, likewise."""
+    for name, value in model_kwargs.items():
+        if isinstance(value, torch.Tensor) and value.ndim:
+            rows = value.ndim - 2 if name == "position_ids" else 0  # (B, L), or (axes, B, L)
+            if value.shape[rows] == len(input_ids):
+                model_kwargs[name] = value.repeat_interleave(copies, dim=rows)
+    outputs.past_key_values.batch_repeat_interleave(copies)
+    outputs.logits = outputs.logits[:, -1:].repeat_interleave(copies, dim=0)
+    return input_ids.repeat_interleave(copies, dim=0)
+
+
+def speak_as_we_do(model, repeats: int) -> None:
+    """Let `model.generate` decode with a Decoder, whoever calls it: TRL's trainers do. Where `repeats` rows in a row
+    are the same prompt with the same picture (a group of GRPO), it is read once for all of them."""
+    generate = model.generate
+
+    def speak(**inputs):
+        cached = getattr(inputs.get("generation_config"), "use_cache", True) is not False
+        once = _one_of_each(inputs, repeats) if cached else None
+        copies = repeats if once else 1
+        return generate(**(once or inputs), custom_generate=Decoder(copies=copies))
+
+    model.generate = speak
+
+
+def _one_of_each(inputs: dict, repeats: int) -> dict | None:
+    """The inputs of `generate` with one row of each group; None where the rows are no groups."""
+    count = len(inputs["input_ids"])
+    rows = {name: value for name, value in inputs.items() if isinstance(value, torch.Tensor)}
+    if "image_grid_thw" in rows:  # patches of all pictures in one row after another
+        sizes = rows["image_grid_thw"].prod(dim=-1).tolist()
+        parts = rows.pop("pixel_values").split(sizes)
+        if len(parts) != count or not all(torch.equal(p, parts[i - i % repeats]) for i, p in enumerate(parts)):
+            return None
+        inputs = inputs | {"pixel_values": torch.cat(parts[::repeats])}
+    if repeats < 2 or count % repeats or any(len(value) != count for value in rows.values()):
+        return None
+    groups = [value.unflatten(0, (-1, repeats)) for value in rows.values()]
+    if not all((group == group[:, :1]).all() for group in groups):
+        return None
+    return inputs | {name: value[::repeats] for name, value in rows.items()}
 
 
 def _choose(scores: torch.Tensor, sample: bool) -> torch.Tensor:

@@ -289,6 +289,40 @@ def test_a_bare_base_is_refused(tiny_model_dir, data_dir, tmp_path):
         grpo(tmp_path / "sft", data_dir, tmp_path / "o")
 
 
+def test_rollouts_are_what_the_library_would_say(data_dir, tmp_path):
+    """Catches prompts of a group that are read once and then get the picture or the words of another group, and rows
+    that leave the batch and take another's tokens along."""
+    from clarifyvlm.judges.scene import SceneJudge
+    from clarifyvlm.models import decoding
+
+    trainer, _, _ = build(ROOT / "models" / "tiny", data_dir, tmp_path / "o", SceneJudge())
+    count = trainer.num_generations
+    rows = [trainer.train_dataset[i // count] for i in range(4 * count)]
+    asked = [[row["prompt"][0] | {"content": row["prompt"][0]["content"]}] for row in rows]
+    for message, row in zip(asked, rows, strict=True):
+        message[0]["content"] = [
+            part | {"image": row["image"]} if part["type"] == "image" else part for part in message[0]["content"]
+        ]
+    prompt_ids, images, fields = trainer._tokenize_prompts(asked)
+    trainer.generation_config.do_sample, trainer.generation_config.temperature = False, None
+    read = []
+    trainer.model.register_forward_pre_hook(
+        lambda module, args, kwargs: read.append(len(kwargs["input_ids"])), with_kwargs=True
+    )
+    ours, _ = trainer._generate_single_turn(prompt_ids, images, fields, count)
+    assert read[0] == 4, "each prompt is read once"
+    del trainer.model.generate  # the library's own again
+    theirs, _ = trainer._generate_single_turn(prompt_ids, images, fields, count)
+    assert ours == theirs and len({tuple(ids) for ids in ours}) > 1
+    mixed = [0, *range(count, 2 * count), *range(1, count)]  # no groups: nothing is shared
+    decoding.speak_as_we_do(trainer.model, count)
+    fields = {
+        name: value[mixed] if hasattr(value, "shape") else [value[i] for i in mixed] for name, value in fields.items()
+    }
+    again, _ = trainer._generate_single_turn([prompt_ids[i] for i in mixed], images, fields, count)
+    assert again == [theirs[i] for i in mixed]
+
+
 def test_prompts_are_balanced(data_dir):
     """Catches a selection that trains on what is frequent: every strategy as often, in rounds, by the seed alone."""
     balanced = script("tuning_grpo/train.py").balanced
