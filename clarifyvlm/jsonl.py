@@ -16,12 +16,12 @@ from pydantic import AliasChoices, BaseModel, ValidationError
 
 from clarifyvlm import processes
 from clarifyvlm.errors import UserError
+from clarifyvlm.records import SPLITS
 from clarifyvlm.text_files import refuse_wide
 
 R = TypeVar("R", bound=BaseModel)
 
 MAX_SHOWN = 5  # bad lines named in one error
-SPLITS = ("train", "replay", "validation", "test", "unambiguous", "test_ood")
 MADE_BY = {  # file name -> the script that makes it
     **dict.fromkeys(SPLITS, "dataset_generation/generate.py"),
     "predictions": "inference/predict.py",

@@ -4,7 +4,7 @@ Unknown fields are kept on reading (a user may add their own); missing or wrong 
 `clarifyvlm.jsonl` reports with file, line and field.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
@@ -15,6 +15,7 @@ AmbiguityType = Literal[
 UserKind = Literal["helpful", "terse", "changes_mind", "unsure", "wrong", "off_topic"]  # users.KINDS
 INFORMED: tuple[UserKind, ...] = ("helpful", "terse", "changes_mind")  # their reply says which reading they mean
 Split = Literal["train", "replay", "validation", "test", "unambiguous", "test_ood"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 class Record(BaseModel):

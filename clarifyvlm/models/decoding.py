@@ -105,13 +105,15 @@ def _one_of_each(inputs: dict, repeats: int) -> dict | None:
     """The inputs of `generate` with one row of each group; None where the rows are no groups."""
     count = len(inputs["input_ids"])
     rows = {name: value for name, value in inputs.items() if isinstance(value, torch.Tensor)}
+    if repeats < 2 or count % repeats:
+        return None
     if "image_grid_thw" in rows:  # patches of all pictures in one row after another
         sizes = rows["image_grid_thw"].prod(dim=-1).tolist()
         parts = rows.pop("pixel_values").split(sizes)
         if len(parts) != count or not all(torch.equal(p, parts[i - i % repeats]) for i, p in enumerate(parts)):
             return None
         inputs = inputs | {"pixel_values": torch.cat(parts[::repeats])}
-    if repeats < 2 or count % repeats or any(len(value) != count for value in rows.values()):
+    if any(len(value) != count for value in rows.values()):
         return None
     groups = [value.unflatten(0, (-1, repeats)) for value in rows.values()]
     if not all((group == group[:, :1]).all() for group in groups):

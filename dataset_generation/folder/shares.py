@@ -5,9 +5,9 @@ from pathlib import Path
 
 from clarifyvlm.config import parse_weights
 from clarifyvlm.errors import UserError
+from clarifyvlm.records import SPLITS
 from clarifyvlm.strategies import AMBIGUITY_TYPES, STRATEGIES
 
-SPLITS = ("train", "replay", "validation", "test", "unambiguous", "test_ood")
 OF_THEIR_OWN = ("replay", "unambiguous")  # splits that do not have the shares of the others
 SMALL_FIRST = ("test", "validation", "unambiguous", "test_ood", "replay", "train")  # in order of work
 KINDS = ("color", "shape", "size", "position", "count", "existence", "relation", "comparison", "attribute")

@@ -30,6 +30,7 @@ def wilson(right: int, n: int, z: float = 1.96) -> tuple[float, float]:
 
 def rows(number: int):
     """(name, [(facts, Asked, answers that count as right)]) per row of the tables."""
+    from clarifyvlm.world.plain_questions import PHRASES, Asked
     from pretraining_data import sample_scene
     from pretraining_questions import ask
 
@@ -54,6 +55,9 @@ def rows(number: int):
     for kind in ("scene", "compare", "meant"):
         yield draw(kind, kind)
     yield draw("meant, held-out words", "meant", held_out=True)
+    rng = random.Random(f"{SEED}:chat")
+    small_talk = [Asked(text, PHRASES["chat"]["answer"], None) for text in PHRASES["chat"]["held_out"]]
+    yield "small talk, held-out words", [(sample_scene(rng), asked, {asked.answer}) for asked in small_talk]
 
 
 def ambiguous(number: int):

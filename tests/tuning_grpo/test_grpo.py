@@ -3,7 +3,6 @@
 import json
 import shutil
 import zlib
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -287,84 +286,6 @@ def test_a_bare_base_is_refused(tiny_model_dir, data_dir, tmp_path):
         script("tuning_grpo/train.py").main(args)
     with pytest.raises(UserError, match="no model directory"):
         grpo(tmp_path / "sft", data_dir, tmp_path / "o")
-
-
-def test_rollouts_are_what_the_library_would_say(data_dir, tmp_path):
-    """Catches prompts of a group that are read once and then get the picture or the words of another group, and rows
-    that leave the batch and take another's tokens along."""
-    from clarifyvlm.judges.scene import SceneJudge
-    from clarifyvlm.models import decoding
-
-    trainer, _, _ = build(ROOT / "models" / "tiny", data_dir, tmp_path / "o", SceneJudge())
-    count = trainer.num_generations
-    rows = [trainer.train_dataset[i // count] for i in range(4 * count)]
-    asked = [[row["prompt"][0] | {"content": row["prompt"][0]["content"]}] for row in rows]
-    for message, row in zip(asked, rows, strict=True):
-        message[0]["content"] = [
-            part | {"image": row["image"]} if part["type"] == "image" else part for part in message[0]["content"]
-        ]
-    prompt_ids, images, fields = trainer._tokenize_prompts(asked)
-    trainer.generation_config.do_sample, trainer.generation_config.temperature = False, None
-    read = []
-    trainer.model.register_forward_pre_hook(
-        lambda module, args, kwargs: read.append(len(kwargs["input_ids"])), with_kwargs=True
-    )
-    ours, _ = trainer._generate_single_turn(prompt_ids, images, fields, count)
-    assert read[0] == 4, "each prompt is read once"
-    del trainer.model.generate  # the library's own again
-    theirs, _ = trainer._generate_single_turn(prompt_ids, images, fields, count)
-    assert ours == theirs and len({tuple(ids) for ids in ours}) > 1
-    mixed = [0, *range(count, 2 * count), *range(1, count)]  # no groups: nothing is shared
-    decoding.speak_as_we_do(trainer.model, count)
-    fields = {
-        name: value[mixed] if hasattr(value, "shape") else [value[i] for i in mixed] for name, value in fields.items()
-    }
-    again, _ = trainer._generate_single_turn([prompt_ids[i] for i in mixed], images, fields, count)
-    assert again == [theirs[i] for i in mixed]
-
-
-def test_prompts_are_balanced(data_dir):
-    """Catches a selection that trains on what is frequent: every strategy as often, in rounds, by the seed alone."""
-    balanced = script("tuning_grpo/train.py").balanced
-    found = [(e.ambiguity.type, e.strategy) for e in jsonl.read(data_dir / "train.jsonl", Example)]
-    cells = found[:8] * 3 + found
-    strategies = [strategy for _, strategy in cells]
-    drawn = balanced(cells, 30, seed=0)
-    assert len(set(drawn)) == 30
-    for start in range(0, 30, 6):
-        assert {strategies[i] for i in drawn[start : start + 6]} == set(STRATEGIES)
-    assert drawn == balanced(cells, 30, seed=0) != balanced(cells, 30, 1)
-    drawn = balanced(cells, 20, 0, {"clarify": 4})
-    assert len(set(drawn)) == 18
-    for start in (0, 9):
-        assert sorted(strategies[i] for i in drawn[start : start + 9]) == sorted([*STRATEGIES, *["clarify"] * 3])
-
-
-def test_a_type_may_come_more_often():
-    """Catches a type that is asked for and not drawn, one prompt drawn twice, and a token that means nothing."""
-    module = script("tuning_grpo/train.py")
-    cells = [("referential", s) for s in STRATEGIES] * 20 + [("lexical", "infer")] * 10
-    drawn = module.balanced(cells, 80, 0, module.parse_round(["lexical:infer=1", "enumerate=2"]))
-    assert len(drawn) == len(set(drawn)) == 80
-    for start in range(0, 80, 8):
-        one = Counter(cells[i] for i in drawn[start : start + 8])
-        assert one["lexical", "infer"] >= 1 and one["referential", "enumerate"] == 2
-    with pytest.raises(UserError, match="has only 10 lexical:infer. Lower it to 80"):
-        module.balanced(cells, 88, 0, {"lexical:infer": 1, "enumerate": 2})
-    for token in ("lexcal:infer=1", "lexical:guess=1", "infer", "infer=0"):
-        with pytest.raises(UserError, match="nor type:strategy=number"):
-            module.parse_round([token])
-
-
-def test_a_strategy_that_is_given_up_is_named():
-    """Catches a list that the policy unlearns without a word, and a warning for what only swings."""
-    from clarifyvlm.training_callbacks import WINDOW, collapsed
-
-    falls = [{"strategy_right/enumerate": 0.9 - 0.03 * i, "strategy_right/clarify": 0.8} for i in range(2 * WINDOW)]
-    rows = [row for pair in zip(falls, [{"loss": 0.1}] * len(falls), strict=True) for row in pair]
-    assert set(collapsed(rows)) == {"enumerate"} and not collapsed(rows[:WINDOW])
-    first, last = collapsed(rows)["enumerate"]
-    assert first == pytest.approx(0.765) and last == pytest.approx(0.465)
 
 
 @pytest.mark.parametrize("config", sorted((ROOT / "tuning_grpo/configs").glob("*.yaml")), ids=lambda p: p.stem)
