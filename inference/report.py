@@ -131,9 +131,11 @@ def _report(
         if section.measure:
             inputs = (examples, models, changed) if section.on_variants else (examples, models)
             content[section.name] = section.measure(*inputs, **draws)
+    notes = []
     if args.unambiguous_file:
-        content["tuning_cost"] = _tuning_cost(args, [f for f in folders if f not in left_out], draws)
-    notes = [f"{folder} is left out: {' '.join(why.split())}" for folder, why in left_out.items()]
+        whole = [folder for folder in folders if folder not in left_out]
+        content["tuning_cost"], notes = _tuning_cost(args, whole, draws)
+    notes += [f"{folder} is left out: {' '.join(why.split())}" for folder, why in left_out.items()]
     notes += [_out_of_place(folder, examples) for folder in folders if folder not in left_out]
     notes += [metrics.left_open(examples, model) for model in models]
     notes += coverage.notes(content["models"])
@@ -170,8 +172,8 @@ def _report(
     }
 
 
-def _tuning_cost(args: ReportArguments, folders: list[Path], draws: dict) -> dict:
-    """What metrics.json says of the questions with one reading."""
+def _tuning_cost(args: ReportArguments, folders: list[Path], draws: dict) -> tuple[dict, list[str]]:
+    """What metrics.json says of the questions with one reading, and which models are left out."""
     from measures import tuning_cost
 
     examples = jsonl.read(args.unambiguous_file, Example, unique="id")
@@ -181,15 +183,19 @@ def _tuning_cost(args: ReportArguments, folders: list[Path], draws: dict) -> dic
             f"(the first: {ambiguous[0]}). --unambiguous_file takes questions with one reading only."
         )
     known = {example.id for example in examples}
-    there = [folder for folder in folders if (folder / "unambiguous").is_dir()]
-    if not there:
+    found, left_out = [], {}
+    for folder in folders:
+        try:
+            found.append(model_folders.load(folder / "unambiguous", known, args.unambiguous_file, folder.name))
+        except UserError as error:
+            left_out[folder.name] = " ".join(str(error).split())
+    if not found:
         raise UserError(
             f"--unambiguous_file {args.unambiguous_file}: no model has answered it. Predictions and verdicts on it are "
             f"looked for in {args.inference_dir}/<model>/unambiguous/."
         )
-    file = args.unambiguous_file
-    models = [model_folders.load(folder / "unambiguous", known, file, folder.name) for folder in there]
-    return {"file": args.unambiguous_file} | tuning_cost.measure(examples, models, **draws)
+    notes = [f"What tuning cost {name} is not known: {why}" for name, why in left_out.items()]
+    return {"file": args.unambiguous_file} | tuning_cost.measure(examples, found, **draws), notes
 
 
 def _out_of_place(folder: Path, examples: list[Example]) -> str | None:

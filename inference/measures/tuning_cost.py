@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from clarifyvlm.records import Example, Verdict
-from measures import intervals
+from measures import intervals, metrics
 from measures.judged import Judged
 
 INSTEAD = {"abstain": "abstained", "clarify": "asked", "correct": "corrected", "enumerate": "listed"}
@@ -23,7 +23,7 @@ def measure(examples: Sequence[Example], models: Sequence[Judged], *, seed: int,
     columns = {}
     for model in models:
         verdicts = [model.verdict_on(example.id) for example in examples]
-        right = np.array([_right(verdict) for verdict in verdicts], float)
+        right = metrics.columns(examples, model)["answer_accuracy"]  # who asks, lists or abstains gave no answer
         columns |= {(model.name, kind): np.where(of_kind[kind], right, np.nan) for kind in kinds}
         for strategy, done in INSTEAD.items():
             columns[model.name, done] = np.array([_used(verdict, strategy) for verdict in verdicts], float)
@@ -48,13 +48,6 @@ def measure(examples: Sequence[Example], models: Sequence[Judged], *, seed: int,
         }
     counts = {kind: int(where.sum()) for kind, where in of_kind.items()}
     return {"before": before, "examples": len(examples), "kinds": counts, "models": rows}
-
-
-def _right(verdict: Verdict | None) -> float:
-    """Whether the answer is right: who asks, lists or abstains instead gave none. NaN where the judge cannot say."""
-    if verdict is None or "answer_right" in verdict.unknown:
-        return np.nan
-    return float(verdict.criteria["answer_right"] or 0)
 
 
 def _used(verdict: Verdict | None, strategy: str) -> float:

@@ -41,8 +41,11 @@ def test_a_model_that_no_longer_counts(plain, tmp_path):
     for model, say in (("base", lambda e: e.reference), ("sft", forgets)):
         judged(inference, model, test, lambda e: e.reference)
         judged(inference / model, "unambiguous", other, say)
+    judged(inference, "other", test, lambda e: e.reference)  # has not answered these questions
     content, text, html = make_report(tmp_path / "report", inference, test, "--unambiguous_file", str(other))
     found = content["tuning_cost"]
+    assert list(found["models"]) == ["base", "sft"]
+    assert any("What tuning cost other is not known" in note for note in content["notes"])
     assert found["before"] == "base" and found["kinds"] == {"color": 50, "count": 50}
     base, sft = found["models"]["base"], found["models"]["sft"]
     assert base["accuracy"]["value"] == 1 and base["abstained"]["value"] == 0 and base["difference"] is None
