@@ -20,17 +20,19 @@ def measure(examples: Sequence[Example], models: Sequence[Judged], *, seed: int,
     kinds (each weighs the same) and by kind, what was done instead of answering, and the differences to "before"}."""
     kinds = sorted({example.kind for example in examples})
     of_kind = {kind: np.array([example.kind == kind for example in examples]) for kind in kinds}
-    columns = {}
+    columns, before = {}, None
     for model in models:
         verdicts = [model.verdict_on(example.id) for example in examples]
         right = metrics.columns(examples, model)["answer_accuracy"]  # who asks, lists or abstains gave no answer
-        columns |= {(model.name, kind): np.where(of_kind[kind], right, np.nan) for kind in kinds}
+        before = right if before is None else before
+        for kind in kinds:
+            columns[model.name, kind] = np.where(of_kind[kind], right, np.nan)
+            columns[model.name, kind, "change"] = np.where(of_kind[kind], right - before, np.nan)
         for strategy, done in INSTEAD.items():
             columns[model.name, done] = np.array([_used(verdict, strategy) for verdict in verdicts], float)
         columns[model.name, "coverage"] = model.understood(examples)
     clusters = intervals.Clusters([example.image_sha256 for example in examples])
     sample = intervals.Resampled(columns, clusters, seed=seed, resamples=resamples)
-    before = models[0].name
     rows = {}
     for name in (model.name for model in models):
         value, draws = sample.mean((name, kind) for kind in kinds)
@@ -41,23 +43,18 @@ def measure(examples: Sequence[Example], models: Sequence[Judged], *, seed: int,
             else intervals.NO_VALUE,
             "by_kind": {kind: sample.estimate((name, kind)) for kind in kinds},
             **{done: sample.estimate((name, done)) for done in (*INSTEAD.values(), "coverage")},
-            "difference": None if name == before else _difference(sample, name, before, kinds),
-            "difference_by_kind": {}
-            if name == before
-            else {kind: _difference(sample, name, before, [kind]) for kind in kinds},
+            "difference": _change(sample, name, kinds) if name != models[0].name else None,
+            "difference_by_kind": {k: _change(sample, name, [k]) for k in kinds} if name != models[0].name else {},
         }
     counts = {kind: int(where.sum()) for kind, where in of_kind.items()}
-    return {"before": before, "examples": len(examples), "kinds": counts, "models": rows}
+    return {"before": models[0].name, "examples": len(examples), "kinds": counts, "models": rows}
 
 
 def _used(verdict: Verdict | None, strategy: str) -> float:
     return np.nan if verdict is None or verdict.used_strategy is None else float(verdict.used_strategy == strategy)
 
 
-def _difference(sample: intervals.Resampled, name: str, before: str, kinds: Sequence[str]) -> dict | None:
-    """`name` minus `before`, paired, the mean over `kinds`."""
-    value, draws = sample.mean((name, kind) for kind in kinds)
-    value_before, draws_before = sample.mean((before, kind) for kind in kinds)
-    if np.isnan(value) or np.isnan(value_before):
-        return None
-    return intervals.difference(value - value_before, draws - draws_before)
+def _change(sample: intervals.Resampled, name: str, kinds: Sequence[str]) -> dict | None:
+    """A model minus the first, over the questions on which both were judged; the mean over `kinds`."""
+    value, draws = sample.mean((name, kind, "change") for kind in kinds)
+    return None if np.isnan(value) else intervals.difference(value, draws)
