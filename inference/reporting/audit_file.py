@@ -9,8 +9,8 @@ from clarifyvlm.errors import UserError
 # What the natural responses are, for a reader of the report.
 WRITTEN_BY = (
     "The constructed responses, like the references, are worded by this project; the natural ones were written and "
-    "labeled by language-model agents who had not seen the judge, in nine styles, a quarter of them (blind) on other "
-    "examples that nobody looks at while working on a judge."
+    "labeled by language-model agents, all but one of whom had not seen the judge, in nine styles, a fifth of them "
+    "(blind) on other examples that nobody looks at while working on a judge."
 )
 SHOWN = 10  # disagreements and passed canaries of an audit
 
