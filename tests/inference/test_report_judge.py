@@ -121,7 +121,7 @@ def test_natural_wordings_are_shown_with_who_wrote_them(three_models, test_file,
     natural = {"responses": 300, "all": row, "styles": {"terse": row}, "files": {"blind": row}, "facts_alone": True}
     _, markdown, html = make(three_models, test_file, "--judge_audit", write_audit(tmp_path, natural=natural))
     for text in (markdown, " ".join(parse(html).text)):
-        assert "written and labeled by language-model agents who had not seen the judge" in text
+        assert "written and labeled by language-model agents, all but one of whom had not seen the judge" in text
         assert "87.1" in text and "terse" in text and "300 natural responses" in text and "by the facts alone" in text
     without = make(three_models, test_file, "--judge_audit", write_audit(tmp_path), out="without")[2]
     assert "language-model agents" not in without
