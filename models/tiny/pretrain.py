@@ -29,7 +29,7 @@ def learning_rate(progress: float, warm: float, peak: float) -> float:
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=6000, help="optimiser steps with language")
+    parser.add_argument("--steps", type=int, default=3800, help="optimiser steps with language")
     parser.add_argument("--patch_steps", type=int, default=1000, help="steps before, of vision alone")
     parser.add_argument("--batch_size", type=int, default=32, help="pictures a step")
     parser.add_argument("--questions", type=int, default=10, help="questions a picture")
