@@ -1,6 +1,7 @@
-"""replay.jsonl: questions of kinds that nobody has to ask back about, so that SFT keeps what the base could do.
+"""replay.jsonl: questions that nobody has to ask back about, so that SFT keeps what the base could do.
 
-"List the stars.", "What is at the top left?", "Is the circle red?", "hello": clarifyvlm/world/plain_questions.py. Each
+One half are questions with one reading, as in unambiguous.jsonl. The other half are of kinds that no other split has:
+"List the stars.", "What is at the top left?", "Is the circle red?", "hello" (clarifyvlm/world/plain_questions.py). Each
 has a picture of its own, which holds whatever it holds. They are for SFT alone: no judge knows these kinds.
 """
 

@@ -97,7 +97,7 @@ def build(settings: Settings, split: str, index: int, group: Group, salt: int, i
 
     `salt` counts the times that a group was drawn anew because a picture of it was in another split already.
     """
-    if split == "replay":
+    if isinstance(group, replay.Replay):
         return replay.build(settings, split, index, group, salt, image_dir)
     rng = random.Random(f"{settings.seed}:{split}:{index}:{salt}")
     drawn = _draw(settings, split, group, rng)
@@ -337,7 +337,8 @@ def plan(settings: Settings, options, shares: dict[Slot, float], kinds: dict[str
     for split, n in sizes.items():
         rng = random.Random(f"{options.seed}:{split}:plan")
         if split == "replay":
-            jobs[split] = replay.plan(n, rng)
+            jobs[split] = replay.plan(n - n // 2, rng) + layout.plan(n // 2, plain, asked, options.place_share, rng)
+            rng.shuffle(jobs[split])
         elif split == "unambiguous":
             jobs[split] = layout.plan(n, plain, asked, options.place_share, rng)
         else:

@@ -17,11 +17,11 @@ from clarifyvlm.records import Example, Prediction
 from clarifyvlm.users import KINDS
 from clarifyvlm.users.scripted import UNSURE, reply
 from folder import dialogues
-from stages import ROOT, script
+from stages import FEW, ROOT, script
 
 GENERATE = str(ROOT / "dataset_generation" / "generate.py")
 TINY = str(ROOT / "dataset_generation" / "configs" / "tiny.yaml")
-SMALL = ["--num_train", "360", "--num_validation", "60", "--num_test", "120", "--num_test_ood", "60"]
+SMALL = ["--num_train", "360", "--num_validation", "60", "--num_test", "120", "--num_test_ood", "60", *FEW]
 SPLITS = ("train", "validation", "test", "test_ood")
 
 
@@ -104,7 +104,7 @@ def test_minimal_pairs_on_both_axes(examples):
         groups = defaultdict(list)
         for e in rows:
             groups[e.group_id].append(e)
-        assert sum(len(g) for g in groups.values() if len(g) > 1) >= 0.9 * len(rows)
+        assert sum(len(g) for g in groups.values() if len(g) > 1) >= 0.75 * len(rows)
         for group in groups.values():
             for axis in ("image", "question"):
                 met = defaultdict(list)
@@ -250,23 +250,29 @@ def test_kinds_and_shares_are_both_met_exactly():
 
 def test_replayed_questions(tmp_path):
     """Catches an answer that is not so in its picture, a kind that never comes, and an unseen pair in training."""
-    sizes = ("--num_train", "0", "--num_validation", "0", "--num_test", "0", "--num_test_ood", "0")
-    code, text = generate(tmp_path, *sizes, "--num_replay", "180", "--audit", "off")
+    sizes = ("--num_train", "0", "--num_validation", "0", "--num_test", "0", "--num_test_ood", "0", *FEW)
+    code, text = generate(tmp_path, *sizes, "--num_replay", "360", "--audit", "off")
     assert code == 0, text
     found = [Example.model_validate_json(line) for line in open(tmp_path / "replay.jsonl")]
-    kinds = {"list", "verify", "compare", "what_at", "describe", "scene", "chat"}
-    assert len(found) == 180 and {e.kind for e in found} == kinds and {e.strategy for e in found} == {"answer"}
+    plain = {"list", "verify", "compare", "what_at", "describe", "scene", "chat"}
+    assert len(found) == 360 and sum(e.kind in plain for e in found) == 180, "a half is as in unambiguous.jsonl"
+    assert {e.kind for e in found} == plain | {"color", "shape", "position", "size", "count", "existence"} and {
+        e.strategy for e in found
+    } == {"answer"}
+    checked = 0
     for e in found:
         places = {o.place: o for o in e.facts.objects}
-        if e.kind == "what_at" and e.reference != "Nothing.":
-            (o,) = (places[p] for p in places if f" {p}" in e.question or e.question.endswith(p))
+        named = [places[p] for p in places if f" {p}" in e.question or e.question.endswith(p)]
+        if e.kind == "what_at" and e.reference != "Nothing." and named:  # else the place is misspelt
+            (o,) = named
+            checked += 1
             assert o.size in e.reference and (o.color or "wrapped") in e.reference, (e.question, e.reference)
         if e.kind == "scene":
             count = sum(o.name == "star" for o in e.facts.objects)
             said = {0: "", 1: "a star", 2: "two stars", 3: "three stars", 4: "four stars"}.get(count, "stars")
             assert said in e.reference.lower() and (count or "star" not in e.reference), e.reference
     names = {n for e in found if e.kind == "list" for n in ("circle", "square", "triangle", "star") if n in e.question}
-    assert len(names) == 4
+    assert len(names) == 4 and checked > 5
 
 
 @pytest.mark.parametrize(
@@ -290,7 +296,9 @@ def test_replayed_questions(tmp_path):
 )
 def test_what_cannot_be_met_is_said_before_anything_is_written(tmp_path, flags, said):
     """Catches a share that is quietly left out, and a traceback in place of a reason."""
-    code, text = generate(tmp_path / "d", "--num_validation", "0", "--num_test", "0", "--num_test_ood", "0", *flags)
+    code, text = generate(
+        tmp_path / "d", "--num_validation", "0", "--num_test", "0", "--num_test_ood", "0", *FEW, *flags
+    )
     assert code == 2 and said in text and "Traceback" not in text, text
 
 
