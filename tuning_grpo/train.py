@@ -259,6 +259,7 @@ def build_trainer(options: Options, weights: RewardWeights, training, prompts, j
     from trl import GRPOTrainer, ModelConfig
 
     from clarifyvlm import training as shared
+    from clarifyvlm import training_rows
     from clarifyvlm.models import decoding, loading
     from reward_functions import JudgeRewards
 
@@ -303,6 +304,7 @@ def build_trainer(options: Options, weights: RewardWeights, training, prompts, j
     )
     if not training.use_vllm:
         decoding.speak_as_we_do(trainer.model, training.num_generations)
+    training_rows.skip_rows_without_advantage(trainer)
     if options.freeze_vision_tower:
         shared.freeze_vision_tower(trainer.model)
     shared.record_base(trainer.model, options.model_name_or_path)

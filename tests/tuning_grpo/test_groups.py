@@ -140,3 +140,47 @@ def test_a_strategy_that_is_given_up_is_named():
     assert set(collapsed(rows)) == {"enumerate"} and not collapsed(rows[:WINDOW])
     first, last = collapsed(rows)["enumerate"]
     assert first == pytest.approx(0.765) and last == pytest.approx(0.465)
+
+
+@pytest.mark.parametrize("loss_type", ["grpo", "dapo", "bnpo"])
+def test_rows_from_which_nothing_is_learnt_change_no_gradient(data_dir, tmp_path, loss_type):
+    """Catches a step that becomes larger or smaller because rows were left out, or a picture of another row."""
+    module = script("tuning_grpo/train.py")
+    types = [module.Options, rewards.RewardWeights, "clarifyvlm.training.GRPOArguments"]
+    flags = ["--model_name_or_path", ROOT / "models" / "tiny", "--data_dir", data_dir, "--output_dir", tmp_path / "o"]
+    flags += ["--num_prompts", 12, "--num_generations", 4, "--per_device_train_batch_size", 16, "--bf16", "false"]
+    options, weights, training = parse_args(types, list(map(str, [*flags, "--loss_type", loss_type])))
+    prompts = jsonl.read(data_dir / "train.jsonl", Example)[:12]
+    trainer, _ = module.build_trainer(options, weights, training, prompts, SceneJudge())
+    torch.manual_seed(0)
+    pictures = trainer.processing_class.image_processor(
+        [trainer.train_dataset[i]["image"] for i in range(4)], return_tensors="pt"
+    )
+    image = trainer.model.config.image_token_id
+    prompt = torch.cat([torch.full((4, 36), image), torch.randint(20, 200, (4, 6))], dim=1)
+    inputs = {
+        "prompt_ids": prompt,
+        "prompt_mask": torch.ones_like(prompt),
+        "completion_ids": torch.randint(20, 200, (4, 9)),
+        "completion_mask": (torch.arange(9) < torch.tensor([[9], [4], [6], [3]])).long(),
+        "advantages": torch.tensor([0.0, 1.5, 0.0, -0.5]),
+        "num_items_in_batch": torch.tensor(22),
+        "pixel_values": pictures["pixel_values"],
+        "num_images": [1] * 4,
+    }
+    trainer.current_gradient_accumulation_steps = 1
+    trainer.model.train()
+    seen = []
+    hook = trainer.model.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append(len(kwargs["input_ids"])), with_kwargs=True
+    )
+
+    def gradients(compute) -> torch.Tensor:
+        trainer.model.zero_grad()
+        compute(trainer.model, dict(inputs)).backward()
+        return torch.cat([p.grad.flatten() for p in trainer.model.parameters() if p.grad is not None])
+
+    ours, theirs = gradients(trainer._compute_loss), gradients(type(trainer)._compute_loss.__get__(trainer))
+    hook.remove()
+    assert seen == [4 if loss_type == "bnpo" else 2, 4], "a loss over all tokens of the batch needs every row"
+    assert torch.allclose(ours, theirs, atol=1e-6) and theirs.abs().max() > 1e-4
