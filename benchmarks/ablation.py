@@ -7,10 +7,11 @@
 Two models train at once, on one thread each: on two cores that is faster than one after another on both. Each is
 trained for all seeds before the next, so that a stopped run is a whole table of fewer rows.
 
-Every model of a seed starts from the same SFT checkpoint and answers the same test questions, with a user who helps;
-the questions where asking is right also with every other kind of user, and models that were told costs at each cost.
-Values are over all seeds' questions, intervals by a bootstrap over pictures, differences paired. Writes
-<output_dir>/ablation.json and the same as tables, <output_dir>/ablation.md.
+Every model of a seed starts from the same SFT checkpoint (those that are told what a question costs, from one that was
+told, too) and answers the same test questions, with a user who helps; the questions where asking is right also with
+every other kind of user, and models that were told costs at each cost. Values are over all seeds' questions, intervals
+by a bootstrap over pictures, differences paired. Writes <output_dir>/ablation.json and the same as tables,
+<output_dir>/ablation.md.
 """
 
 import json
@@ -23,15 +24,16 @@ from pathlib import Path
 
 import yaml
 
-from ablation_models import FIXED, MODELS, OTHERS, PRESET, TOLD, costs_of, slug
+from ablation_models import COSTS, FIXED, FLAWED, MODELS, OTHERS, PRESET, SFT_TOLD, TOLD, costs_of, slug, start_of
 from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import run_main
 from measure import ROOT
 
 QUICK = {  # beside the configs of PRESET
-    "dataset_generation/generate.py": "--num_train 600 --num_validation 12 --num_test 36 --num_test_ood 0",
+    "dataset_generation/generate.py": "--num_train 600 --num_validation 12 --num_test 36 --num_test_ood 0 "
+    "--num_replay 12 --min_per_cell 0",
     "tuning_sft/train.py": "--num_train_examples 64 --num_validation_examples 12",
-    "tuning_grpo/train.py": "--max_steps 2 --num_prompts 22 --per_device_train_batch_size 16 --save_steps 1 "
+    "tuning_grpo/train.py": "--max_steps 2 --num_prompts 32 --per_device_train_batch_size 16 --save_steps 1 "
     "--num_validation_examples 12 --max_completion_length 24",
     "inference/predict.py": "--max_new_tokens 24",
 }
@@ -75,20 +77,20 @@ def main(argv: list[str] | None = None) -> int:
 def run_sft(seed: int, folder: Path, quick: bool) -> None:
     """What all models of a seed start from. What is complete is skipped by the scripts themselves, here and below."""
     data = folder / "data"
-    step("dataset_generation/generate.py", quick, "--seed", seed, "--output_dir", data, "--audit", "warn")
-    files = ["--model_name_or_path", "models/tiny", "--data_dir", data, "--output_dir", folder / slug("SFT")]
-    step("tuning_sft/train.py", quick, "--seed", seed, *files)
+    few = ["--audit", "warn", "--num_unambiguous", 0]
+    step("dataset_generation/generate.py", quick, "--seed", seed, "--output_dir", data, *few)
+    for name, flags in (("SFT", []), (SFT_TOLD, ["--ask_costs", *COSTS])):
+        files = ["--model_name_or_path", "models/tiny", "--data_dir", data, "--output_dir", folder / slug(name)]
+        step("tuning_sft/train.py", quick, "--seed", seed, *files, *flags)
     evaluate(seed, folder, "SFT", quick)
 
 
 def run_grpo(seed: int, folder: Path, name: str, sft: Future, quick: bool) -> None:
     sft.result()
     flags = (MODELS | FIXED)[name]
-    files = ["--model_name_or_path", folder / slug("SFT"), "--data_dir", folder / "data"]
-    step(
-        "tuning_grpo/train.py", quick, "--seed", seed, *files, "--output_dir", folder / slug(name), *flags,
-        *prompts(flags),
-    )  # fmt: skip
+    files = ["--model_name_or_path", folder / slug(start_of(name)), "--data_dir", folder / "data"]
+    script = "benchmarks/flawed_judge.py" if name in FLAWED else "tuning_grpo/train.py"
+    step(script, quick, "--seed", seed, *files, "--output_dir", folder / slug(name), *flags, *prompts(flags))
     evaluate(seed, folder, name, quick)
 
 
@@ -97,8 +99,8 @@ def evaluate(seed: int, folder: Path, name: str, quick: bool) -> None:
     runs = {} if name in FIXED else {"plain": []}
     for part, flags in (runs | {f"costs/{cost:g}": ["--ask_cost", cost] for cost in costs_of(name)}).items():
         said, judged = (folder / part / slug(name) / f"{what}.jsonl" for what in ("predictions", "verdicts"))
-        how = ["--model_name_or_path", model, "--output_file", said, "--seed", seed, *flags]
-        step("inference/predict.py", quick, *test, *how)
+        how = ["--model_name_or_path", model, "--output_file", said, "--seed", seed, "--user_kinds", "helpful"]
+        step("inference/predict.py", quick, *test, *how, *flags)
         step("inference/judge.py", quick, *test, "--predictions", said, "--output_file", judged)
     if name not in FIXED:
         how = ["--model_name_or_path", model, "--output_dir", folder / "users", "--name", slug(name)]
@@ -107,7 +109,7 @@ def evaluate(seed: int, folder: Path, name: str, quick: bool) -> None:
 
 
 def prompts(flags: list) -> list:
-    """As many prompts as the steps use, for another group size than the config's eight."""
+    """As many prompts as the steps use, for another group size than the config's."""
     if "--num_generations" not in flags:
         return []
     config = yaml.safe_load((ROOT / f"tuning_grpo/configs/{PRESET}.yaml").read_text())
@@ -116,8 +118,10 @@ def prompts(flags: list) -> list:
 
 def step(script: str, quick: bool, *flags) -> None:
     """Run a stage script as a user does."""
-    config = f"{Path(script).parent}/configs/{PRESET}.yaml"
-    command = [sys.executable, script, "--config", config, *flags, *(QUICK.get(script, "").split() if quick else [])]
+    stage = "tuning_grpo" if script.startswith("benchmarks/") else str(Path(script).parent)
+    config = f"{stage}/configs/{PRESET}.yaml"
+    less = QUICK.get("tuning_grpo/train.py" if stage == "tuning_grpo" else script, "").split()
+    command = [sys.executable, script, "--config", config, *flags, *(less if quick else [])]
     print("$", *command, flush=True)
     subprocess.run(list(map(str, command)), check=True, cwd=ROOT)
 

@@ -1,8 +1,8 @@
 """What ablation.py trains and what ablation_tables.py tells of it: models, users, costs, metrics."""
 
 COSTS = (0.0, 0.2, 0.4, 0.6, 0.8)
-PRESET = "dialogues"
-# model -> flags of tuning_grpo/train.py beside the config; the same prompts and steps for all
+PRESET = "tiny"
+# model -> flags of tuning_grpo/train.py beside the config (of FLAWED: of flawed_judge.py, too)
 MODELS: dict[str, list] = {
     "SFT": [],
     "GRPO, one turn": ["--turns", 1],
@@ -10,12 +10,17 @@ MODELS: dict[str, list] = {
     "... told what a question costs": ["--ask_costs", *COSTS],
     "... without overconfidence penalty": ["--overconfidence_weight", 0],
     "... without grounding penalty": ["--grounding_weight", 0],
-    "... groups of 2": ["--num_generations", 2],
-    "... groups of 4": ["--num_generations", 4],
+    "... groups of 8": ["--num_generations", 8],
     "... groups of 16": ["--num_generations", 16],
 }
+FLAWED = {
+    **{f"... judge wrong in {share:.0%}": ["--wrong", share] for share in (0.05, 0.1, 0.2)},
+    **{f"... judge in favor of long in {share:.0%}": ["--favor_long", share] for share in (0.05, 0.1, 0.2)},
+}
+MODELS |= FLAWED
 TOLD = "... told what a question costs"
 FIXED = {f"... one cost, {cost:g}": ["--ask_costs", cost] for cost in COSTS}
+SFT_TOLD = "SFT, told what a question costs"  # what TOLD and FIXED start from
 OTHERS = ("terse", "changes_mind", "unsure", "wrong", "off_topic")
 UNTOLD = ("unsure", "off_topic")
 METRICS = {
@@ -33,6 +38,11 @@ METRICS = {
 def costs_of(name: str) -> tuple[float, ...]:
     """The costs at which a model is tested."""
     return COSTS if name == TOLD else (FIXED[name][1],) if name in FIXED else ()
+
+
+def start_of(name: str) -> str:
+    """The SFT checkpoint that GRPO starts from."""
+    return SFT_TOLD if name == TOLD or name in FIXED else "SFT"
 
 
 def slug(name: str) -> str:

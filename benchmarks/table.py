@@ -2,7 +2,7 @@
 
     python benchmarks/table.py
 
-Speed: every row that has a bar; of start-up, the slowest script. Ablation: ablation.md as it is, in tuning_grpo.
+Speed: every row that has a bar; of start-up, the slowest script. In tuning_grpo, demonstrations.md as it is.
 """
 
 import json
@@ -28,8 +28,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def tables() -> dict[str, str]:
     """README -> its table."""
-    ablation = (ROOT / "benchmarks" / "results" / "ablation.md").read_text(encoding="utf-8")
-    return {"README.md": table(), "tuning_grpo/README.md": ablation}
+    demonstrations = (ROOT / "benchmarks" / "results" / "demonstrations.md").read_text(encoding="utf-8")
+    return {"README.md": table(), "tuning_grpo/README.md": demonstrations}
 
 
 def table() -> str:
