@@ -14,7 +14,7 @@ from clarifyvlm.judges import JudgeArguments, make_judge
 from clarifyvlm.language.lexicon import SHAPES
 from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
 from clarifyvlm.world.places import PLACES, at
-from stages import script
+from stages import FEW, script
 
 DATA = Path(__file__).parents[1] / "data"
 AGREEMENT = 0.98
@@ -35,7 +35,7 @@ def generated(tmp_path_factory) -> list[Example]:
     """Examples of every type and strategy, as the generator makes them."""
     folder = tmp_path_factory.mktemp("generated") / "data"
     argv = ["--config", "dataset_generation/configs/tiny.yaml", "--output_dir", str(folder), "--num_train", "240"]
-    argv += ["--num_validation", "0", "--num_test", "0", "--num_test_ood", "0", "--image_size", "48"]
+    argv += ["--num_validation", "0", "--num_test", "0", "--num_test_ood", "0", "--image_size", "48", *FEW]
     argv[1] = str(Path(__file__).resolve().parents[2] / argv[1])
     script("dataset_generation/generate.py").main(argv)
     return jsonl.read(folder / "train.jsonl", Example)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 STRATEGIES = ("answer", "infer", "enumerate", "clarify", "correct", "abstain")
+FEW = ["--num_unambiguous", "0", "--num_replay", "0", "--min_per_cell", "0"]  # of generate.py: a few examples of tiny
 COLORS = {"red": (220, 40, 40), "green": (40, 160, 60), "blue": (50, 80, 220), "yellow": (240, 210, 40)}
 PLACES = ("top left", "top right", "bottom left", "bottom right")
 

@@ -152,7 +152,7 @@ def test_run_sh_commands_work():
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_has_the_embedded_presets(stage):
     """A preset that run.sh offers and one stage lacks."""
-    assert {"tiny", "smoke", "coco", "dialogues"} <= presets(stage)
+    assert {"tiny", "smoke", "coco"} <= presets(stage)
 
 
 @pytest.mark.parametrize(

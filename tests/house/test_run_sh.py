@@ -10,7 +10,7 @@ import pytest
 
 from stages import ROOT, script
 
-INFER = ["inference/predict.py", "inference/judge.py"]
+INFER = ["inference/predict.py", "inference/judge.py"] * 2  # the test set, and questions with one reading
 RECORDER = """#!{python}
 import json, os, sys
 if sys.argv[1] in ("-c", "scripts/plan.py") or "--check" in sys.argv:
@@ -60,7 +60,7 @@ def test_values_with_spaces_reach_their_stage(run):
     (generate,) = of("dataset_generation/generate.py", commands)
     assert generate[-4:] == ["--image_dir", "my photographs", "--num_train", "60"]
     judged = of("inference/judge.py", commands)
-    assert len(judged) == 3 and all(words[-2:] == ["--judge_model", "a model"] for words in judged)
+    assert len(judged) == 6 and all(words[-2:] == ["--judge_model", "a model"] for words in judged)
     (audit,) = of("inference/audit_judge.py", commands)
     assert audit[-4:] == ["--judge_model", "a model", "--num_responses", "20"]
     (grpo,) = of("tuning_grpo/train.py", commands)  # its reward is the same judge's
@@ -73,7 +73,7 @@ def test_values_with_spaces_reach_their_stage(run):
 def test_flags_for_every_stage(run, seed):
     """A seed that some stage does not get; one that the judge, which knows no seed, is stopped by."""
     done, commands = run("tiny", "runs/tiny", *seed, "--overwrite")
-    assert done.returncode == 0 and len(commands) == 11, done.stderr
+    assert done.returncode == 0 and len(commands) == 17, done.stderr
     for words in commands:
         assert words[-1] == "--overwrite"
         assert (seed == words[-1 - len(seed) : -1]) == ("inference/judge.py" not in words)
@@ -84,7 +84,7 @@ def test_flags_for_every_stage(run, seed):
     [
         (
             ["--from", "grpo"],
-            ["tuning_grpo/train.py", "inference/predict.py", "inference/judge.py", "inference/report.py"],
+            ["tuning_grpo/train.py", *INFER, "inference/report.py"],
         ),
         (["--until", "audit"], ["dataset_generation/generate.py", "inference/audit_judge.py"]),
         (["--from", "base", "--until", "base"], INFER),
@@ -116,10 +116,10 @@ def test_the_model_of_the_config_or_another(run):
     """A base row of one model beside an SFT that starts from another."""
     _, commands = run()
     with_model = [[w[w.index("--model_name_or_path") + 1] for w in commands if "--model_name_or_path" in w]]
-    assert with_model[0][:2] == ["models/tiny", "models/tiny"]  # predictions of the base, SFT
+    assert with_model[0][:3] == ["models/tiny"] * 3  # predictions of the base on two files, SFT
     _, commands = run(MODEL="a copy/of it")
-    models = [w[w.index("--model_name_or_path") + 1] for w in commands[11:] if "--model_name_or_path" in w]
-    assert models == ["a copy/of it", "a copy/of it", "runs/tiny/sft", "runs/tiny/sft", "runs/tiny/grpo"]
+    models = [w[w.index("--model_name_or_path") + 1] for w in commands[17:] if "--model_name_or_path" in w]
+    assert models == ["a copy/of it"] * 3 + ["runs/tiny/sft"] * 3 + ["runs/tiny/grpo"] * 2
 
 
 def test_stages_for_several_gpus_are_launched(run):
@@ -198,7 +198,7 @@ def test_a_dry_run_makes_nothing(run):
     """A plan that already makes folders, or that hides a mistake."""
     done, commands = run("tiny", "runs/new", "--dry_run")
     assert done.returncode == 0 and not commands, done.stderr
-    assert done.stdout.count("  made ") == 11 and "runs/new/inference/grpo/verdicts.jsonl" in done.stdout
+    assert done.stdout.count("  made ") == 17 and "runs/new/inference/grpo/verdicts.jsonl" in done.stdout
     done, commands = run("tiny", "runs/new", "--dry_run", SFT_ARGS="--learning_rat 1")
     assert done.returncode == 2 and not commands
 

@@ -15,7 +15,7 @@ from clarifyvlm.errors import UserError
 from clarifyvlm.judges.scene import SceneJudge
 from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
 from measures import agreement
-from stages import script
+from stages import FEW, script
 
 BAR = 0.99
 CONFIGS = Path(__file__).resolve().parents[2] / "inference" / "configs"
@@ -26,7 +26,7 @@ def data(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("audit") / "data"
     config = Path(__file__).resolve().parents[2] / "dataset_generation/configs/tiny.yaml"
     argv = ["--config", str(config), "--output_dir", str(folder), "--num_train", "240", "--num_validation", "0"]
-    argv += ["--num_test", "1400", "--num_test_ood", "0", "--image_size", "48", "--seed", "5"]
+    argv += ["--num_test", "1400", "--num_test_ood", "0", "--image_size", "48", "--seed", "5", *FEW]
     script("dataset_generation/generate.py").main(argv)
     return folder / "test.jsonl"
 

@@ -19,7 +19,7 @@ from clarifyvlm.judges.gate import MAX_CHARACTERS, gate
 from clarifyvlm.judges.scene import SceneJudge
 from clarifyvlm.records import Example, Prediction
 from judge_server import GOOD, Server, completion
-from stages import ROOT, script
+from stages import FEW, ROOT, script
 
 SCENE_EFFECTS = ["self_consistency", "readings_reversed", "padded_1.5x", "padded_2x", "padded_3x", "reworded"]
 
@@ -29,7 +29,7 @@ def data(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("effects") / "data"
     argv = ["--config", str(ROOT / "dataset_generation/configs/tiny.yaml"), "--output_dir", str(folder), "--seed", "6"]
     argv += ["--num_train", "240", "--num_validation", "0", "--num_test", "300", "--num_test_ood", "0"]
-    script("dataset_generation/generate.py").main([*argv, "--image_size", "48"])
+    script("dataset_generation/generate.py").main([*argv, *FEW, "--image_size", "48"])
     return folder / "test.jsonl"
 
 

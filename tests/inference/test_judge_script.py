@@ -104,7 +104,7 @@ def test_shipped_configs_are_accepted(files, tmp_path, config):
 def test_presets_of_real_models_say_who_judges(stage):
     """The scene judge by default and without a word for a model whose English it may not read."""
     for path in sorted((ROOT / stage / "configs").glob("*.yaml")):
-        if path.stem in ("tiny", "smoke", "dialogues"):
+        if path.stem in ("tiny", "smoke"):
             continue
         content = yaml.safe_load(path.read_text())
         judge_of = content["judge"] if stage == "tuning_grpo" else content["judge"]["judge"]
