@@ -22,11 +22,11 @@ from pathlib import Path
 
 from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import run_main
+from demonstrations_tables import DEFAULT, write
 from measure import ROOT
 
 PRESET = "tiny"
 BASE = "models/tiny"
-DEFAULT = 2000  # demonstrations of the default run
 EPOCHS = {500: 8, 1000: 6, 2000: 4, 5000: 3, 10_000: 2, 20_000: 1}  # validation loss no longer falls after these
 MANY = 24_000  # examples to draw from where the default run's are too few
 QUICK = {  # beside the configs of PRESET
@@ -58,8 +58,6 @@ def main(argv: list[str] | None = None) -> int:
         os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // args.workers))
         os.environ["GOMP_SPINCOUNT"] = "30000"
         train_all(folders, sorted(sizes, key=lambda n: n != DEFAULT), args)
-    from demonstrations_tables import write
-
     write(folders, sizes, Path(args.output_dir))
     return 0
 

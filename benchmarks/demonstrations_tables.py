@@ -8,11 +8,11 @@ from clarifyvlm import jsonl
 from clarifyvlm.jsonl import write_text_atomic
 from clarifyvlm.records import Example, Prediction, Verdict
 from clarifyvlm.run_record import commit, versions
-from demonstrations import DEFAULT
 from measure import machine
 from measures import comparison, metrics, results, tuning_cost
 from measures.judged import Judged
 
+DEFAULT = 2000  # demonstrations of the default run
 RESAMPLES = 2000
 NAMES = {"sft": "SFT", "longer": "SFT, goes on", "grpo": "SFT + GRPO"}
 SHOWN = ("right_in_the_end", metrics.MACRO, "grounded", "overconfident", "over_asked", "answer_accuracy")

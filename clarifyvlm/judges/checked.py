@@ -1,6 +1,7 @@
 """What the judges share that check claims against the facts: prepared examples, and a verdict from what was found."""
 
 from clarifyvlm.judges.finding import Finding
+from clarifyvlm.language import reference
 from clarifyvlm.language.facts import Case
 from clarifyvlm.records import AFTER_REPLY, Example, Prediction, Verdict
 
@@ -29,6 +30,16 @@ def text_after_reply(prediction: Prediction) -> str | None:
     return last.text if replied else None
 
 
+def in_its_place(case: Case, text: str, reply: str) -> str:
+    """A response to the user's reply, with what they described in place of words that point to it: "there is none
+    there"."""
+    if not reference.points_back(text):
+        return text
+    said = Finding(case, reference.plain(reply)).response.claims
+    described = [claim.subject for claim in said if claim.kind == "fragment" and claim.subject is not None]
+    return reference.resolved(text, described[-1], case.question) if described else text
+
+
 def _denies(last: Finding) -> bool:
     """Whether it says rightly that something is not there, which the user may just have described: "there is no star at
     the top left; which one do you mean?" corrects, though it asks."""
@@ -53,7 +64,9 @@ def verdict_of(
             unknown = [*unknown, AFTER_REPLY]
         else:
             answered = last.answers_reading(prediction.reading)
-            used = "correct" if last.used in ("clarify", "none") and _denies(last) else last.used
+            used = "correct" if last.used in ("clarify", "none", "abstain") and _denies(last) else last.used
+            if used == "correct" and last.used == "abstain":  # "I see no star there, so I cannot tell"
+                holds = float(all(last.case.true(claim) is not False for claim in last.response.claims))
             after = {AFTER_REPLY: answered, "used_after_reply": used, "grounded_after_reply": holds}
     return Verdict(
         example_id=prediction.example_id,

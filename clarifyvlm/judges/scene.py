@@ -43,7 +43,7 @@ Criteria (None: does not apply):
 
 from collections.abc import Callable, Sequence
 
-from clarifyvlm.judges.checked import Cases, text_after_reply, verdict_of
+from clarifyvlm.judges.checked import Cases, in_its_place, text_after_reply, verdict_of
 from clarifyvlm.judges.finding import Finding
 from clarifyvlm.records import Example, Prediction, Verdict
 
@@ -80,5 +80,5 @@ class SceneJudge:
 
     def _verdict(self, example: Example, prediction: Prediction) -> Verdict:
         case, final = self._cases.of(example), text_after_reply(prediction)
-        last = None if final is None else Finding(case, final)
+        last = None if final is None else Finding(case, in_its_place(case, final, prediction.turns[-2].text))
         return verdict_of(NAME, example, prediction, Finding(case, prediction.text), last)

@@ -12,7 +12,7 @@ import pytest
 from clarifyvlm import jsonl, rewards
 from clarifyvlm.judges import JudgeArguments, make_judge
 from clarifyvlm.language.lexicon import SHAPES
-from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
+from clarifyvlm.records import CRITERIA, INFORMED, Example, Prediction, Verdict
 from clarifyvlm.world.places import PLACES, at
 from stages import FEW, script
 
@@ -94,11 +94,13 @@ def test_references_earn_the_full_reward(generated):
             turns = [("assistant", e.dialogue.question), ("user", e.dialogue.reply), ("assistant", e.dialogue.answer)]
         turns = [{"role": role, "text": text} for role, text in turns]
         reading = e.dialogue.reading if e.dialogue else None
-        predictions.append(Prediction(example_id=e.id, text=e.reference, turns=turns, reading=reading))
+        kind = e.dialogue and e.dialogue.user_kind
+        predictions.append(Prediction(example_id=e.id, text=e.reference, turns=turns, reading=reading, user_kind=kind))
     faults = []
     for e, p, v in zip(generated, predictions, scene_judge.judge(generated, predictions), strict=True):
         fine = v.used_strategy == e.strategy and v.criteria["grounded"] == 1 and rewards.total(e, v, p) == 1
-        if not fine or (e.dialogue and v.answer_right_after_reply != 1):
+        told = e.dialogue and e.dialogue.user_kind in INFORMED
+        if not fine or (told and v.answer_right_after_reply != 1):
             faults.append((e.question, p.text, v.used_strategy, v.criteria, v.evidence, v.answer_right_after_reply))
     assert not faults, f"{len(faults)} of {len(generated)}: {faults[:3]}"
     assert {e.strategy for e in generated} == {"answer", "infer", "enumerate", "clarify", "correct", "abstain"}

@@ -21,7 +21,19 @@ from stages import FEW, ROOT, script
 
 GENERATE = str(ROOT / "dataset_generation" / "generate.py")
 TINY = str(ROOT / "dataset_generation" / "configs" / "tiny.yaml")
-SMALL = ["--num_train", "360", "--num_validation", "60", "--num_test", "120", "--num_test_ood", "60", *FEW]
+SMALL = [
+    "--num_train",
+    "360",
+    "--num_validation",
+    "60",
+    "--num_test",
+    "120",
+    "--num_test_ood",
+    "60",
+    *FEW,
+    "--dialogue_users",
+    "helpful",
+]
 SPLITS = ("train", "validation", "test", "test_ood")
 
 
