@@ -218,8 +218,8 @@ TURNS = tuple(
         ("no (?:clue|idea)", "can not tell"),
         ("(?:is|are|was|am) unable to|am not able to|(?:is|are) not able to|fail(?:s|ed)? to|could not", "can not"),
         (
-            "can not be (?:made out|worked out|figured out|settled|compared|answered|recovered|inferred|given|stated|"
-            "discerned|verified|resolved|established|decided)",
+            "can not be (?:made out|worked out|figured out|settled|compared|counted|answered|recovered|inferred|given|"
+            "stated|discerned|verified|resolved|established|decided)",
             "can not be determined",
         ),
         ("(?:make|figure|work) (?:it )?out", "tell"),

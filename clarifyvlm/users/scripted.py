@@ -17,7 +17,7 @@ from clarifyvlm.language.facts import Case
 from clarifyvlm.language.offers import offers_of
 from clarifyvlm.records import INFORMED, Example
 from clarifyvlm.users import wording
-from clarifyvlm.world.places import PLACES, at
+from clarifyvlm.world.places import PLACES
 from clarifyvlm.world.scenes import COLORS, NAMES, PATTERNS, SIZES, TINY_WORLD
 
 UNSURE = ("I don't know.", "I am not sure.", "No idea, sorry.", "I can't say.", "Hard to say.")
@@ -89,24 +89,24 @@ def _changes_mind(case: Case, asks: list[Ask], reading: int, speech: wording.Spe
     return speech.draw("changes_mind", other=said, meant=meant)
 
 
-def what_is_not_there(example: Example, text: str) -> str | None:
-    """ "purple object at the top left": what the first reply of a user of the kind `wrong` describes, in the question's
-    own words; None where something in the picture may be that, or the reply describes nothing."""
+def what_is_not_there(example: Example, text: str) -> tuple[str | None, bool]:
+    """("purple object", True): what is asked about, in the question's own words, and whether the first reply of a user
+    of the kind `wrong` gives a place where none is, or else a property that none has. (None, False) where something in
+    the picture may be what they describe, or they describe nothing."""
     case = Case(example)
     speech = wording.Speech("train", False, f":{example.id}:wrong")
     described = _described(case, Finding(case, text).response.asks, speech)
     if not described or case.by_attribute:
-        return None
+        return None, False
     attribute, value = described[0]
     q = case.question
     asked = {name: word for name in (*wording.WORD_ORDER, "name") if isinstance(word := getattr(q, name), str)}
-    said = asked if attribute == "cells" else asked | {attribute: value}
     for o in case.objects:
         here = (o.place if attribute == "cells" else case.word(o, attribute)) == value
         if (o.hidden or not asked) and (here or (o.hidden and attribute != "cells")):
-            return None
-    words = [said[name] for name in wording.WORD_ORDER if name in said] + [said.get("name", "object")]
-    return " ".join([*words, at(value)] if attribute == "cells" else words)
+            return None, False
+    words = [asked[name] for name in wording.WORD_ORDER if name in asked] + [asked.get("name", "object")]
+    return " ".join(words), attribute == "cells"
 
 
 def _wrong(case: Case, attribute: str, value: str, speech: wording.Speech) -> str:

@@ -12,11 +12,16 @@ UNTOLD = (
     "Then I cannot tell.",
     "Then I cannot say.",
 )
-# To a user who describes what is not there: say so, and ask once more. {what} is "star at the top left".
-NOT_THERE = (
-    "There is no {what}. Which one do you mean?",
-    "I see no {what}. Which one do you mean?",
-    "There is no {what}. Where is the one that you mean?",
+# To a user who describes what is not there: say so, and ask once more. {what} is "purple star", as the question has it.
+NO_SUCH_PLACE = (
+    "There is none there. Which one do you mean?",
+    "I see none there. Which one do you mean?",
+    "There is no {what} there. Where is the one that you mean?",
+)
+NO_SUCH_THING = (
+    "There is no such {what}. Which one do you mean?",
+    "I see no such {what}. Which one do you mean?",
+    "There is none like that. Which one do you mean?",
 )
 UNSEEN = "I see nothing like that, so I cannot tell."  # where something else fits what they describe
 
@@ -39,7 +44,8 @@ def draw_user(example: Example, kinds: dict[str, float], seed: int) -> None:
             dialogue.user_kind == "wrong" and dialogue.reply not in scripted.UNSURE
         )  # who finds nothing wrong to say
         if described:
-            what = scripted.what_is_not_there(example, dialogue.question)
-            dialogue.answer = rng.choice(NOT_THERE).format(what=what) if what else UNSEEN
+            what, is_place = scripted.what_is_not_there(example, dialogue.question)
+            forms = NO_SUCH_PLACE if is_place else NO_SUCH_THING
+            dialogue.answer = rng.choice(forms).format(what=what) if what else UNSEEN
         else:
             dialogue.answer = rng.choice(UNTOLD)

@@ -149,6 +149,8 @@ def _no_plan(total: int, of_slot: dict[Slot, int], of_kind: dict[str, int]) -> s
         able = {slot: m for slot, m in of_slot.items() if forms_for(slot, [kind])}
         if sum(able.values()) < n:
             what = ", ".join(f"{slot.type}:{slot.strategy}" for slot in able)
+            if not able:
+                return f"kinds: no question about {kind} fits any of `shares`. Leave {kind} out, or add a share for it."
             return (
                 f"kinds: {kind} is to be {n} of {total} examples, but questions about it can only be {what}, which are "
                 f"{sum(able.values())} by `shares`. Lower {kind}, or raise these."

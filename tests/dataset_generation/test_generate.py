@@ -300,7 +300,10 @@ def test_replayed_questions(tmp_path):
         (["--kinds", "colour=1"], "unknown kind 'colour'"),
         (["--dialogue_users", "grumpy=1"], "dialogue_users: no user is 'grumpy'; there are helpful"),
         (["--max_objects", "12"], "1 <= min <= max <= 9"),
-        (["--shares", "referential:clarify=1", "--max_objects", "3", "--num_train", "4"], "Allow more objects"),
+        (
+            ["--shares", "referential:clarify=1", "--kinds", "color=1", "--max_objects", "3", "--num_train", "4"],
+            "Allow more objects",
+        ),
         (["--kinds", "count=9", "color=1"], "questions about it can only be none:answer, unanswerable:abstain"),
         (["--min_per_cell", "5000"], "examples would be color questions where `answer`"),
         (["--source", "coco"], "--coco_annotations"),
