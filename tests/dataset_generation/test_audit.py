@@ -139,3 +139,30 @@ def test_a_failing_audit_fails_the_stage_after_everything_is_written(tmp_path):
     again = subprocess.run([*command, "--audit", "warn"], capture_output=True, text=True, timeout=600)
     assert again.returncode == 0, again.stderr
     assert json.loads((folder / "run.json").read_text())["counts"]["audit"] == "failed"
+
+
+def default_data(folder, *flags) -> tuple[int, dict]:
+    """Exit code and audit of the default config with few or many examples."""
+    sizes = ["--num_validation", "0", "--num_test", "100", "--num_test_ood", "0", "--num_unambiguous", "0"]
+    config = str(ROOT / "dataset_generation" / "configs" / "tiny.yaml")
+    command = [sys.executable, GENERATE, "--config", config, "--output_dir", str(folder), *sizes, "--num_replay", "0"]
+    done = subprocess.run([*command, *flags], capture_output=True, text=True, timeout=900)
+    return done.returncode, json.loads((folder / "audit.json").read_text())
+
+
+@pytest.mark.slow
+def test_the_default_data_have_no_shortcut_within_a_kind(tmp_path):
+    """Catches a kind or type in which words, picture or position give the strategy away: seen only in many examples."""
+    code, found = default_data(tmp_path / "d", "--num_train", "20000", "--image_size", "48")
+    within = found["probes"]["question"]["within"]
+    assert code == 0 and found["passed"], found["failures"]
+    assert {"color", "shape", "position", "size", "count", "existence", "color, referential"} <= set(within)
+    assert all(row["n"] >= 400 for row in within.values())
+
+
+def test_a_kind_that_is_rare_and_mostly_abstained_from_fails(tmp_path):
+    """Data of which SFT learned to abstain from counting: few such questions, half of them unanswerable."""
+    kinds = ["--kinds", "color=48", "shape=48", "count=2", "existence=2", "--min_per_cell", "0", "--image_size", "48"]
+    shares = ["--shares", "none:answer=50", "referential:clarify=30", "unanswerable:abstain=2", "premise:correct=18"]
+    code, found = default_data(tmp_path / "d", "--num_train", "600", *kinds, *shares)
+    assert code == 3 and not found["passed"] and any("count" in text for text in found["failures"]), found["failures"]
