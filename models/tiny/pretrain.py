@@ -2,7 +2,7 @@
 
     python models/tiny/pretrain.py --output_dir runs/base
 
-Vision tower (SigLIP) and projector first learn, patch by patch, what stands there (shape, colour, size, place);
+Vision tower (SigLIP) and projector first learn, patch by patch, what stands there (shape, color, size, place);
 then the language model (Llama) learns to read that off, with the patch loss kept on. Every kind of question
 weighs the same. Reads nothing but the scene generator; writes a Hugging Face model directory, resumable
 from `<output_dir>/checkpoint.pt`, and `curves.jsonl`, the accuracy of every kind over time.
@@ -29,7 +29,7 @@ def learning_rate(progress: float, warm: float, peak: float) -> float:
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=3800, help="optimiser steps with language")
+    parser.add_argument("--steps", type=int, default=3800, help="optimizer steps with language")
     parser.add_argument("--patch_steps", type=int, default=1000, help="steps before, of vision alone")
     parser.add_argument("--batch_size", type=int, default=32, help="pictures a step")
     parser.add_argument("--questions", type=int, default=10, help="questions a picture")

@@ -25,11 +25,11 @@ PATCH_LABELS = {
     "size": SIZES,
     "place": PLACES,
     "center": (False, True),
-}  # 0 is "no object over this patch"; place is that of the object's centre, which may lie in another patch
+}  # 0 is "no object over this patch"; place is that of the object's center, which may lie in another patch
 
 
 def sample_scene(rng: random.Random) -> Facts:
-    """A scene with 1-6 objects; often several share a shape, a colour or both, often one is larger than the rest."""
+    """A scene with 1-6 objects; often several share a shape, a color or both, often one is larger than the rest."""
     while True:
         n = rng.choice((1, 2, 3, 4, 5, 5, 6, 6, 6))
         objects = [random_object(TINY_WORLD, rng) for _ in range(n)]
@@ -74,7 +74,7 @@ def read_outs(objects: list) -> list[int]:
 
 
 def center_patch(o) -> int:
-    """Index of the patch that holds the centre of `o`; no two objects share one."""
+    """Index of the patch that holds the center of `o`; no two objects share one."""
     x, y = (o.box[0] + o.box[2]) / 2, (o.box[1] + o.box[3]) / 2
     return int(y // PATCH) * GRID + int(x // PATCH)
 
