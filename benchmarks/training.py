@@ -5,8 +5,8 @@
 
 Ours is tuning_sft/train.py and tuning_grpo/train.py as run.sh calls them; the baseline is a bare SFTTrainer, and a bare
 GRPOTrainer with a constant reward, on the same rows with the same TrainingArguments. What is compared is the Trainer's
-own train_runtime, the median over --rounds runs in turn, each in a process of its own. GRPO's learning rate is 0 in
-both, so that both generate the same responses.
+own train_runtime, the median over --rounds runs in turn, each in a process of its own. GRPO is of one turn here, with a
+learning rate of 0 in both, so that both generate the same responses. The vision tower is frozen in both.
 """
 
 import json
@@ -27,7 +27,7 @@ from measure import ROOT, report, row, run, script
 class Arguments:
     rounds: int = option("of both, in turn", 5)
     sft_steps: int = option("optimiser steps of SFT, 32 responses each", 40)
-    grpo_steps: int = option("of GRPO, 8 prompts x 8 completions each", 10)
+    grpo_steps: int = option("of GRPO, 32 prompts x 4 completions each", 10)
     quick: bool = option("one round, few steps", False)
     output_dir: str = option("folder for training.json", "benchmarks/results")
 
@@ -39,14 +39,14 @@ def main(argv: list[str] | None = None) -> int:
         folder = Path(folder)
         config = ROOT / "dataset_generation" / "configs" / "tiny.yaml"
         sizes = ["--num_train", 1200 if args.quick else 6000, "--num_validation", 16, "--num_test", 0]
-        sizes += ["--num_test_ood", 0, "--audit", "off"]
+        sizes += ["--num_test_ood", 0, "--num_unambiguous", 0, "--num_replay", 0, "--min_per_cell", 0, "--audit", "off"]
         generate = [sys.executable, ROOT / "dataset_generation" / "generate.py", "--config", config, *sizes]
         run([*generate, "--output_dir", folder / "data"])
         sft = [both(f"sft-{i}", ours_sft, bare_sft, folder, sft_steps, ROOT / "models" / "tiny") for i in range(rounds)]
         tuned = folder / "sft-0"
         grpo = [both(f"grpo-{i}", ours_grpo, bare_grpo, folder, grpo_steps, tuned) for i in range(rounds)]
     rows = []
-    for name, found, steps, most in (("SFT", sft, sft_steps, 1.03), ("GRPO", grpo, grpo_steps, 1.05)):
+    for name, found, steps, most in (("SFT", sft, sft_steps, 1.03), ("GRPO", grpo, grpo_steps, 0.85)):
         ours, bare = [pair[0] for pair in found], [pair[1] for pair in found]
         rows += [
             row(f"{name} step", median(ours) / steps, "s", baseline=median(bare) / steps, ratio_at_most=most),
@@ -77,7 +77,8 @@ def flags(stage: str, data: Path, output: Path, steps: int, model: Path) -> list
         "max_steps": steps,
         "num_validation_examples": 16,
     }
-    options |= {"num_prompts": 480, "learning_rate": 0.0, "save_steps": 10} if stage == "tuning_grpo" else {}
+    if stage == "tuning_grpo":
+        options |= {"num_prompts": 32 * steps, "learning_rate": 0.0, "save_steps": 10, "turns": 1}
     return [token for name, value in options.items() for token in (f"--{name}", str(value))]
 
 
@@ -102,6 +103,7 @@ def bare_sft(data: Path, output: Path, steps: int, model: Path) -> float:
     types = [train.Options, "clarifyvlm.training.SFTArguments", "trl.ModelConfig"]
     _, training, _ = parse_args(types, flags("tuning_sft", data, output, steps, model))
     from clarifyvlm.chat import reference_messages
+    from clarifyvlm.training import freeze_vision_tower
 
     rows = []
     for example in examples(data):
@@ -110,6 +112,7 @@ def bare_sft(data: Path, output: Path, steps: int, model: Path) -> float:
     trainer = SFTTrainer(
         model=plain_model(model), args=training, train_dataset=dataset(rows), processing_class=processor(model)
     )
+    freeze_vision_tower(trainer.model)
     return trainer.train().metrics["train_runtime"]
 
 
@@ -119,12 +122,14 @@ def bare_grpo(data: Path, output: Path, steps: int, model: Path) -> float:
     from clarifyvlm import chat
     from clarifyvlm.judges import JudgeArguments
     from clarifyvlm.rewards import RewardWeights
+    from clarifyvlm.training import freeze_vision_tower
 
     train = script("tuning_grpo/train.py")
     types = [train.Options, RewardWeights, JudgeArguments, "clarifyvlm.training.GRPOArguments"]
-    *_, training = parse_args(types, flags("tuning_grpo", data, output, steps, model))
+    options, *_, training = parse_args(types, flags("tuning_grpo", data, output, steps, model))
     found = examples(data)
-    prompts = [found[i] for i in train.balanced([(e.ambiguity.type, e.strategy) for e in found], 480, training.seed)]
+    cells, in_round = [(e.ambiguity.type, e.strategy) for e in found], train.parse_round(options.round)
+    prompts = [found[i] for i in train.balanced(cells, options.num_prompts, training.seed, in_round)]
     rows = [{"prompt": chat.messages(example), "image": str(data / example.image)} for example in prompts]
 
     def constant(completions, **_) -> list[float]:
@@ -137,6 +142,7 @@ def bare_grpo(data: Path, output: Path, steps: int, model: Path) -> float:
         train_dataset=dataset(rows),
         processing_class=processor(model),
     )
+    freeze_vision_tower(trainer.model)
     return trainer.train().metrics["train_runtime"]
 
 
