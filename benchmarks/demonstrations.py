@@ -1,13 +1,13 @@
 """Demonstrations against rewards: SFT on few and on many examples, each with and without GRPO. The embedded model.
 
     python benchmarks/demonstrations.py            # three seeds, hours on two cores; stopped, it goes on where it was
-    python benchmarks/demonstrations.py --sizes 2000   # the default run alone: SFT, SFT that goes on, SFT + GRPO
+    python benchmarks/demonstrations.py --sizes 2000   # the default run alone: SFT, SFT for longer, SFT + GRPO
     python benchmarks/demonstrations.py --tables   # trains nothing: of what all seeds have so far
     python benchmarks/demonstrations.py --quick    # minutes: one seed and few steps, which say nothing but that it runs
 
 Every model of a seed starts from models/tiny and answers the same test questions of that seed, with users of all
 kinds. GRPO is that of the default run, whatever SFT saw; its prompts come from the same train.jsonl, which is the
-default run's up to 5,000 demonstrations. "SFT, goes on" is
+default run's up to 5,000 demonstrations. "SFT for longer" is
 trained further on its own demonstrations for as long as GRPO took. Values are over all seeds' questions, by the
 measures of inference/report.py. Writes <output_dir>/demonstrations.json, .md and .svg.
 """

@@ -14,7 +14,7 @@ from measures.judged import Judged
 
 DEFAULT = 2000  # demonstrations of the default run
 RESAMPLES = 2000
-NAMES = {"sft": "SFT", "longer": "SFT, goes on", "grpo": "SFT + GRPO"}
+NAMES = {"sft": "SFT", "longer": "SFT for longer", "grpo": "SFT + GRPO"}
 SHOWN = ("right_in_the_end", metrics.MACRO, "grounded", "overconfident", "over_asked", "answer_accuracy")
 CURVES = {metrics.MACRO: "Strategy accuracy (macro), %", "right_in_the_end": "Right in the end, %"}
 
