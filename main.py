@@ -4,6 +4,8 @@ python main.py run [preset] [run_dir] [--overwrite]      the whole pipeline: han
 python main.py compare RUN RUN ...                       runs side by side: settings that differ, paired differences
 python main.py sweep PRESET RUN_DIR --STAGE.KEY VALUE ... [--seeds 0 1 2]
                                                          run.sh for every combination, and one table of them
+python main.py benchmarks FOLDER MODEL ... --output_dir DIR
+                                                         models on released benchmark files, and one table of them
 python main.py ask --image picture.png --question "What color is the star?"
                                                          one picture, one question: the model answers, or asks back
 python main.py demo [--port 7860]                        the same as a page in the browser
@@ -17,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clarifyvlm import images
+from clarifyvlm.app import benchmarks as released
 from clarifyvlm.app import demo as demo_page
 from clarifyvlm.app import publishing, talk
 from clarifyvlm.app import sweep as sweeping
@@ -37,7 +40,15 @@ class AskArguments(talk.SpeakerArguments):
 
 def main(argv: list[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
-    commands = {"run": run, "compare": compare, "sweep": sweep, "ask": ask, "demo": demo, "publish": publish}
+    commands = {
+        "run": run,
+        "compare": compare,
+        "sweep": sweep,
+        "benchmarks": benchmarks,
+        "ask": ask,
+        "demo": demo,
+        "publish": publish,
+    }
     if argv and argv[0] in commands:
         return commands[argv[0]](argv[1:])
     if argv and argv[0] not in ("-h", "--help"):
@@ -61,6 +72,11 @@ def compare(argv: list[str]) -> int:
 def sweep(argv: list[str]) -> int:
     """A grid of settings through run.sh."""
     return sweeping.main(argv, ROOT)
+
+
+def benchmarks(argv: list[str]) -> int:
+    """Models on the released files of published benchmarks."""
+    return released.main(argv, ROOT)
 
 
 def ask(argv: list[str]) -> int:
