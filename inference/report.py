@@ -98,7 +98,7 @@ def _report(
     args: ReportArguments, folders: list[Path], variants: dict, audit: dict | None, labels: list | None
 ) -> dict:
     """Write the three files. Returns counts for run.json."""
-    from measures import comparison, constant_policies, metrics, results
+    from measures import comparison, constant_policies, metrics, published, results
     from reporting import coverage, page, schema, tables
     from reporting.sections import SECTIONS, Report
 
@@ -131,6 +131,8 @@ def _report(
         if section.measure:
             inputs = (examples, models, changed) if section.on_variants else (examples, models)
             content[section.name] = section.measure(*inputs, **draws)
+    own = published.differences(examples, models, args.baseline, **draws)
+    content["published_differences"] = comparison.correct(own)
     notes = []
     if args.unambiguous_file:
         whole = [folder for folder in folders if folder not in left_out]

@@ -24,6 +24,22 @@ def rates(did: np.ndarray, should: np.ndarray, clusters: intervals.Clusters, *, 
     return rows | {"accuracy": sample.estimate("right")}
 
 
+def difference(a: np.ndarray, b: np.ndarray, clusters: intervals.Clusters, *, seed: int, resamples: int) -> dict | None:
+    """{"value", "low", "high", "p", "n"}: F1 of `a` minus that of `b`, each (2, E) as `rates` takes them, on the n
+    examples that both have; None where one of them has no F1 there."""
+    common = ~np.isnan(a[0]) & ~np.isnan(b[0])
+    values, draws = [], []
+    for did, should in (np.where(common, table, np.nan) for table in (a, b)):
+        columns = {"both": did * should, "did": did, "should": should}
+        sample = intervals.Resampled(columns, clusters, seed=seed, resamples=resamples)
+        values.append(_ratios(**{key: np.nansum(column) for key, column in columns.items()})["f1"])
+        draws.append(_ratios(**sample.draws)["f1"])
+    drawn = draws[0] - draws[1]
+    if np.isnan(values).any() or np.isnan(drawn).all():
+        return None
+    return intervals.difference(float(values[0] - values[1]), drawn) | {"n": int(common.sum())}
+
+
 def _ratios(both, did, should) -> dict:
     """Of sums, or of means over the same examples, whose number falls out."""
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -11,6 +11,7 @@
 AQuA's table, ClearVQA's asking and MM-UPD's dual score are in strata.py.
 """
 
+import itertools
 import re
 from collections.abc import Callable, Sequence
 
@@ -31,6 +32,12 @@ NOTICED = {
         lambda example: example.provenance.get("ambiguous"),
         lambda verdict: verdict.used_strategy in ("infer", "enumerate", "clarify"),
     ),
+}
+ASKED = {  # its rates are in strata.py
+    "asking": (
+        lambda example: example.strategy == "clarify" if example.provenance.get("benchmark") == "clearvqa" else None,
+        lambda verdict: verdict.used_strategy == "clarify",
+    )
 }
 NUMBERS = dict(zip("none zero one two three four five six seven eight nine ten".split(), "00123456789", strict=False))
 NUMBERS["ten"] = "10"
@@ -57,6 +64,35 @@ def measure(examples: Sequence[Example], models: Sequence[Judged], *, seed: int,
                 rows[key] = detection.rates(*columns, clusters, **draws)
         if rows:
             found[model.name] = rows
+    return found
+
+
+def differences(
+    examples: Sequence[Example], models: Sequence[Judged], baseline: str | None = None, *, seed: int, resamples: int
+) -> list[dict]:
+    """Rows {"a", "b", "metric", "value", "low", "high", "p", "n"}: a minus b in the accuracies, and in F1 of noticing
+    and of asking, on the n examples where both have a value; paired by the same draws of pictures. With a `baseline`,
+    against that model only. What hangs on verdicts is compared where both were judged by the same."""
+    clusters = intervals.Clusters([e.image_sha256 for e in examples])
+    noticed = NOTICED | ASKED
+    applies = {key: [should(e) for e in examples] for key, (should, _) in noticed.items()}
+    draws = {"seed": seed, "resamples": resamples}
+    found = []
+    for b, a in itertools.combinations(models, 2):
+        if baseline not in (None, a.name, b.name):
+            continue
+        a, b = (b, a) if a.name == baseline else (a, b)
+        rows = {}
+        for key, given in (("vqa_accuracy", same), ("vqa_named", named)):
+            column = np.array([_score(e, a, given) - _score(e, b, given) for e in examples], dtype=float)
+            if n := int(np.sum(~np.isnan(column))):
+                drawn = intervals.Resampled({key: column}, clusters, **draws).draws[key]
+                rows[key] = intervals.difference(float(np.nanmean(column)), drawn) | {"n": n}
+        for key, (_, did) in noticed.items() if a.judges == b.judges else ():
+            if any(value is not None for value in applies[key]):
+                both = (_noticed(examples, model, applies[key], did) for model in (a, b))
+                rows[f"{key}.f1"] = detection.difference(*both, clusters, **draws)
+        found += [{"a": a.name, "b": b.name, "metric": key, **row} for key, row in rows.items() if row]
     return found
 
 

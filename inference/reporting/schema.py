@@ -366,6 +366,9 @@ class Metrics(Closed):
     seeds: dict[str, Seeds]
     strata: dict[str, Strata]
     published: dict[str, Published] = Field(description="model -> a published benchmark's own metrics")
+    published_differences: list[Difference] = Field(
+        default_factory=list, description="of these metrics, and of F1 of ClearVQA's asking (`asking.f1`)"
+    )
     failures: dict[str, dict[str, Failure]] = Field(description="model -> any, or a mode -> how often")
     bias: Bias
     robustness: Robustness | dict[str, None] = Field(description="with --variants_dir, else empty")

@@ -15,7 +15,7 @@ from clarifyvlm.judges import rubric
 from clarifyvlm.records import CRITERIA, Prediction, Verdict
 from clarifyvlm.users import scripted
 from judge_server import GOOD, completion
-from measures import published
+from measures import detection, intervals, published
 from measures.judged import Judged
 from reports import make_report, parse
 from stages import script
@@ -69,6 +69,42 @@ def test_noticing_by_hand(convert):  # noqa: F811
     noticed = {key: (round(row["value"], 6), row["n"]) for key, row in rows["ambiguous"].items()}
     assert noticed == {"precision": (0.75, 4), "recall": (0.6, 5), "f1": (0.666667, 9), "accuracy": (0.666667, 9)}
     assert list(rows) == ["ambiguous"]
+
+
+def test_differences_by_hand(convert):  # noqa: F811
+    """A difference with its sign turned, over examples that one of the models lacks, or of F1 over unlike questions."""
+    rows = [{"imageId": "ab"[i % 2], "question": f"Q{i}?", "answer": "cup"} for i in range(6)]
+    examples = convert("gqa", {str(i): row for i, row in enumerate(rows)})
+    verdicts = {
+        e.id: Verdict(example_id=e.id, judge="t", used_strategy="answer", criteria=dict.fromkeys(CRITERIA))
+        for e in examples
+    }
+
+    def model(name: str, words: list[str | None]) -> Judged:
+        said = {e.id: Prediction(example_id=e.id, text=w) for e, w in zip(examples, words, strict=True) if w}
+        return Judged(name, said, {i: verdict for i, verdict in verdicts.items() if i in said})
+
+    models = [model("base", ["cup"] * 3 + ["no"] * 3), model("tuned", ["cup"] * 2 + ["A cup here."] * 3 + [None])]
+    draws = {"seed": 0, "resamples": 200}
+    found = {
+        (d["a"], d["metric"]): (d["b"], d["value"], d["n"]) for d in published.differences(examples, models, **draws)
+    }
+    assert found == {("tuned", "vqa_accuracy"): ("base", -0.2, 5), ("tuned", "vqa_named"): ("base", 0.4, 5)}
+    turned = published.differences(examples, models, "tuned", **draws)
+    assert [(d["a"], d["b"], d["value"]) for d in turned] == [("base", "tuned", 0.2), ("base", "tuned", -0.4)]
+    assert published.differences(examples, models, "another", **draws) == []
+
+
+def test_f1_of_two_models_is_compared_where_both_are_judged():
+    """F1 of other questions subtracted; a model that never noticed anything that breaks the report."""
+    should = np.array([1.0, 1, 0, 0, 1, 1])
+    a = np.array([[1.0, 1, 0, 0, np.nan, 0], np.where([0, 0, 0, 0, 1, 0], np.nan, should)])
+    b = np.array([[1.0, 0, 1, 0, 1, np.nan], np.where([0, 0, 0, 0, 0, 1], np.nan, should)])
+    clusters = intervals.Clusters(list("abcdef"))
+    row = detection.difference(a, b, clusters, seed=0, resamples=200)
+    assert (row["value"], row["n"]) == (0.5, 4) and row["low"] <= 0.5 <= row["high"]  # 1 on the four, and 1/2
+    nothing = np.zeros((2, 6))
+    assert detection.difference(nothing, b, clusters, seed=0, resamples=200) is None
 
 
 def test_unknown_answers_are_no_number(convert):  # noqa: F811
