@@ -179,7 +179,8 @@ def main(argv: list[str], root: Path) -> int:
             continue
         if metrics:
             found[name] = benchmarks_table.of_benchmark(metrics, examples.parent, done, baseline)
-    content = {"models": models, "first": first, "benchmarks": found, "skipped": stages.skipped}
+    content = {"models": models, "first": first, "num_rows": args.num_rows}
+    content |= {"benchmarks": found, "skipped": stages.skipped}
     text = benchmarks_table.markdown(content)
     output.mkdir(parents=True, exist_ok=True)
     jsonl.write_text_atomic(output / "benchmarks.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")

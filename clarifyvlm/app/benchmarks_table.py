@@ -25,6 +25,7 @@ OWN_OF = {  # benchmark -> further ones, which mean something on its rows only
 def of_benchmark(metrics: dict, data: Path, models: list[str], baseline: str | None) -> dict:
     """What the table says of one benchmark, of these models of its metrics.json. `data`: its folder, with its card."""
     benchmark = json.loads((data / "run.json").read_text(encoding="utf-8"))["args"]["benchmark"]
+    models = [model for model in models if model in metrics["models"]]  # the notes say why the report left one out
     rows = []
     for name, (part, *keys) in (OWN | OWN_OF.get(benchmark, {})).items():
         rows.append(_row(".".join(keys), name, True, {m: _at(metrics[part].get(m), keys) for m in models}))
@@ -58,7 +59,7 @@ def markdown(content: dict) -> str:
             metric = f"{row['name']} (the benchmark's own)" if row["own"] else row["name"]
             lines.append([name, metric, " / ".join(counts if len(set(counts)) > 1 else counts[:1]), *cells])
         notes += [f"{name}: {line}" for line in one["left_out"]]
-        notes += [f"{name}: the judge failed on {n:,} responses of {m}." for m, n in one["judge_failures"].items() if n]
+        notes += [f"{name}: judge failures on responses of {m}: {n:,}." for m, n in one["judge_failures"].items() if n]
         notes += [f"{name}: {note}" for note in one["notes"]]
     parts = ["# Published benchmarks", *_explained(content)]
     if lines:
@@ -77,10 +78,12 @@ def _explained(content: dict) -> list[str]:
     if not found:
         return ["Nothing could be measured."]
     judges = ", ".join(sorted({one["judge"] for one in found}))
+    some = f" Of each benchmark the first {content['num_rows']:,} rows." if content["num_rows"] else ""
     paired = f" A difference is a model minus {first}, paired, in points." if len(content["models"]) > 1 else ""
     return [
-        f"Judged by {judges}. Per cent with 95 % intervals (bootstrap over pictures, {found[0]['resamples']:,} draws, "
-        f"seed {found[0]['seed']}).{paired} A metric that does not apply to a benchmark has no row there.",
+        f"Judged by {judges}.{some} Per cent with 95 % intervals (bootstrap over pictures, {found[0]['resamples']:,} draws, "
+        f"seed {found[0]['seed']}).{paired} A metric that does not apply to a benchmark has no row there, "
+        "and n/a is a value that nothing was measured for, or a difference that the report does not have.",
         "Right strategy is the mean over the strategies that occur, overconfident is over the questions whose right "
         "strategy is any but `answer`, and over-asked over the others.",
     ]
