@@ -100,8 +100,9 @@ class Stages:
         """Predictions and verdicts of a model."""
         predictions = folder / "predictions.jsonl"
         self._run(PREDICT, self._predict(model, data, predictions))
-        values = asdict(self.judge) | {"judge_max_failure_share": self.args.judge_max_failure_share}
-        flags = [word for k, v in values.items() if v is not None for word in (f"--{k}", str(v))]
+        values = {k: v for k, v in asdict(self.judge).items() if v != getattr(JudgeArguments(), k)}
+        values["judge_max_failure_share"] = self.args.judge_max_failure_share
+        flags = [word for name, value in values.items() for word in (f"--{name}", str(value))]
         words = ["--data_file", data, "--predictions", predictions, "--output_file", folder / "verdicts.jsonl"]
         self._run(JUDGE, [*map(str, words), *flags])
 

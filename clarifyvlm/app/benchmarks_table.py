@@ -81,9 +81,9 @@ def _explained(content: dict) -> list[str]:
     some = f" Of each benchmark the first {content['num_rows']:,} rows." if content["num_rows"] else ""
     paired = f" A difference is a model minus {first}, paired, in points." if len(content["models"]) > 1 else ""
     return [
-        f"Judged by {judges}.{some} Per cent with 95 % intervals (bootstrap over pictures, {found[0]['resamples']:,} draws, "
-        f"seed {found[0]['seed']}).{paired} A metric that does not apply to a benchmark has no row there, "
-        "and n/a is a value that nothing was measured for, or a difference that the report does not have.",
+        f"Judged by {judges}.{some} Per cent with 95 % intervals (bootstrap over pictures, {found[0]['resamples']:,} "
+        f"draws, seed {found[0]['seed']}).{paired} A metric that does not apply to a benchmark has no row there, and "
+        "n/a is a value that nothing was measured for, or a difference that the report does not have.",
         "Right strategy is the mean over the strategies that occur, overconfident is over the questions whose right "
         "strategy is any but `answer`, and over-asked over the others.",
     ]
