@@ -69,10 +69,9 @@ class Stages:
 
     def check_models(self, models: dict[str, str]) -> None:
         """UserError for a flag of predict.py or a model that cannot be used, before anything runs."""
-        for model in models.values():
-            words = self._predict(model, Path("data.jsonl"), Path("predictions.jsonl"))
-            found = json.loads(self._checked(PREDICT, words))["args"]
-            if found["backend"] != "openai":
+        words = self._predict(next(iter(models.values())), Path("data.jsonl"), Path("predictions.jsonl"))
+        if json.loads(self._checked(PREDICT, words))["args"]["backend"] != "openai":
+            for model in models.values():
                 loading.check_checkpoint(model)
 
     def convert(self, source: Path, folder: Path) -> Path:
