@@ -9,9 +9,9 @@ OURS = {  # key in metrics.json -> name; shares of the responses that the judge 
     "overconfident": "overconfident",
     "over_asked": "over-asked",
 }
-OWN = {  # name -> where metrics.json has it, for a model
+OWN = {  # name -> where metrics.json has it, for a model: on the rows of any benchmark that it applies to
     "VQA accuracy": ("published", "vqa_accuracy"),
-    "VQA accuracy, a sentence around it allowed": ("published", "vqa_named"),
+    "VQA accuracy, a sentence around the answer allowed": ("published", "vqa_named"),
     "noticing what cannot be answered, F1": ("published", "unanswerable", "f1"),
     "noticing ambiguity, F1": ("published", "ambiguous", "f1"),
 }
@@ -28,7 +28,8 @@ def of_benchmark(metrics: dict, data: Path, models: list[str], baseline: str | N
     models = [model for model in models if model in metrics["models"]]  # the notes say why the report left one out
     rows = []
     for name, (part, *keys) in (OWN | OWN_OF.get(benchmark, {})).items():
-        rows.append(_row(".".join(keys), name, True, {m: _at(metrics[part].get(m), keys) for m in models}))
+        own = keys != ["vqa_named"]  # which is ours
+        rows.append(_row(".".join(keys), name, own, {m: _at(metrics[part].get(m), keys) for m in models}))
     for key, name in OURS.items():
         rows.append(_row(key, name, False, {m: metrics["models"][m][key] for m in models}))
     differences = [*metrics["differences"], *metrics.get("published_differences", [])]

@@ -159,9 +159,10 @@ def test_the_table_says_what_it_knows_and_no_more(tmp_path):
     content = {"models": {"a": "m/a", "b": "m/b", "old": "m/o"}, "first": "a", "num_rows": None}
     text = benchmarks_table.markdown(content | {"benchmarks": {"pope": found}, "skipped": skipped})
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    assert [row["own"] for row in found["rows"]] == [False, False, False]
     assert rows[0] == ["benchmark", "metric", "n", "a", "b", "old", "b \u2212 a", "old \u2212 a"]
     assert [row[1:] for row in rows if row[0] == "pope"] == [
-        ["VQA accuracy, a sentence around it allowed (the benchmark's own)", "4"]
+        ["VQA accuracy, a sentence around the answer allowed", "4"]
         + ["75.0 [75.0, 75.0]", "75.0 [75.0, 75.0]", "n/a", "+5.0 [\u221230.0, +10.0]", "n/a"],
         ["right strategy", "4", "50.0 [50.0, 50.0]", "50.0 [50.0, 50.0]", "n/a", "n/a", "n/a"],
         ["over-asked", "4", "25.0 [25.0, 25.0]", "25.0 [25.0, 25.0]", "n/a", "\u221210.0 [\u221230.0, +10.0]", "n/a"],
