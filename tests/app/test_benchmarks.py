@@ -215,17 +215,20 @@ def test_three_benchmarks_two_models_one_kill(released, tmp_path, server):
     assert {line["benchmark"]: line["model"] for line in content["skipped"]} == dict.fromkeys(("gqa", "notes", "vqav2"))
     text = (out / "benchmarks.md").read_text()
     assert "notes is the name of no benchmark" in text and "gqa has 2 data files" in text
-    rows = {
-        (name, row["key"]): row for name, found in content["benchmarks"].items() for row in found["rows"]
-    }  # the server says of every response that it abstains
-    right = {name: rows[name, "strategy_accuracy_macro"]["models"] for name in content["benchmarks"]}
-    assert {name: round(found["copy"]["value"], 3) for name, found in right.items()} == {
-        "hallucinations": 0.333,
-        "pope": 0.0,
-        "vizwiz": 0.5,
+    rows = {(name, row["key"]): row for name, found in content["benchmarks"].items() for row in found["rows"]}
+    reports = {name: json.loads((out / name / "report/metrics.json").read_text()) for name in content["benchmarks"]}
+    assert {name: report["examples"] for name, report in reports.items()} == {
+        "hallucinations": 3,
+        "pope": 4,
+        "vizwiz": 2,
     }
-    assert rows["vizwiz", "unanswerable.f1"]["models"]["tiny"]["value"] == pytest.approx(2 / 3, abs=1e-6)
-    for key in (("pope", "vqa_accuracy"), ("vizwiz", "unanswerable.f1"), ("hallucinations", "overconfident")):
+    for model in ("tiny", "copy"):
+        for name, report in reports.items():
+            right = report["models"][model]["strategy_accuracy_macro"]
+            assert rows[name, "strategy_accuracy_macro"]["models"][model] == right and right["n"] == report["examples"]
+        own = reports["vizwiz"]["published"][model]["unanswerable"]["f1"]
+        assert rows["vizwiz", "unanswerable.f1"]["models"][model] == own
+    for key in (("pope", "vqa_accuracy"), ("vizwiz", "strategy_accuracy_macro"), ("hallucinations", "overconfident")):
         row = rows[key]
         assert row["models"]["tiny"] == row["models"]["copy"] and row["models"]["tiny"]["n"] > 0
         assert row["differences"]["copy"]["value"] == 0.0 and row["differences"]["copy"]["b"] == "tiny"
