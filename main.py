@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clarifyvlm import images
-from clarifyvlm.app import benchmarks as released
+from clarifyvlm.app import benchmarks as benchmarking
 from clarifyvlm.app import demo as demo_page
 from clarifyvlm.app import publishing, talk
 from clarifyvlm.app import sweep as sweeping
@@ -76,7 +76,7 @@ def sweep(argv: list[str]) -> int:
 
 def benchmarks(argv: list[str]) -> int:
     """Models on the released files of published benchmarks."""
-    return released.main(argv, ROOT)
+    return benchmarking.main(argv, ROOT)
 
 
 def ask(argv: list[str]) -> int:
