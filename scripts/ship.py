@@ -1,4 +1,4 @@
-"""The checkpoints of a run of the default preset -> models/tiny-sft and models/tiny-grpo, which come with the repository.
+"""The checkpoints of a run of the default preset -> models/tiny-sft and models/tiny-grpo, which come along.
 
     ./run.sh && python scripts/ship.py
 
