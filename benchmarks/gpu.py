@@ -179,6 +179,7 @@ def prepare(bench: Bench) -> None:
     generate = [sys.executable, "dataset_generation/generate.py", "--output_dir", bench.folder / "data"]
     generate += ["--config", "dataset_generation/configs/tiny.yaml", "--image_size", bench.sizes.pixels]
     counts = {"num_train": 120, "num_validation": 6, "num_test": 48, "num_test_ood": 0}
+    counts |= {"num_unambiguous": 0, "num_replay": 0, "min_per_cell": 0}
     run([*generate, "--audit", "off", *(token for name, n in counts.items() for token in (f"--{name}", n))])
     inputs = [encode(processor, [chat.messages(e)], [picture])["input_ids"][0] for e, picture in examples(bench, 24)]
     bench.prompt = sum(map(len, inputs)) / len(inputs)

@@ -106,6 +106,7 @@ def judge(url: str, count: int, concurrency: int = AT_ONCE, **options) -> tuple[
 def grpo_steps(folder: Path, url: str, steps: int) -> tuple[float, float, float]:
     """Median seconds of a step with the offline judge and with the one at `url`; mean calls of a step to that."""
     sizes = ["--num_train", 120, "--num_validation", 12, "--num_test", 0, "--num_test_ood", 0]
+    sizes += ["--num_unambiguous", 0, "--num_replay", 0, "--min_per_cell", 0]
     config = "dataset_generation/configs/tiny.yaml"
     run([sys.executable, "dataset_generation/generate.py", "--config", config, "--output_dir", folder / "data", *sizes])
     command = [

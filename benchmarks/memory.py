@@ -34,6 +34,7 @@ def main(argv: list[str] | None = None) -> int:
         small, large = Path(folder) / "small", Path(folder) / "large"
         config = ROOT / "dataset_generation" / "configs" / "tiny.yaml"
         sizes = ["--num_train", SMALL, "--num_validation", 16, "--num_test", 0, "--num_test_ood", 0, "--audit", "off"]
+        sizes += ["--num_unambiguous", 0, "--num_replay", 0, "--min_per_cell", 0]
         generate = [sys.executable, ROOT / "dataset_generation" / "generate.py", "--config", config, *sizes]
         run([*generate, "--output_dir", small])
         multiply(small, large, count // SMALL)

@@ -41,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         folder = Path(folder)
         config = ROOT / "dataset_generation" / "configs" / "tiny.yaml"
         sizes = ["--num_train", 0, "--num_validation", 0, "--num_test", count, "--num_test_ood", 0, "--audit", "off"]
+        sizes += ["--num_unambiguous", 0, "--num_replay", 0, "--min_per_cell", 0]
         generate = [sys.executable, ROOT / "dataset_generation" / "generate.py", "--config", config, *sizes]
         run([*generate, "--output_dir", folder])
         data = folder / "test.jsonl"

@@ -156,7 +156,7 @@ def test_the_default_data_have_no_shortcut_within_a_kind(tmp_path):
     code, found = default_data(tmp_path / "d", "--num_train", "20000", "--image_size", "48")
     within = found["probes"]["question"]["within"]
     assert code == 0 and found["passed"], found["failures"]
-    assert {"color", "shape", "position", "size", "count", "existence", "color, referential"} <= set(within)
+    assert {"color", "shape", "position", "count", "existence", "color, referential"} <= set(within)
     assert all(row["n"] >= 400 for row in within.values())
 
 

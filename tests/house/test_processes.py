@@ -94,7 +94,7 @@ def test_sft_learns_as_one_process_with_the_same_global_batch(data, alone, tmp_p
     for name, tensor in weights(alone).items():
         assert weights(output)[name].sub(tensor).abs().max() < 1e-4, name
     assert json.loads((output / "run.json").read_text())["counts"]["strategy_accuracy"].keys() >= {"macro", "answer"}
-    assert done.stdout.count("training 3.9") == 1
+    assert done.stdout.count("training 4.56 of 4.56 million") == 1
 
 
 def test_grpo_groups_hold_across_processes(data, alone, tmp_path):

@@ -11,7 +11,7 @@ from clarifyvlm.errors import UserError
 from clarifyvlm.images import check_images
 from clarifyvlm.records import Example, Prediction, Verdict
 from clarifyvlm.users import scripted
-from stages import ROOT, script
+from stages import FEW, ROOT, script
 
 FOREIGN = {"background", "reworded"}  # not for pictures and words that the generator did not make
 
@@ -96,7 +96,7 @@ def test_generated_scenes_have_every_variant(config, tiny_model_dir, tmp_path, c
     data = tmp_path / "data"
     sizes = ["--num_train", "6", "--num_validation", "6", "--num_test", "24", "--num_test_ood", "0"]
     flags = ["--config", str(ROOT / "dataset_generation" / "configs" / "tiny.yaml"), "--output_dir", str(data)]
-    script("dataset_generation/generate.py").main([*flags, *sizes, "--audit", "off", "--num_workers", "1"])
+    script("dataset_generation/generate.py").main([*flags, *sizes, *FEW, "--audit", "off", "--num_workers", "1"])
     output = tmp_path / "variants"
     names = ["background", "reworded", "options_reversed"]
     command = argv(config, tiny_model_dir, data / "test.jsonl", output, "--variants", *names)
