@@ -24,7 +24,7 @@ EDITS = {
     ),
     "AUDIT_ARGS": ("--num_canary_examples 5", " -> 5", ["judge_audit.json"]),
     "PREDICT_ARGS": ("--max_new_tokens 3", "max_new_tokens: 24 -> 3", [*BASE, *SFT, *GRPO]),
-    "GRPO_ARGS": ("--learning_rate 5.0e-3", "learning_rate: 5e-05 -> 0.005", ["grpo", *GRPO]),
+    "GRPO_ARGS": ("--learning_rate 0.1 --weight_decay 3.0", "learning_rate: 5e-05 -> 0.1", ["grpo", *GRPO]),
     "SFT_ARGS": (
         "--learning_rate 2.0e-4",
         "learning_rate: 0.0005 -> 0.0002",
@@ -79,7 +79,9 @@ def test_another_run_takes_over_what_is_unchanged(finished, tmp_path):
     """A run beside the old one that makes all of it again, or that writes into files of the old one."""
     before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in finished.rglob("*") if p.is_file()}
     new = tmp_path / "new run"
-    run = Run("smoke", new, "--reuse", finished, log=tmp_path / "log", GRPO_ARGS="--learning_rate 5.0e-3")
+    run = Run(
+        "smoke", new, "--reuse", finished, log=tmp_path / "log", GRPO_ARGS="--learning_rate 0.1 --weight_decay 3.0"
+    )
     said = run.wait()
     assert run.process.returncode == 0, said[-2000:]
     assert remade(said, new) == ["grpo", *GRPO]
