@@ -28,7 +28,7 @@ from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.models import loading
 
 ROOT = Path(__file__).resolve().parent
-DEFAULT_MODELS = (Path("runs/tiny/grpo"), Path("models/tiny-grpo"))  # what ./run.sh made, else what it made for us
+DEFAULT_MODEL = Path("runs/tiny/grpo")
 
 
 @dataclass
@@ -127,12 +127,14 @@ def publish(argv: list[str]) -> int:
 
 
 def _default_model() -> str:
-    for model in DEFAULT_MODELS:
-        for folder in (model, ROOT / model):
-            if folder.is_dir():
-                print(f"model: {model} (another one: --model_name_or_path)", file=sys.stderr)
-                return str(folder)
-    raise UserError(f"there is no {DEFAULT_MODELS[0]}. `./run.sh` makes it in minutes; or give --model_name_or_path.")
+    for folder in (DEFAULT_MODEL, ROOT / DEFAULT_MODEL):
+        if folder.is_dir():
+            print(f"model: {DEFAULT_MODEL} (another one: --model_name_or_path)", file=sys.stderr)
+            return str(folder)
+    raise UserError(
+        f"there is no {DEFAULT_MODEL} yet. `./run.sh` makes it in minutes; or give --model_name_or_path (models/tiny "
+        "is the untuned model)."
+    )
 
 
 def _speak(one: talk.Talk, width: int) -> None:

@@ -27,7 +27,7 @@ from measure import ROOT
 
 PRESET = "tiny"
 BASE = "models/tiny"
-EPOCHS = {500: 8, 1000: 6, 2000: 4, 5000: 3, 10_000: 2, 20_000: 1}  # validation loss no longer falls after these
+EPOCHS = {500: 8, 1000: 6, 2000: 4, 5000: 3, 10_000: 2, 20_000: 1}  # the default's for 2,000; the others by its example
 MANY = 24_000  # examples to draw from where the default run's are too few
 QUICK = {  # beside the configs of PRESET
     "dataset_generation/generate.py": "--num_train 900 --num_validation 12 --num_test 36 --num_unambiguous 12 "

@@ -30,7 +30,7 @@ class Flaws:
 
 
 class FlawedJudge(SceneJudge):
-    """The scene judge with `flaws`; its verdicts carry its name."""
+    """The scene judge with `flaws`."""
 
     def __init__(self, flaws: Flaws):
         super().__init__()

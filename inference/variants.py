@@ -124,7 +124,9 @@ def _run(args: VariantsArguments, variant: str, data_file: Path, config: list[st
         how = ["--turns", "2", "--user_kinds", USERS[variant]]
     model = ["--model_name_or_path", args.model_name_or_path, "--num_examples", str(args.num_examples)]
     predict.main([*data, *model, *how, "--output_file", predictions])
-    judge.main([*data, "--predictions", predictions, "--output_file", verdicts])
+    # who is shown nothing may say what nobody understands: that is counted, and stops nothing
+    any_share = ["--judge_max_failure_share", "1"] if variant in BLANK else []
+    judge.main([*data, *any_share, "--predictions", predictions, "--output_file", verdicts])
     return jsonl.read(verdicts, Verdict)
 
 

@@ -43,8 +43,7 @@ class SpeakerArguments:
     """Which models `ask` and `demo` load, and how they speak."""
 
     model_name_or_path: str | None = option(
-        "checkpoint, adapter or hub name (default: runs/tiny/grpo where ./run.sh has made it, else models/tiny-grpo)",
-        None,
+        "checkpoint, adapter or hub name (default: runs/tiny/grpo, made by ./run.sh)", None
     )
     max_new_tokens: int = option("longest response, in tokens", 128, min=1)
     image_max_side: int | None = option("shrink a longer picture to this, in pixels", None, min=8)

@@ -24,6 +24,7 @@ EDITS = {
     ),
     "AUDIT_ARGS": ("--num_canary_examples 5", " -> 5", ["judge_audit.json"]),
     "PREDICT_ARGS": ("--max_new_tokens 3", "max_new_tokens: 24 -> 3", [*BASE, *SFT, *GRPO]),
+    # two steps without a gradient: the decay of the weights is what changes the responses
     "GRPO_ARGS": ("--learning_rate 0.1 --weight_decay 3.0", "learning_rate: 5e-05 -> 0.1", ["grpo", *GRPO]),
     "SFT_ARGS": (
         "--learning_rate 2.0e-4",

@@ -91,6 +91,27 @@ def test_another_user_replies(config, asking_model_dir, test_file, tmp_path, mon
     assert len(verdicts) == 5
 
 
+def test_a_model_that_is_shown_nothing_may_babble(config, tiny_model_dir, test_file, tmp_path, monkeypatch):
+    """A run that ends because nobody understands what a model says to an empty picture; or the same let pass elsewhere."""
+
+    def babble(argv):
+        given = dict(zip(argv, argv[1:], strict=False))
+        ids = [e.id for e in jsonl.read(given["--data_file"], Example)[:4]]
+        Path(given["--output_file"]).parent.mkdir(parents=True, exist_ok=True)
+        said = [Prediction(example_id=i, text="There are none inThere are where one at: the star of one.") for i in ids]
+        jsonl.write_atomic(given["--output_file"], said)
+
+    monkeypatch.setattr(variants.predict, "main", babble)
+    command = argv(
+        config, tiny_model_dir, test_file, tmp_path / "v", "--name", "a", "--num_examples", "4", "--variants"
+    )
+    assert variants.main([*command, "blank_image"]) == 0
+    failures = [v.failure for v in jsonl.read(tmp_path / "v" / "blank_image" / "a" / "verdicts.jsonl", Verdict)]
+    assert failures and set(failures) == {"not_understood"}
+    with pytest.raises(UserError, match="judge_max_failure_share"):
+        variants.main([*command, "options"])
+
+
 def test_generated_scenes_have_every_variant(config, tiny_model_dir, tmp_path, capsys):
     """A transform that the generator's own data do not pass."""
     data = tmp_path / "data"
