@@ -92,7 +92,7 @@ def test_another_user_replies(config, asking_model_dir, test_file, tmp_path, mon
 
 
 def test_a_model_that_is_shown_nothing_may_babble(config, tiny_model_dir, test_file, tmp_path, monkeypatch):
-    """A run that ends because nobody understands what a model says to an empty picture; or the same let pass elsewhere."""
+    """A run that ends because of what a model says to an empty picture; or the same let pass elsewhere."""
 
     def babble(argv):
         given = dict(zip(argv, argv[1:], strict=False))
