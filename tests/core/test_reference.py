@@ -59,4 +59,5 @@ def test_what_is_put_in_place():
     assert reference.resolved("There is nothing like that!", red, star) == "There is no red star!"
     assert reference.resolved("No such circle.", red, star) == "no red circle."
     assert reference.resolved("I see none there.", Description(one=True), star) == "I see none there."
-    assert not reference.points_back("There is no star at the top left.")
+    for text in ("There is no star at the top left.", "No there is a star at the top left.", "No, there it is."):
+        assert not reference.points_back(text)
