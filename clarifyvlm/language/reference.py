@@ -7,7 +7,8 @@ from clarifyvlm.world.places import at
 
 _NO = r"\b(?:no|none|nothing|not(?: see| find)? any(?:thing)?)\b"
 _POINTS = re.compile(
-    rf"{_NO} such(?P<such>(?: [a-z]+)?)\b|{_NO}(?P<noun>(?: [a-z]+){{0,3}}?) (?:(?:over )?there(?! (?:is|are)\b)|like (?:that|this)|"
+    rf"{_NO} such(?P<such>(?: [a-z]+)?)\b|{_NO}(?P<noun>(?: [a-z]+){{0,3}}?) "
+    r"(?:(?:over )?there(?! (?:is|are)\b)|like (?:that|this)|"
     r"(?:in|at) that (?:place|spot|position|corner)|of that kind|(?:matching|fitting) (?:that|it))\b",
     flags=re.IGNORECASE,
 )
