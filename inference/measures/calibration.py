@@ -25,8 +25,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from clarifyvlm.errors import UserError
-from clarifyvlm.records import AFTER_REPLY, Example, Verdict
-from measures import intervals
+from clarifyvlm.records import AFTER_REPLY, Example, Prediction, Verdict
+from measures import intervals, metrics
 from measures.intervals import NO_VALUE
 from measures.judged import Judged
 
@@ -44,12 +44,12 @@ def right(verdict: Verdict) -> float | None:
     return float(bool(followed) and verdict.criteria["answer_right"] != 0)
 
 
-def resolved(example: Example, verdict: Verdict) -> float | None:
+def resolved(example: Example, verdict: Verdict, prediction: Prediction) -> float | None:
     """How far a response resolves the question, 0..1, whatever a question costs.
 
-    Asked: the answer after the reply is right; where there was no reply, the question's value. Else, by what the
-    example calls for: a right answer (answer, infer), the share of the readings that a list names (enumerate), a right
-    correction or abstention. What asserts something where it should ask resolves nothing. Where nobody knows the
+    Asked: the answer after the reply is right; where no reply told what is meant, the question's value. Else, by what
+    the example calls for: a right answer (answer, infer), the share of the readings that a list names (enumerate), a
+    right correction or abstention. What asserts something where it should ask resolves nothing. Where nobody knows the
     answer, the right strategy is all there is to go by. None where the judge does not know what it comes to.
     """
     criteria = verdict.criteria
@@ -58,7 +58,7 @@ def resolved(example: Example, verdict: Verdict) -> float | None:
     if not example.has_answer and example.strategy not in ("correct", "abstain"):
         return float(criteria["strategy_right"] or 0.0)
     if verdict.used_strategy == "clarify":
-        replied = verdict.answer_right_after_reply
+        replied = metrics.right_after_reply(example, verdict, prediction)
         return float((criteria["question_value"] if replied is None else replied) or 0.0)
     if example.strategy in ("answer", "infer"):
         return float(criteria["answer_right"] or 0.0)
@@ -116,7 +116,10 @@ def _columns(examples: Sequence[Example], model: Judged) -> dict[str, np.ndarray
         verdict = model.verdict_on(example.id)
         if verdict is None:
             continue
-        table[2:, i] = resolved(example, verdict), verdict.used_strategy == "clarify"  # None becomes NaN
+        table[2:, i] = (
+            resolved(example, verdict, model.predictions[example.id]),
+            verdict.used_strategy == "clarify",
+        )  # None becomes NaN
         is_right, confidence = right(verdict), confidence_in(model, example.id)
         if is_right is not None and confidence is not None:
             table[:2, i] = confidence, is_right

@@ -11,8 +11,7 @@ Where the model asked and nobody replied, only the first is known. `served` is t
 metrics.served; `questions`, the mean number of clarifying questions of the dialogues; `tokens_per_served`, all tokens
 that the model wrote over the questions that it served.
 
-Other users (clarifyvlm.users.KINDS) reply to the same questions, in runs of their own: what the last response
-does then.
+By kind of user (clarifyvlm.users.KINDS), of the same run or of runs of their own: what the last response does then.
 After "I don't know" the right answer cannot be known; whoever asserts one reading all the same guesses confidently.
 `by_chance` is how often a guess among the readings is right: often more than one of them has the same answer.
 """
@@ -49,7 +48,7 @@ def measure(
 
     Each of "models" has "accuracy" and "served" ({direct, one_reply, two_replies}), "questions", "tokens_per_served".
     "users": {kind: {model: {"dialogues", "then": {strategy or none: estimate}, "right" (users who told the reading) or
-    "confident_guess" (the others): estimate}}}; helpful is the models' own run.
+    "confident_guess" (the others): estimate}}}; of the models' own run, unless a variant is of that kind.
     """
     clusters = intervals.Clusters([e.image_sha256 for e in examples])
     found = {}
@@ -64,7 +63,7 @@ def measure(
             "questions": rows["questions"],
             "tokens_per_served": _ratio(sample, "tokens", "served"),
         }
-    runs = {"helpful": list(models)} | {
+    runs = {kind: [_with(kind, model) for model in models] for kind in KINDS} | {
         name.removeprefix(PREFIX): judged for name, judged in variants.items() if name.startswith(PREFIX)
     }
     users = {
@@ -73,6 +72,12 @@ def measure(
     }
     users = {kind: rows for kind, rows in users.items() if rows}
     return {"models": found, "by_chance": _by_chance(examples), "users": users}
+
+
+def _with(kind: str, model: Judged) -> Judged:
+    """What a model said in dialogues with users of a kind."""
+    said = {i: p for i, p in model.predictions.items() if (p.user_kind or "helpful") == kind}
+    return Judged(model.name, said, {i: v for i, v in model.verdicts.items() if i in said})
 
 
 def _columns(examples: Sequence[Example], model: Judged) -> dict[str, np.ndarray]:
@@ -84,13 +89,13 @@ def _columns(examples: Sequence[Example], model: Judged) -> dict[str, np.ndarray
             continue
         prediction = model.predictions[example.id]
         replies = sum(turn.role == "user" for turn in prediction.turns)
-        after = verdict.answer_right_after_reply or 0.0
+        after = metrics.right_after_reply(example, verdict, prediction) or 0.0
         at_once = metrics.served_at_once(example, verdict)
         at_once = np.nan if at_once is None else at_once
         guess = _guessed_right(example, verdict, prediction)
         by_replies = [guess, *(after if 0 < replies <= most else guess for most in (1, 2))]
         served = [at_once, *(max(at_once, after) if 0 < replies <= most else at_once for most in (1, 2))]
-        if metrics.ends_open(example, verdict):  # only what there is without a reply is known
+        if metrics.ends_open(example, verdict, prediction):  # only what there is without a reply is known
             by_replies[1:] = served[1:] = np.nan, np.nan
         if example.strategy == "clarify":
             table[:3, i] = by_replies

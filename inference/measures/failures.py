@@ -20,6 +20,7 @@ from clarifyvlm.language.layout import after_reasoning
 from clarifyvlm.records import Example, Prediction, Verdict
 from measures import intervals
 from measures.judged import Judged, by_hash
+from measures.metrics import right_after_reply
 
 SHOWN = 3  # examples per model and mode
 SEVERAL = ("infer", "enumerate", "clarify")  # right strategies of questions with several readings that differ
@@ -189,8 +190,9 @@ MODES = {
         None, _answered_rightly, _hedged,
     ),
     "ignores_reply": Mode(
-        "Ignores the reply", "the user replied", "The answer after the reply is not that of the reading meant.", None,
-        lambda e, v, p: v.answer_right_after_reply is not None, lambda e, v, p: v.answer_right_after_reply == 0,
+        "Ignores the reply", "the user told which reading they mean",
+        "The answer after the reply is not that of the reading meant.", None,
+        lambda e, v, p: right_after_reply(e, v, p) is not None, lambda e, v, p: right_after_reply(e, v, p) == 0,
     ),
     "cut_off": Mode(
         "Cut off", "the prediction says how it ended", "The response hit the limit on new tokens.", None,

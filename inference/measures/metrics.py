@@ -47,8 +47,15 @@ def _asked(example: Example, verdict: Verdict, prediction: Prediction) -> float:
     return float(verdict.used_strategy == "clarify")
 
 
+def right_after_reply(example: Example, verdict: Verdict, prediction: Prediction) -> float | None:
+    """Whether the answer after the user's reply is right; None where nobody replied, or the reply did not tell which
+    reading is meant, so that nobody could know the answer."""
+    told = (prediction.user_kind or "helpful") in INFORMED or example.strategy == "answer"
+    return verdict.answer_right_after_reply if told else None
+
+
 def _after_reply(example: Example, verdict: Verdict, prediction: Prediction) -> float | None:
-    return verdict.answer_right_after_reply if example.strategy == "clarify" else None
+    return right_after_reply(example, verdict, prediction) if example.strategy == "clarify" else None
 
 
 def _question_value(example: Example, verdict: Verdict, prediction: Prediction) -> float | None:
@@ -77,17 +84,18 @@ def served_at_once(example: Example, verdict: Verdict, prediction: Prediction | 
     return float(whole and criteria["answer_right"] == 1)
 
 
-def ends_open(example: Example, verdict: Verdict) -> bool:
+def ends_open(example: Example, verdict: Verdict, prediction: Prediction) -> bool:
     """Whether the model asked, a reply could have led to the right answer, and nobody replied (or nobody knows which
     reading the reply meant): what the user is left with cannot be known."""
-    return verdict.used_strategy == "clarify" and example.has_answer and verdict.answer_right_after_reply is None
+    after = right_after_reply(example, verdict, prediction)
+    return verdict.used_strategy == "clarify" and example.has_answer and after is None
 
 
 def _served(example: Example, verdict: Verdict, prediction: Prediction) -> float | None:
     at_once = served_at_once(example, verdict)
-    if at_once is None or ends_open(example, verdict) or AFTER_REPLY in verdict.unknown:
+    if at_once is None or ends_open(example, verdict, prediction) or AFTER_REPLY in verdict.unknown:
         return None
-    return max(at_once, verdict.answer_right_after_reply or 0.0)
+    return max(at_once, right_after_reply(example, verdict, prediction) or 0.0)
 
 
 def right_in_the_end(example: Example, verdict: Verdict, prediction: Prediction) -> float | None:
@@ -97,7 +105,7 @@ def right_in_the_end(example: Example, verdict: Verdict, prediction: Prediction)
         return None
     if verdict.used_after_reply is None:  # no dialogue
         guess = example.strategy == "clarify" and rewards.guessed_right(example, verdict, prediction)
-        return None if ends_open(example, verdict) else max(at_once, float(guess))
+        return None if ends_open(example, verdict, prediction) else max(at_once, float(guess))
     if (prediction.user_kind or "helpful") in INFORMED or example.strategy == "answer":
         after = verdict.answer_right_after_reply
         return None if after is None else max(at_once, after)
@@ -164,7 +172,7 @@ METRICS = {
     ),
     "answer_accuracy_after_reply": Metric(
         "Answer accuracy after the reply",
-        "`clarify` examples on which the model asked and the user replied",
+        "`clarify` examples on which the model asked and the user told which reading they mean",
         "The answer that the model gives after the user's reply is right for the reading that the user meant.",
         "higher",
         _after_reply,
@@ -172,7 +180,7 @@ METRICS = {
     ),
     "served": Metric(
         "Served after at most one reply",
-        "all examples but those on which the model asked and nobody replied",
+        "all examples but those on which the model asked and nobody told which reading they mean",
         "The user is left with what is right: the right answer, the whole right list, a correction or an abstention "
         "where one is due; or the model asks, hears the reply, and then answers rightly for the reading that was "
         "meant.",
@@ -285,7 +293,8 @@ def columns(examples: Sequence[Example], model: Judged, *, as_wrong: bool = Fals
 
 def left_open(examples: Sequence[Example], model: Judged) -> str | None:
     """A sentence on the questions for which `served` is not known, None where there are none."""
-    asked = [e for e in examples if (verdict := model.verdict_on(e.id)) and ends_open(e, verdict)]
+    judged = [(e, v, model.predictions[e.id]) for e in examples if (v := model.verdict_on(e.id))]
+    asked = [e for e, v, p in judged if v.used_after_reply is None and ends_open(e, v, p)]
     if not asked:
         return None
     return (

@@ -92,7 +92,7 @@ def _summary(content: dict, best: str) -> list[str]:
     after = rows[best]["answer_accuracy_after_reply"]
     if after["value"] is not None:
         sentences.append(
-            f"When {best} rightly asks and the user replies, its final answer is right in "
+            f"When {best} rightly asks and the user tells which reading they mean, its final answer is right in "
             f"{say(best, 'answer_accuracy_after_reply')} of {after['n']:,} dialogues."
         )
     return sentences

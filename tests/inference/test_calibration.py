@@ -261,7 +261,17 @@ def test_right_needs_strategy_and_answer():
 )
 def test_what_a_response_resolves(strategy, used, after, criteria, value):
     """A row of the definition that the code does not follow."""
-    assert calibration.resolved(example(0, strategy), verdict(0, used, after, **criteria)) == value
+    said = Prediction(example_id="e0", text="Red.")
+    assert calibration.resolved(example(0, strategy), verdict(0, used, after, **criteria), said) == value
+
+
+def test_what_a_question_resolves_that_nobody_answered():
+    """A question that counts as useless because the user did not know what they mean."""
+    said, found = (
+        Prediction(example_id="e0", text="Which?", user_kind="unsure"),
+        verdict(0, "clarify", 0.0, question_value=0.6),
+    )
+    assert calibration.resolved(example(0, "clarify"), found, said) == 0.6
 
 
 def test_utility_in_closed_form():
@@ -270,7 +280,8 @@ def test_utility_in_closed_form():
     verdicts = [verdict(i, "clarify", after) for i, after in enumerate([1.0, 1.0, 1.0, 0.0])]
     verdicts += [verdict(i, "answer", strategy_right=1.0, answer_right=float(i > 4)) for i in range(4, 8)]
     verdicts += [verdict(i, "correct", strategy_right=1.0) for i in (8, 9)]
-    model = Judged("m", {}, {v.example_id: v for v in verdicts})
+    said = {v.example_id: Prediction(example_id=v.example_id, text="Red.") for v in verdicts}
+    model = Judged("m", said, {v.example_id: v for v in verdicts})
     content = measure(model, examples=[example(i, s) for i, s in enumerate(strategies)])
     row, prices = content["models"]["m"], np.array(content["prices"])
     np.testing.assert_allclose(row["utility"]["value"], 0.8 - 0.4 * prices, atol=1e-6)

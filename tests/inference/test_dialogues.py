@@ -141,6 +141,18 @@ def test_other_users():
     assert users["terse"]["m"]["right"]["value"] == 0.75 and "confident_guess" not in users["terse"]["m"]
 
 
+def test_users_of_several_kinds_in_one_run():
+    """All of a run's dialogues called helpful, and who told nothing counted as a wrong answer."""
+    rows = {i: (said(i, "Which?", "Left.", "Red."), verdict(i, "clarify", "answer", float(i < 15))) for i in range(40)}
+    for i, (prediction, _) in rows.items():
+        prediction.user_kind = "helpful" if i < 20 else "unsure"
+    found = measure(judged(rows))
+    assert list(found["users"]) == ["helpful", "unsure"]
+    assert share(found["users"]["helpful"]["m"]["right"], 0.75, 20)
+    assert share(found["users"]["unsure"]["m"]["confident_guess"], 1.0, 20)
+    assert share(found["models"]["m"]["accuracy"]["one_reply"], 0.75, 20)
+
+
 def test_failed_verdicts_and_no_dialogues_are_left_out():
     """A judge's failure counted as a wrong answer; a section of zeros for a model that never asks."""
     rows = {i: (said(i, "Which?", "Left.", "Red."), verdict(i, "clarify", "answer", 1.0, i >= 10)) for i in range(40)}

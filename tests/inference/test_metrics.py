@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from clarifyvlm.records import CRITERIA, Example, Verdict
+from clarifyvlm.records import CRITERIA, Example, Prediction, Verdict
 from clarifyvlm.strategies import STRATEGIES
 from closed_forms import share_interval
 from judged_models import example, failed, judged, measure, verdict
@@ -308,13 +308,16 @@ def test_served():
         known = dict.fromkeys(CRITERIA) | criteria
         return SimpleNamespace(used_strategy=used, criteria=known, answer_right_after_reply=after, unknown=[])
 
-    def served(*args):
-        return [metrics.METRICS[name].value(*args, None) for name in ("served_at_once", "served")]
+    def served(*args, kind="helpful"):
+        said = Prediction(example_id="e0", text="Which?", user_kind=kind)
+        return [metrics.METRICS[name].value(*args, said) for name in ("served_at_once", "served")]
 
     assert served(example("answer"), verdict("answer", answer_right=1.0)) == [1.0, 1.0]
     assert served(example("answer"), verdict("clarify", after=1.0, answer_right=0.0)) == [0.0, 1.0]
     assert served(example("clarify"), verdict("clarify", after=1.0)) == [0.0, 1.0]
     assert served(example("clarify"), verdict("clarify", after=0.0)) == [0.0, 0.0]
+    assert served(example("clarify"), verdict("clarify", after=0.0), kind="unsure") == [0.0, None], "nobody can know"
+    assert served(example("answer"), verdict("clarify", after=1.0, answer_right=0.0), kind="unsure") == [0.0, 1.0]
     assert served(example("clarify"), verdict("answer")) == [0.0, 0.0]
     assert served(example("enumerate"), verdict("enumerate", answer_right=1.0, complete=0.5)) == [0.0, 0.0]
     assert served(example("enumerate"), verdict("enumerate", answer_right=1.0, complete=1.0)) == [1.0, 1.0]
