@@ -1,8 +1,8 @@
-"""Write what was measured, benchmarks/results/, as the tables of the READMEs.
+"""Write what was measured, benchmarks/results/, as tables into docs/.
 
     python benchmarks/table.py
 
-Speed: every row that has a bar; of start-up, the slowest script. In tuning_grpo, demonstrations.md as it is.
+docs/speed.md: every row that has a bar; of start-up, the slowest script. docs/results.md: demonstrations.md as it is.
 """
 
 import json
@@ -18,18 +18,18 @@ BEGIN, END = "<!-- benchmarks/table.py: begin -->", "<!-- benchmarks/table.py: e
 def main(argv: list[str] | None = None) -> int:
     parse_args([], argv, description=__doc__)
     for name, content in tables().items():
-        readme = ROOT / name
-        before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+        path = ROOT / name
+        before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
         _, _, after = rest.partition(END)
-        readme.write_text(f"{before}{BEGIN}\n{content}{END}{after}", encoding="utf-8")
-        print(f"{readme}: written")
+        path.write_text(f"{before}{BEGIN}\n{content}{END}{after}", encoding="utf-8")
+        print(f"{path}: written")
     return 0
 
 
 def tables() -> dict[str, str]:
-    """README -> its table."""
+    """File -> its table."""
     demonstrations = (ROOT / "benchmarks" / "results" / "demonstrations.md").read_text(encoding="utf-8")
-    return {"README.md": table(), "tuning_grpo/README.md": demonstrations}
+    return {"docs/speed.md": table(), "docs/results.md": demonstrations}
 
 
 def table() -> str:

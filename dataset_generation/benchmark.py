@@ -26,7 +26,7 @@ from released.rows import Source
 class Options:
     """Which benchmark, and where it lies."""
 
-    benchmark: Literal[released.NAMES] = option("what the rows are: README.md has a table")
+    benchmark: Literal[released.NAMES] = option("what the rows are: docs/benchmarks.md has a table")
     output_dir: str = option("folder for <split>.jsonl, images/, README.md and run.json")
     data_file: str | None = option("its rows: json, jsonl, parquet, arrow, tsv, csv", None)
     annotations: str | None = option("VQAv2, AmbiguousVQA: the file of answers beside the questions", None)

@@ -126,7 +126,7 @@ def audit(stats: dict, wanted: dict[str, float] | None, seed: int, max_kind_gap:
                 failures.append(
                     f"the {name} probe names the strategy in {cell['accuracy']:.1%} of {cell['n']} examples{where}, "
                     f"chance is {cell['chance']:.1%}: {PROBES[name][1]}. Bring the shares of the strategies, the "
-                    "shares of the types within them and the kinds nearer to each other (README.md, Troubleshooting)."
+                    "shares of the types within them and the kinds nearer to each other (docs/troubleshooting.md)."
                 )
     return findings | {"failures": failures, "passed": not failures}
 

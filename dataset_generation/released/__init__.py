@@ -13,7 +13,7 @@ def module(name: str):
 
 
 def table() -> str:
-    """The README's table of benchmarks, in Markdown."""
+    """The table of benchmarks in docs/benchmarks.md, in Markdown."""
     lines = [
         "| `--benchmark` | released columns | becomes | does not say | form | license |",
         "|---|---|---|---|---|---|",

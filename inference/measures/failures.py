@@ -250,7 +250,7 @@ def measure(examples: Sequence[Example], models: Sequence[Judged], *, seed: int,
 
 
 def readme_table() -> str:
-    """The definitions as rows of the README's Markdown table."""
+    """The definitions as rows of the Markdown table in docs/metrics.md."""
     return "\n".join(
         f"| `{name}` | {mode.label} | {mode.group or ''} | {mode.of} | {mode.definition} |"
         for name, mode in MODES.items()

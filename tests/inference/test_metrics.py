@@ -290,9 +290,9 @@ def test_confusion_has_every_strategy():
     assert list(table) == list(STRATEGIES) and list(table["answer"]) == [*STRATEGIES, "none"]
 
 
-def test_the_readme_has_the_definitions_of_the_code():
-    """A definition changed in the code and not in the README."""
-    text = (ROOT / "inference" / "README.md").read_text(encoding="utf-8")
+def test_the_docs_have_the_definitions_of_the_code():
+    """A definition changed in the code and not in docs/metrics.md."""
+    text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     for key, metric in metrics.METRICS.items():
         assert f"| {metric.label} | `{key}` | {metric.of} | {metric.definition} |" in text
 
