@@ -218,7 +218,7 @@ METRICS = {
     "reward": Metric(
         "Reward",
         "all examples",
-        "The total that GRPO maximises, computed by the same function with its default weights; at most 1.",
+        "The total that GRPO maximizes, computed by the same function with its default weights; at most 1.",
         "higher",
         rewards.total,
         is_share=False,
