@@ -32,7 +32,7 @@ MODELS = {"base": "base", "sft": "SFT", "grpo": "SFT + GRPO"}
 METRICS = {  # key in metrics.json -> row of the table; those of the README's short table are in SHORT
     "strategy_accuracy_macro": "Strategy accuracy, mean over the six strategies",
     "grounded": "Grounded",
-    "overconfident": "Overconfident on ambiguous questions",
+    "overconfident": "Overconfident: asserts one reading of an ambiguous question",
     "over_asked": "Asks needlessly where there is one reading",
     "answer_accuracy": "Answer accuracy where there is one reading",
 }

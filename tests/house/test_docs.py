@@ -16,12 +16,9 @@ from measures import metrics
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = ["dataset_generation", "tuning_sft", "tuning_grpo", "inference"]
 WORDS = {"README.md": 2000} | {f"{stage}/README.md": 1200 for stage in STAGES}
-PAGES = sorted(
-    str(path.relative_to(ROOT))
-    for pattern in ("*.md", "*/README.md", "docs/*.md", "models/tiny/README.md", "inference/auditing/natural/README.md")
-    for path in ROOT.glob(pattern)
-    if path.parent.name != "runs"
-)
+CARDS = ["models/tiny/README.md", "inference/auditing/natural/README.md"]
+PAGES = [*WORDS, *CARDS, *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/*.md"))]
+PAGES += ["CONTRIBUTING.md", "CHANGELOG.md"]
 FENCED = re.compile(r"^```.*?^```", flags=re.M | re.S)
 # Right, though codespell knows them as something else: "dialogue" is what the field writes, "nd" an end of "2nd".
 RIGHT = "dialogue,dialogues,nd"
