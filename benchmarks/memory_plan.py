@@ -161,6 +161,7 @@ def cache_bytes(cache) -> int:
 def step_of(shape: Shape, depths: tuple[int, int], dtype, lora, rows: int, prompts: int, side: int, lengths) -> Step:
     """At so many layers of (text, vision)."""
     import torch
+    from transformers.initialization import no_init_weights
 
     text, response = lengths
     stay = mock.patch.object(torch.nn.Module, "to", lambda self, *_, **__: self)  # fake tensors cannot be moved
@@ -169,7 +170,7 @@ def step_of(shape: Shape, depths: tuple[int, int], dtype, lora, rows: int, promp
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
-        with bytes_, stay, torch.random.fork_rng(devices=[]):
+        with bytes_, stay, no_init_weights(), torch.random.fork_rng(devices=[]):
             model = prepare(shape.build(*depths), lora)
             for parameter in model.parameters():
                 if parameter.requires_grad:
