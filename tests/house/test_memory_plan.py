@@ -1,13 +1,12 @@
 """benchmarks/memory_plan.py against the bytes that torch allocates, for small models of the presets' families."""
 
 import dataclasses
-import sys
 
 import pytest
 
 from stages import ROOT
 
-sys.path.append(str(ROOT / "benchmarks"))  # its names are met nowhere else
+pytest.MonkeyPatch().syspath_prepend(ROOT / "benchmarks")  # its names are met nowhere else
 import memory_plan  # noqa: E402
 from memory_shapes import SHAPES, batch, rope  # noqa: E402
 
