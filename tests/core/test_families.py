@@ -8,16 +8,15 @@ import judge
 import predict
 from clarifyvlm import jsonl
 from clarifyvlm.records import Prediction, Verdict
-from families import FAMILIES, build, skip_without_torchvision
+from families import HERE, build
 from stages import ROOT, run, write_data
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(scope="module", params=HERE)
 def trained(request, tmp_path_factory):
     """(base, SFT adapter, GRPO adapter, data folder) of a family, two steps each."""
-    skip_without_torchvision(request.param)
     folder = tmp_path_factory.mktemp(request.param)
     base, data = build(request.param, folder / "base"), write_data(folder / "data", 24, 6)
     for stage, model in (("sft", base), ("grpo", folder / "sft")):

@@ -11,15 +11,14 @@ from clarifyvlm.errors import UserError
 from clarifyvlm.models import decoding, loading
 from clarifyvlm.models.generation import encode
 from clarifyvlm.records import Example
-from families import FAMILIES, build, skip_without_torchvision
+from families import HERE, build
 from stages import ROOT, run, script, write_data
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(scope="module", params=HERE)
 def base(request, tmp_path_factory):
-    skip_without_torchvision(request.param)
     return build(request.param, tmp_path_factory.mktemp(request.param) / "base")
 
 

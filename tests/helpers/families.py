@@ -1,8 +1,10 @@
 """Tiny random models of several families, each with its own processor: what a real checkpoint of the family looks like.
 
-The processors of those in NEED_TORCHVISION want it for videos; beside a CPU build of torch it does not import.
+The processors of those in NEED_TORCHVISION want it for videos; beside a CPU build of torch it does not import as it is.
+Tests go over HERE, the families that this environment can build; tests/torchvision.sh makes one for the others.
 """
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -243,12 +245,5 @@ FAMILIES: dict[str, Callable] = {
     "smolvlm": _smolvlm,
 }
 NEED_TORCHVISION = ("qwen2_5_vl", "qwen3_vl", "internvl", "smolvlm")
-
-
-def skip_without_torchvision(family: str) -> None:
-    import importlib.util
-
-    import pytest
-
-    if family in NEED_TORCHVISION and not importlib.util.find_spec("torchvision"):
-        pytest.skip(f"the processor of {family} needs torchvision, which comes with the extra gpu")
+HAS_TORCHVISION = importlib.util.find_spec("torchvision") is not None
+HERE = [family for family in FAMILIES if HAS_TORCHVISION or family not in NEED_TORCHVISION]  # the rest: torchvision.sh

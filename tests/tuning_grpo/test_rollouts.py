@@ -9,7 +9,7 @@ from clarifyvlm.judges import make_judge
 from clarifyvlm.models.generation import encode
 from clarifyvlm.records import Example, Turn
 from clarifyvlm.users import scripted
-from families import FAMILIES, build, skip_without_torchvision
+from families import HERE, build
 from stages import example, script, write_data
 
 GROUP = 3
@@ -137,10 +137,9 @@ def test_a_group_means_the_same_thing(asking_model_dir, data_dir, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", HERE)
 def test_every_family_speaks_again_on_the_whole_conversation(family, data_dir, tmp_path, monkeypatch):
     """A template whose turns end in other tokens than generation does; a second response without the picture."""
-    skip_without_torchvision(family)
     trainer = trainer_of(build(family, tmp_path / "base"), data_dir, tmp_path, max_completion_length=4)
     monkeypatch.setattr(scripted, "reply", lambda *_: "The one at the top left.")
     processor, generate = trainer.processing_class, trainer._generate_single_turn
