@@ -20,9 +20,7 @@ CHAT_TEMPLATE = (
 
 
 def pytest_configure(config):
-    config.addinivalue_line(
-        "markers", "endurance: many more moments of a test that stops stages; -m endurance runs all"
-    )
+    config.addinivalue_line("markers", "endurance: many moments at which a stage is stopped; -m endurance runs all")
 
 
 def pytest_collection_modifyitems(config, items):

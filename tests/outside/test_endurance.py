@@ -25,7 +25,8 @@ KILLS, FULL, OFTEN = 20, 10, 2  # moments of each stage; so many of them in ever
 STAGES = ("generate", "sft", "grpo", "predict", "judge", "report")
 PATIENCE_S = 600
 PASSING = ("checkpoint-", ".", "run.json", "predictions.run.json", "verdicts.run.json")  # differ from run to run
-TIMED = ("seconds", "runtime", "per_second", "time")  # parts of the names of values that are times
+# Parts of the names of values that are times, or of what the last of several runs did alone.
+TIMED = ("seconds", "runtime", "per_second", "time", "train_loss", "total_flos")
 
 
 @dataclass
@@ -36,6 +37,26 @@ class Line:
     seconds: dict[str, float] = field(default_factory=dict)  # of a stage, from its run.json on
     sizes: dict[str, int] = field(default_factory=dict)  # bytes of a stage's output
     right: dict[str, dict] = field(default_factory=dict)  # its outputs
+
+    def make(self, stage: str) -> None:
+        """Run the stages up to this one, if they have not been."""
+        if stage in self.right:
+            return
+        for earlier in {"generate": (), "sft": ("generate",), "report": ("judge",)}.get(stage, ("sft",)):
+            self.make(earlier)
+        if stage == "judge":
+            self.make("predict")
+        output = self.root / stage
+        process = subprocess.Popen(self.command(stage, output), cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        began = wait_for(record_of(stage, output), process)
+        _, said = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 0, said
+        self.seconds[stage] = time.monotonic() - began
+        self.sizes[stage], self.right[stage] = size_of(output), outputs(output)
+        if stage == "judge":
+            (self.root / "inference/sft").mkdir(parents=True)
+            for name in ("predict/predictions.jsonl", "judge/verdicts.jsonl"):
+                os.link(self.root / name, self.root / "inference/sft" / Path(name).name)
 
     def command(self, stage: str, output: Path) -> list[str]:
         root = self.root
@@ -92,27 +113,25 @@ def _timeless(value):
     return [_timeless(v) for v in value] if isinstance(value, list) else value
 
 
+def _difference(found, right):
+    """What a failed test shows: of rows, the values that differ."""
+    if not isinstance(right, list):
+        return "differs"
+    pairs = [(f, r) for f, r in zip(found, right, strict=False) if f != r]
+    return (
+        len(found),
+        len(right),
+        [{k: (f.get(k), r.get(k)) for k in {*f, *r} if f.get(k) != r.get(k)} for f, r in pairs],
+    )
+
+
 def size_of(folder: Path) -> int:
     return sum(-(-p.stat().st_size // 4096) * 4096 for p in folder.rglob("*") if p.is_file())
 
 
 @pytest.fixture(scope="module")
 def line(tmp_path_factory) -> Line:
-    line = Line(tmp_path_factory.mktemp("line"))
-    for stage in STAGES:
-        output = line.root / stage
-        process = subprocess.Popen(line.command(stage, output), cwd=ROOT, stderr=subprocess.PIPE, text=True)
-        began = wait_for(record_of(stage, output), process)
-        _, said = process.communicate(timeout=PATIENCE_S)
-        assert process.returncode == 0, said
-        line.seconds[stage] = time.monotonic() - began
-        line.sizes[stage], line.right[stage] = size_of(output), outputs(output)
-        if stage == "judge":
-            (line.root / "inference").mkdir()
-            (line.root / "inference/sft").mkdir()
-            for name in ("predict/predictions.jsonl", "judge/verdicts.jsonl"):
-                os.link(line.root / name, line.root / "inference/sft" / Path(name).name)
-    return line
+    return Line(tmp_path_factory.mktemp("line"))
 
 
 def wait_for(path: Path, process: subprocess.Popen) -> float:
@@ -133,13 +152,14 @@ def ends_right(line: Line, stage: str, output: Path) -> None:
     assert done.returncode == 0, done.stderr
     found, right = outputs(output), line.right[stage]
     assert found.keys() == right.keys()
-    assert not [name for name in right if found[name] != right[name]]
+    assert not {name: _difference(found[name], right[name]) for name in right if found[name] != right[name]}
 
 
 @pytest.mark.parametrize("stage", STAGES)
 @moments(KILLS)
 def test_kill(line, stage, moment, tmp_path):
     """Fault: what a killed run leaves is taken for whole, stops the next run, or changes what comes out of it."""
+    line.make(stage)
     output = tmp_path / stage
     after = random.Random(f"{stage}:{moment}").uniform(0, line.seconds[stage])
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -172,6 +192,7 @@ def disk(tmp_path):
 @moments(FULL)
 def test_full_disk(line, stage, moment, tmp_path, disk):
     """Fault: a disk that fills up is a traceback, a torn file, or lost work; or the run does not go on afterwards."""
+    line.make(stage)
     share = random.Random(f"{stage}:{moment}").uniform(0, 1)
     output = disk(4096 * (3 + int(share * line.sizes[stage] / 4096))) / stage
     first = run(line.command(stage, output))
