@@ -17,6 +17,7 @@ from typing import Literal
 import released
 from clarifyvlm.config import REDO, option, parse_args
 from clarifyvlm.errors import UserError, run_main
+from folder.names import check_apart
 from released.convert import Conversion
 from released.files import Pictures
 from released.rows import Source
@@ -52,6 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     from clarifyvlm.jsonl import write_atomic, write_text_atomic
     from clarifyvlm.run_record import RunRecord
 
+    check_apart(options.image_dir, options.output_dir)
     inputs = [path for path in (options.data_file, options.annotations) if path]
     source = Source(
         options.benchmark,

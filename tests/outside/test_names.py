@@ -103,3 +103,12 @@ def test_a_link_to_a_link_is_resolved(tmp_path):
     assert (tmp_path / "out/images/0/r.png").read_bytes() == picture.read_bytes()
     with pytest.raises(UserError, match="leads out"):
         link(tmp_path / "data", "images/r.png", digest, tmp_path / "out", "images/../../r.png")
+
+
+@pytest.mark.parametrize("inside", ["out", "", "../images/out"])
+def test_output_among_the_pictures(tmp_path, inside):
+    """A look-up by a name that is not unique: the pictures of an output folder within the folder of pictures are found
+    by the next run, which takes them for others of the same names."""
+    annotations = coco(tmp_path, [f"{i}.png" for i in range(40)])
+    with pytest.raises(UserError, match="lies in --image_dir"):
+        generate(annotations, tmp_path / "images" / inside)
