@@ -26,7 +26,7 @@ STAGES = ("generate", "sft", "grpo", "predict", "judge", "report")
 PATIENCE_S = 600
 PASSING = ("checkpoint-", ".", "run.json", "predictions.run.json", "verdicts.run.json")  # differ from run to run
 # Parts of the names of values that are times, or of what the last of several runs did alone.
-TIMED = ("seconds", "runtime", "per_second", "time", "train_loss", "total_flos")
+TIMED = ("seconds", "runtime", "per_second", "time", "judge_share", "train_loss", "total_flos")
 
 
 @dataclass
