@@ -295,3 +295,11 @@ def test_an_output_that_is_a_link_to_nothing(tmp_path):
     (tmp_path / "verdicts.jsonl").symlink_to("/nowhere/verdicts.jsonl")
     with pytest.raises(UserError, match="a link to /nowhere/verdicts.jsonl, which is not there"):
         RunRecord.start(tmp_path / "verdicts.jsonl", "stage", {})
+
+
+@pytest.mark.parametrize("path", ["inference/judge.py", "dataset_generation/benchmark.py"])
+def test_a_python_that_hides_the_scripts_folder(path):
+    """Fault: PYTHONSAFEPATH, and every script is a traceback of a module that there is."""
+    command = [sys.executable, str(ROOT / path), "--help"]
+    done = subprocess.run(command, env=environment(PYTHONSAFEPATH="1"), capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stderr.startswith("error: PYTHONSAFEPATH") and done.stderr.count("\n") == 1
