@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from PIL import Image
 
 from clarifyvlm.errors import UserError
 from outside_inputs import coco, generate
@@ -149,3 +150,18 @@ def test_a_class_without_a_name(tmp_path):
 
     with pytest.raises(UserError, match="category 2: name None"):
         generate(coco(tmp_path / "a", NAMES, change), tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", [str, float])
+def test_ids_of_questions_and_their_answers(tmp_path, kind):
+    """Numbers as text: questions and annotations that give one picture as 7 and "7" are called those of two splits."""
+    questions = [{"question_id": kind(5), "image_id": kind(7), "question": "What is it?"}]
+    answers = [{"question_id": 5, "image_id": 7, "answers": [{"answer": "a cup"}]}]
+    (tmp_path / "q.json").write_text(json.dumps({"questions": questions}))
+    (tmp_path / "a.json").write_text(json.dumps({"annotations": answers}))
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "images/COCO_val2014_000000000007.jpg")
+    flags = ["--benchmark", "vqav2", "--data_file", str(tmp_path / "q.json"), "--annotations", str(tmp_path / "a.json")]
+    flags += ["--image_dir", str(tmp_path / "images"), "--output_dir", str(tmp_path / "out")]
+    assert script("dataset_generation/benchmark.py").main(flags) == 0
+    assert '"a cup"' in (tmp_path / "out/test.jsonl").read_text()
