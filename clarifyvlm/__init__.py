@@ -7,7 +7,4 @@ from pathlib import Path
 
 _script = Path(sys.argv[0] if sys.argv else "").resolve()
 if sys.flags.safe_path and _script.parent.parent == Path(__file__).resolve().parents[1]:  # a stage's
-    if str(_script.parent) not in sys.path:
-        sys.exit(
-            "error: PYTHONSAFEPATH (python -P) hides a script's own folder, where its modules are; run it without."
-        )
+    sys.exit("error: PYTHONSAFEPATH (python -P) hides a script's own folder, where its modules are; run it without.")
