@@ -26,7 +26,7 @@ STAGES = ("generate", "sft", "grpo", "predict", "judge", "report")
 PATIENCE_S = 600
 PASSING = ("checkpoint-", ".", "run.json", "predictions.run.json", "verdicts.run.json")  # differ from run to run
 # Parts of the names of values that are times, or of what the last of several runs did alone.
-TIMED = ("seconds", "runtime", "per_second", "time", "judge_share", "train_loss", "total_flos")
+TIMED = ("seconds", "runtime", "per_second", "time", "judge_share", "train_loss", "total_flos", "num_tokens")
 
 
 @dataclass
@@ -101,7 +101,10 @@ def _content(path: Path):
     if path.suffix == ".jsonl":
         return [_timeless(json.loads(line)) for line in path.read_text().split("\n") if line]
     if path.suffix == ".json":
-        return _timeless(json.loads(path.read_text()))
+        found = _timeless(json.loads(path.read_text()))
+        if path.name == "tokenizer.json":
+            found.pop("padding")  # of the last batch, which a run that only had to end does not have
+        return found
     if path.name in ("training_args.bin", "report.html", "report.md", "README.md"):
         return path.stat().st_size > 0  # with paths, times and dates
     return path.read_bytes()
