@@ -17,11 +17,9 @@ def main(argv: list[str] | None = None) -> int:
     (options,) = parse_args([Options], argv, description=__doc__)
 
     from clarifyvlm.run_record import RunRecord
-    from folder.names import check_apart
     from folder.write import write_part, write_split
     from generating.plan import MAKING, file_digest, finish_folder, parse_shard, part_of, planned
 
-    check_apart(options.image_dir, options.output_dir)
     number, of = parse_shard(options.shard)
     plan = planned(options)
     with RunRecord.start(
