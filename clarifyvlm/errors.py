@@ -11,7 +11,7 @@ from clarifyvlm import machine, processes
 # What torch.distributed says in the processes that remain when one of them is gone.
 LOST = ("closed by peer", "reset by peer", "Broken pipe", "NCCL", "remote process", "Timed out waiting")
 
-NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR)
 
 
 class UserError(Exception):
@@ -88,6 +88,15 @@ def _end(code: int) -> None:
 
 
 def _disk_is_full(error: Exception) -> bool:
-    """Also where a library makes another error of it: safetensors gives its words, torch's writer misses some bytes."""
-    signs = ("No space left on device", "Disk quota exceeded", "PytorchStreamWriter failed writing", "unexpected pos")
-    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(s in str(error) for s in signs)
+    """Or the most that one may write (a quota, `ulimit -f`) is reached. Also where a library makes another error of it:
+    safetensors gives its words, torch's writer misses some bytes."""
+    signs = (
+        "No space left on device",
+        "Disk quota exceeded",
+        "File too large",
+        "PytorchStreamWriter failed writing",
+        "unexpected pos",
+    )
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or any(
+        s in str(error) for s in signs
+    )

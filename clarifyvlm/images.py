@@ -5,6 +5,7 @@ process reads the small one: decoding a photograph of 12 Mpx takes a tenth of a 
 """
 
 import hashlib
+import io
 import os
 import re
 import unicodedata
@@ -27,8 +28,13 @@ if TYPE_CHECKING:
 MAX_PIXELS = 50_000_000  # Pillow itself only warns at 89 Mpx; 50 Mpx are 150 MB of RGB
 MAX_ASPECT = 50  # longer side / shorter side
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # no EPS: it would start Ghostscript
-HEIF = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")  # brands of the pictures of iPhones
-HEIC = "a HEIC picture, as iPhones take them; convert it to JPEG"
+OTHERS = {  # how files begin that come under the name of a picture
+    rb"....ftyp(?:avif|avis)": "an AVIF picture; convert it to JPEG",
+    rb"....ftyp(?:hei|hev|mif|msf)": "a HEIC picture, as iPhones take them; convert it to JPEG",
+    rb"version https://git-lfs": "a Git LFS pointer in place of the picture; `git lfs pull` fetches it",
+    rb"\s*<(?:!doctype|html|\?xml)": "a web page or other text in place of the picture; fetch it again",
+    rb"$": "an empty file (0 bytes); fetch it again",
+}
 ORIENTATION = 0x0112  # EXIF's tag
 TURNED = (2, 3, 4, 5, 6, 7, 8)  # its values for a picture that is shown otherwise than its pixels are stored
 SWAPPED = (5, 6, 7, 8)  # ... with width and height exchanged
@@ -68,7 +74,7 @@ def open_image(path: str | Path, *, max_side: int | None = None) -> "Image.Image
                 raise UserError(f"{path}: {width} x {height} px is longer than {MAX_ASPECT}:1; crop it")
             if image.mode == "F" or image.mode.startswith("I"):
                 raise UserError(f"{path}: mode {image.mode} (more than 8 bits a channel); save it as 8-bit RGB")
-            upright = _turned(image)
+            upright = _in_srgb(_turned(image))
             if upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:
                 upright = upright.convert("RGBA")
                 upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
@@ -81,8 +87,8 @@ def open_image(path: str | Path, *, max_side: int | None = None) -> "Image.Image
         raise
     except UnidentifiedImageError:
         with open(path, "rb") as file:
-            if is_heic(file.read(12)):
-                raise UserError(f"{path}: {HEIC}") from None
+            if other := other_kind(file.read(32)):
+                raise UserError(f"{path}: {other}") from None
         raise UserError(f"{path}: not a picture in a known format ({', '.join(FORMATS)})") from None
     except Image.DecompressionBombError:
         raise UserError(f"{path}: above the cap of {MAX_PIXELS / 1e6:.0f} Mpx; make it smaller") from None
@@ -101,9 +107,26 @@ def _no_such(path: Path) -> str:
     return "no such picture"
 
 
-def is_heic(begin: bytes) -> bool:
-    """By the first 12 bytes of a file."""
-    return begin[4:8] == b"ftyp" and begin[8:] in HEIF
+def other_kind(begin: bytes) -> str | None:
+    """What a file is that is no picture in a known format, by its first bytes."""
+    return next((what for how, what in OTHERS.items() if re.match(how, begin, re.I | re.S)), None)
+
+
+def _in_srgb(image: "Image.Image") -> "Image.Image":
+    """With its colors as one sees them, where a profile says what its numbers mean: Display P3 of phones, CMYK."""
+    from PIL import ImageCms
+
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode not in ("RGB", "RGBA", "CMYK"):
+        return image
+    try:
+        given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "sRGB" in ImageCms.getProfileDescription(given):
+            return image
+        mode = "RGBA" if image.mode == "RGBA" else "RGB"
+        return ImageCms.profileToProfile(image, given, ImageCms.createProfile("sRGB"), outputMode=mode)
+    except (ImageCms.PyCMSError, OSError):  # of other colors than the picture, or torn: the numbers are as good
+        return image
 
 
 def orientation_of(image: "Image.Image") -> int:
@@ -136,7 +159,7 @@ def _turned(image: "Image.Image") -> "Image.Image":
 def _kept(path: Path, max_side: int) -> Path:
     """Where the shrunk picture is kept; another name when the file at `path` changes."""
     stat = path.stat()
-    key = hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {max_side}".encode()).hexdigest()
+    key = hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {max_side} sRGB".encode()).hexdigest()
     return cache_folder() / "pictures" / key[:2] / f"{key[2:34]}.png"
 
 

@@ -10,8 +10,12 @@ from clarifyvlm.paths import home
 
 
 def settle() -> None:
-    """A name and a home folder for the user, certificates that are there, and terminals that hold any letter: what is
-    missing is replaced, in this process and those that it starts."""
+    """A name and a home folder for the user, certificates that are there, and terminals that are there and hold any
+    letter: what is missing is replaced, in this process and those that it starts."""
+    while (nowhere := os.open(os.devnull, os.O_RDWR)) <= 2:  # closed (`2>&-`): a file opened later would take its place
+        pass
+    os.close(nowhere)
+    sys.stdout, sys.stderr = (s or open(os.devnull, "w") for s in (sys.stdout, sys.stderr))  # noqa: SIM115
     if not {"LOGNAME", "USER", "LNAME", "USERNAME"} & os.environ.keys():
         os.environ["LOGNAME"] = _name()
     if home() is None:

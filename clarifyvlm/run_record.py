@@ -86,6 +86,8 @@ class RunRecord:
         folder = output.parent if is_file else output
         if not is_file and output.exists() and not output.is_dir():
             raise UserError(f"{output} is a file; give a folder to write to.")
+        if output.is_symlink() and not output.exists():
+            raise UserError(f"{output} is a link to {output.readlink()}, which is not there; remove or mend it.")
         record_path = folder / f"{output.stem}.run.json" if is_file else folder / "run.json"
         lock_path = folder / (f".{output.stem}.lock" if is_file else ".lock")
         if processes.count() > 1 and not shared:

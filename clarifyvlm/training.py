@@ -254,6 +254,7 @@ def train(trainer) -> None:
     if checkpoint:
         print(f"continuing from {checkpoint}", flush=True)
         _mend_resume(trainer)
+        _take_no_step_too_many(trainer)
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except (torch.OutOfMemoryError, RuntimeError) as error:
@@ -284,6 +285,20 @@ def _mend_resume(trainer) -> None:
         model.load_state_dict(saved.state_dict())
 
     trainer._load_from_checkpoint = load
+
+
+def _take_no_step_too_many(trainer) -> None:
+    """Have the Trainer end at once where the checkpoint is of the last step: it looks at max_steps only after a step,
+    so a run that was killed between its last checkpoint and its end trained for one step more (transformers 5.23)."""
+    run_epoch = trainer._run_epoch
+
+    def run(*args, **kwargs):
+        if trainer.state.global_step >= trainer.state.max_steps:
+            trainer.control.should_training_stop = True
+        else:
+            run_epoch(*args, **kwargs)
+
+    trainer._run_epoch = run
 
 
 def save(trainer, processor) -> None:

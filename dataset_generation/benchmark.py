@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-import released
 from clarifyvlm.config import REDO, option, parse_args
 from clarifyvlm.errors import UserError, run_main
+from folder.names import check_apart
+from released import NAMES, module
 from released.convert import Conversion
 from released.files import Pictures
 from released.rows import Source
@@ -26,7 +27,7 @@ from released.rows import Source
 class Options:
     """Which benchmark, and where it lies."""
 
-    benchmark: Literal[released.NAMES] = option("what the rows are: docs/benchmarks.md has a table")
+    benchmark: Literal[NAMES] = option("what the rows are: docs/benchmarks.md has a table")
     output_dir: str = option("folder for <split>.jsonl, images/, README.md and run.json")
     data_file: str | None = option("its rows: json, jsonl, parquet, arrow, tsv, csv", None)
     annotations: str | None = option("VQAv2, AmbiguousVQA: the file of answers beside the questions", None)
@@ -52,6 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     from clarifyvlm.jsonl import write_atomic, write_text_atomic
     from clarifyvlm.run_record import RunRecord
 
+    check_apart(options.image_dir, options.output_dir)
     inputs = [path for path in (options.data_file, options.annotations) if path]
     source = Source(
         options.benchmark,
@@ -90,7 +92,7 @@ def _rename(token: str) -> tuple[str, str]:
 
 
 def _card(options: Options, examples: list, left_out: dict[str, int]) -> str:
-    benchmark = released.module(options.benchmark).BENCHMARK
+    benchmark = module(options.benchmark).BENCHMARK
     counts = Counter(e.strategy for e in examples)
     given = {
         "a type": sum(e.ambiguity.type != "unknown" for e in examples),

@@ -21,7 +21,7 @@ from unicodedata import normalize
 from pydantic import BaseModel
 
 from authoring.arguments import SPEED_ONLY, AuthorArguments
-from authoring.boxes import SIZE, Convention, convention_of, drawn
+from authoring.boxes import LARGE, SIZE, Convention, convention_of, drawn, fit
 from authoring.calls import Asker, Prompt, Said
 from authoring.seen import MOST_OBJECTS, Scene, Thing, faults_of, graph, usable
 from clarifyvlm.config import REDO, option, parse_args
@@ -206,26 +206,38 @@ def describe(options: Options, args: AuthorArguments, pictures: list[str], capti
 
 
 async def _convention(options: Options, asker: Asker, endpoint) -> Convention:
-    """How the model gives boxes: it is shown a drawn picture first. UserError where its boxes fit in no way."""
+    """How the model gives boxes: it is shown a drawn picture first. UserError where its boxes fit in no way, or are in
+    pixels of a picture that its server has made smaller."""
+    boxes, fault = await _boxes_of_drawn(options, asker, endpoint, 1)
+    what = fault or f"its boxes were {boxes[:4]}"
+    if (found := convention_of(boxes)) is None:
+        raise UserError(
+            f"{endpoint.model} does not find the things in a drawn picture of {SIZE[0]} x {SIZE[1]} pixels ({what}): "
+            "its boxes would be in the wrong places. Give an --author_model that can say where things are."
+        )
+    if found.unit == "pixels" and not fit(found, (await _boxes_of_drawn(options, asker, endpoint, LARGE))[0], LARGE):
+        raise UserError(
+            f"{endpoint.model} gives boxes in pixels, and not in those of a picture of {SIZE[0] * LARGE} x "
+            f"{SIZE[1] * LARGE}: its server makes pictures smaller before the model sees them. Raise the most pixels "
+            "there (max_pixels), or give an --author_model whose boxes are in thousandths."
+        )
+    if found != Convention():
+        print(f"{endpoint.model} gives boxes as {found.words}; they are converted")
+    return found
+
+
+async def _boxes_of_drawn(options: Options, asker: Asker, endpoint, scale: int) -> tuple[list[list[float]], str | None]:
+    """(the boxes that the model gives of the drawn picture, what was wrong with its reply)."""
     from clarifyvlm.endpoint.pictures import encoded
 
     said, fault, data = None, None, {}
     for _ in range(options.max_attempts):
         rules = RULES.format(most=MOST_OBJECTS) + AGAIN * bool(fault)
-        said, fault = await asker.ask(endpoint, Prompt(rules, data, Scene, encoded(drawn())))
+        said, fault = await asker.ask(endpoint, Prompt(rules, data, Scene, encoded(drawn(scale))))
         if not fault:
             break
         data = {"wrong_before": [fault]}
-    boxes = [thing.box for thing in said.objects] if said else []
-    if (found := convention_of(boxes)) is None:
-        what = f"its boxes were {boxes[:4]}" if said else fault
-        raise UserError(
-            f"{endpoint.model} does not find the things in a drawn picture of {SIZE[0]} x {SIZE[1]} pixels ({what}): "
-            "its boxes would be in the wrong places. Give an --author_model that can say where things are."
-        )
-    if found != Convention():
-        print(f"{endpoint.model} gives boxes as {found.words}; they are converted")
-    return found
+    return [thing.box for thing in said.objects] if said else [], fault
 
 
 async def _describe(

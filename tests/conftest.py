@@ -19,6 +19,21 @@ CHAT_TEMPLATE = (
 )
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "endurance: many moments at which a stage is stopped; -m endurance runs all")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Of the tests marked `endurance`, those that run often, unless all of them are asked for."""
+    if "endurance" in config.option.markexpr:
+        return
+    marks = {item: item.get_closest_marker("endurance") for item in items}
+    seldom = [item for item, mark in marks.items() if mark and not mark.kwargs["often"]]
+    if seldom:
+        config.hook.pytest_deselected(items=seldom)
+        items[:] = [item for item in items if item not in set(seldom)]
+
+
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     """No test reads or fills the judge's cache of the user."""

@@ -232,6 +232,8 @@ class Endpoint:
             body = shapes.completion(data)
             choice, used = body["choices"][0], body.get("usage") or {}
             message, finish = choice["message"], choice.get("finish_reason")
+            if body.get("error") or finish == "error":  # a router whose server failed in the middle of a reply
+                raise ValueError
             said, refusal = shapes.said_in(message, finish), message.get("refusal")
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
             return _proxy(shapes.mended(data.decode("utf-8", "replace")))

@@ -104,8 +104,8 @@ def _text(content) -> str:
 
 
 def _joined(text: str) -> dict:
-    """The chunks of a stream (server-sent events) as the completion that they make."""
-    lines = [line[5:].strip() for line in text.splitlines() if line.startswith("data:")]
+    """The chunks of a stream (server-sent events) as the completion that they make. ValueError where it broke off."""
+    lines = [line[5:].strip() for line in text.split("\n") if line.startswith("data:")]  # U+2028 ends no line
     chunks = [json.loads(line) for line in lines if line and line != "[DONE]"]
     message: dict = {"role": "assistant", "content": ""}
     finish, usage = None, {}
@@ -118,4 +118,6 @@ def _joined(text: str) -> dict:
             finish = choice.get("finish_reason") or finish
     if not any(chunk.get("choices") for chunk in chunks):
         return chunks[0] if chunks else {}
+    if any(chunk.get("error") for chunk in chunks) or not (finish or "[DONE]" in lines):
+        raise ValueError("the stream broke off")
     return {"choices": [{"index": 0, "message": message, "finish_reason": finish}], "usage": usage}

@@ -19,6 +19,7 @@ DRAWN = {  # color -> (left, top, right, bottom) in pixels
     "blue": (304, 184, 480, 296),
     "green": (360, 24, 448, 104),
 }
+LARGE = 2  # times as large it is drawn once more for a model that answers in pixels, as large as pictures are sent
 FITS = 0.5  # intersection over union from which a box is that of a drawn thing
 FEWEST = 2  # drawn things whose boxes must fit
 UNITS, ORDERS = ("thousandths", "pixels", "fractions"), ("left first", "top first", "width and height")
@@ -70,27 +71,30 @@ class Convention:
         return (1, 1) if self.unit == "thousandths" else (SCALE, SCALE)
 
 
-def drawn() -> "Image":
-    """The picture of which the boxes are known."""
+def drawn(scale: int = 1) -> "Image":
+    """The picture of which the boxes are known, so many times as large."""
     from PIL import Image, ImageDraw
 
-    picture = Image.new("RGB", SIZE, "white")
+    picture = Image.new("RGB", (SIZE[0] * scale, SIZE[1] * scale), "white")
     draw = ImageDraw.Draw(picture)
     for color, box in DRAWN.items():
-        draw.rectangle(box, fill=color)
+        draw.rectangle([v * scale for v in box], fill=color)
     return picture
 
 
 def convention_of(boxes: list[list[float]]) -> Convention | None:
     """The convention in which these boxes are those of the drawn things; None where they are so in none."""
+    best = max((Convention(*both) for both in product(UNITS, ORDERS)), key=lambda c: fit(c, boxes))
+    return best if fit(best, boxes) else None
+
+
+def fit(convention: Convention, boxes: list[list[float]], scale: int = 1) -> float:
+    """How well these boxes are those of the drawn things; 0 where they are not."""
     known = [Convention("pixels").read(box, SIZE) for box in DRAWN.values()]
-    best, most = None, 0.0
-    for convention in (Convention(*both) for both in product(UNITS, ORDERS)):
-        read = [found for box in boxes if len(found := convention.read(box, SIZE)) == 4 and _has_area(found)]
-        fits = [max((overlap(k, box) for box in read), default=0.0) for k in known]
-        if sum(f >= FITS for f in fits) >= FEWEST and sum(fits) > most:
-            best, most = convention, sum(fits)
-    return best
+    size = SIZE[0] * scale, SIZE[1] * scale
+    read = [found for box in boxes if len(found := convention.read(box, size)) == 4 and _has_area(found)]
+    fits = [max((overlap(k, box) for box in read), default=0.0) for k in known]
+    return sum(fits) if sum(f >= FITS for f in fits) >= FEWEST else 0.0
 
 
 def _has_area(box: list[float]) -> bool:

@@ -90,6 +90,12 @@ def _walk(folder: Path) -> Iterator[str]:
         yield from ((prefix / f).as_posix() for f in files if not f.startswith("."))
 
 
+def check_apart(image_dir: str | None, output_dir: str) -> None:
+    """UserError where the output would lie among the pictures: the next run would find each of them twice."""
+    if image_dir and Path(output_dir).resolve().is_relative_to(Path(image_dir).resolve()):
+        raise UserError(f"--output_dir {output_dir} lies in --image_dir {image_dir}: give a folder outside of it.")
+
+
 def refuse_doubtful(where: str, doubtful: dict[str, list[str]]) -> None:
     """UserError where a name may mean several pictures: name -> these."""
     if doubtful:

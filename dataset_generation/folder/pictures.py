@@ -15,14 +15,13 @@ from typing import BinaryIO
 from clarifyvlm.errors import UserError
 from clarifyvlm.images import (
     FORMATS,
-    HEIC,
     MAX_ASPECT,
     MAX_PIXELS,
     SHA256,
     SWAPPED,
-    is_heic,
     open_image,
     orientation_of,
+    other_kind,
 )
 from clarifyvlm.records import Example, Facts
 from clarifyvlm.world import scenes
@@ -57,7 +56,7 @@ def header_of(picture: Path | bytes, name: str = "") -> Header:
     except UserError as error:
         raise UserError(f"picture {name}: {error}") from None
     except Exception as error:  # of Pillow's decoders
-        what = HEIC if is_heic(picture[:12]) else f"not a picture in a known format ({error})"
+        what = other_kind(picture[:32]) or f"not a picture in a known format ({error})"
         raise UserError(f"picture {name}: {what}") from None
 
 
@@ -71,7 +70,8 @@ def _header(file: BinaryIO) -> Header:
         if image.mode == "F" or image.mode.startswith("I"):
             raise UserError(f"mode {image.mode} (more than 8 bits a channel); save it as 8-bit RGB")
         orientation = orientation_of(image) if image.format != "PNG" or _may_turn(file) else 1
-        return Header((height, width) if orientation in SWAPPED else (width, height), orientation, image.format)
+        lying = orientation in SWAPPED and image.format != "TIFF"  # Pillow gives a TIFF's size as it is seen
+        return Header((height, width) if lying else (width, height), orientation, image.format)
 
 
 def _may_turn(file: BinaryIO) -> bool:

@@ -39,6 +39,7 @@ KEPT = (
     "supercategory",
     "url",
 )
+NOTHING = (None, 0, "0", "")
 CREATIVE_COMMONS = re.compile(r"creativecommons\.org/licenses/([a-z-]+)/([0-9.]+)")
 
 
@@ -60,7 +61,9 @@ def _lean(row: dict):
     if "bbox" in row:
         box = row["bbox"]
         box = tuple(box) if isinstance(box, list) else box
-        return row["id"], row["image_id"], row["category_id"], box, row.get("iscrowd", 0)
+        left_out = row.get("ignore", 0)  # as converters of Pascal VOC and CrowdHuman write it: something is there
+        crowd = row.get("iscrowd", 0) if left_out in NOTHING else left_out
+        return row["id"], row["image_id"], row["category_id"], box, crowd
     return row if "images" in row else {k: row[k] for k in KEPT if k in row}
 
 
@@ -78,7 +81,7 @@ def load(path: str) -> Annotations:
             raise KeyError("bbox")
         _parse(path, data)
         rows = data["annotations"]
-        names = {c["id"]: str(c["name"]) for c in data["categories"]}
+        names = {c["id"]: c["name"] for c in data["categories"]}
         _unique(path, "category ids", [c["id"] for c in data["categories"]])
         by_id = {i["id"]: (float(i["width"]), float(i["height"]), i["file_name"]) for i in images}
     except FileNotFoundError:
@@ -104,8 +107,10 @@ def load(path: str) -> Annotations:
     bare = sum(i["id"] not in by_image for i in images)
     federated = any(key in i for i in images for key in FEDERATED)
     for image in images if federated else ():
-        for key in FEDERATED:
-            image[key] = sorted(names[c] for c in map(identity, image.get(key) or ()) if c in names)
+        looked_for, unmarked = ({*map(identity, image.get(key) or ())} for key in FEDERATED)
+        known = {name for id, name in names.items() if id in looked_for}
+        image[FEDERATED[0]] = sorted(known - {name for id, name in names.items() if id not in looked_for})
+        image[FEDERATED[1]] = sorted({name for id, name in names.items() if id in unmarked})
     licenses = {row["id"]: _license(row) for row in data.get("licenses") or () if "id" in row}
     return Annotations(
         str(path), {i["file_name"]: i for i in images}, dict(by_image), groups, bare, licenses, federated
@@ -113,11 +118,19 @@ def load(path: str) -> Annotations:
 
 
 def _parse(path: Path, data: dict) -> None:
-    """Ids, sizes, boxes and crowds as what they should be, where they are text. UserError that lists the rest."""
+    """Ids, sizes, boxes and crowds as what they should be, where they are text; names of classes as people write them;
+    LVIS's pictures by the ends of their addresses. UserError that lists the rest."""
     faults = []
     for row in (*data["images"], *data["categories"]):
         row["id"] = identity(row["id"])
+    if unnamed := [f"category {row['id']}: name {row['name']!r}" for row in data["categories"] if not _name(row)]:
+        raise listed(f"{path}: {len(unnamed)} classes have no name", unnamed, "Name them.")
+    spelled: dict[str, str] = {}  # "Dog" and "dog" are one class
+    for row in data["categories"]:
+        row["name"] = spelled.setdefault(_name(row).casefold(), _name(row))
     for image in data["images"]:
+        if not image.get("file_name") and image.get("coco_url"):
+            image["file_name"] = "/".join(image["coco_url"].split("/")[-2:])
         for side in ("width", "height"):
             try:
                 image[side] = whole(image[side])
@@ -138,6 +151,12 @@ def _parse(path: Path, data: dict) -> None:
         rows[i] = (id, identity(image), identity(category), box, crowd)
     if faults:
         raise listed(f"{path}: {len(faults)} annotations do not say if they are crowds", faults, "iscrowd is 0 or 1.")
+
+
+def _name(row: dict) -> str:
+    """ "traffic_light" is two words, and LVIS's "bat_(animal)" a bat."""
+    name = row["name"] if row["name"] is not None else ""
+    return " ".join(re.sub(r"_|\([^)]*\)", " ", str(name)).split())
 
 
 def _numbers(box) -> bool:
@@ -283,13 +302,14 @@ def _headers(annotations: Annotations, image_dir: Path, names: dict[str, str], b
 def facts_of(width: int, height: int, rows: list[tuple], weights=(0.7, 0.3)) -> dict:
     """The facts of one picture from its rows (id, class, box (x, y, w, h), is crowd).
 
-    Boxes without an area are passed over; of boxes of one class that lie on each other (intersection over union above
-    0.9) the larger is kept. `cut_off`: the box touches the border, so there may be more of the thing than is seen;
-    that hides nothing that is asked here. `weights`: of area and centrality in the salience.
+    Of a class with a box without an area something is there, as in a crowd; of boxes of one class that lie on each
+    other (intersection over union above 0.9) the larger is kept. `cut_off`: the box touches the border, so there may
+    be more of the thing than is seen; that hides nothing that is asked here. `weights`: of area and centrality in the
+    salience.
     """
-    crowds = sorted({name for _, name, _, crowd in rows if crowd})
     kept: list[tuple] = []
     boxes = [(id, name, _clipped(box, width, height)) for id, name, box, crowd in rows if not crowd]
+    crowds = {name for _, name, _, crowd in rows if crowd} | {name for _, name, box in boxes if not _area(box)}
     for id, name, box in sorted(boxes, key=lambda row: -_area(row[2])):
         if _area(box) > 0 and not any(n == name and overlap(b, box) > SAME_BOX for _, n, b in kept):
             kept.append((id, name, box))
@@ -308,7 +328,7 @@ def facts_of(width: int, height: int, rows: list[tuple], weights=(0.7, 0.3)) -> 
             }
         )
     facts = {"source": "coco", "width": width, "height": height, "complete": not crowds, "objects": objects}
-    return facts | {"crowds": crowds}
+    return facts | {"crowds": sorted(crowds)}
 
 
 def _clipped(box: tuple, width: float, height: float) -> tuple[float, float, float, float]:

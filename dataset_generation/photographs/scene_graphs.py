@@ -19,7 +19,7 @@ from clarifyvlm.text_files import read_text
 from clarifyvlm.world.places import place_of
 from folder.faults import listed
 from photographs.boxes import overlap, salience
-from photographs.values import box_of, whole
+from photographs.values import box_of, identity, whole
 
 SAME_BOX = 0.5  # intersection over union from which two boxes of one name are one thing
 MAX_SLIPS = 0.05  # share of the boxes that may lie mostly outside their pictures, and of the relations of nothing
@@ -198,14 +198,15 @@ def load(path: str, words: Words) -> Graphs:
 
 
 def _visual_genome(path: str, data: list) -> Graphs:
-    twice = [f"image_id {i!r} ({n} times)" for i, n in Counter(row["image_id"] for row in data).items() if n > 1]
+    ids = Counter(identity(row["image_id"]) for row in data)
+    twice = [f"image_id {i!r} ({n} times)" for i, n in ids.items() if n > 1]
     if twice:
         raise listed(f"{path}: {len(twice)} pictures are there more than once", twice, "Keep one row of each.")
     pictures, synsets = {}, defaultdict(set)
     for row in data:
         objects = [
             (
-                o["object_id"],
+                identity(o["object_id"]),
                 intern(_names(o)[0]),
                 _box(o),
                 _attributes(o),
@@ -215,12 +216,16 @@ def _visual_genome(path: str, data: list) -> Graphs:
         for o in row.get("objects", ()):
             synsets[_names(o)[0]].update(map(intern, o.get("synsets") or ()))
         also = [(_names(o)[0], name) for o in row.get("objects", ()) for name in _names(o)[1:]]
-        merged = {m: o["object_id"] for o in row.get("objects", ()) for m in o.get("merged_object_ids") or ()}
+        merged = {
+            identity(m): identity(o["object_id"])
+            for o in row.get("objects", ())
+            for m in o.get("merged_object_ids") or ()
+        }
         relations = []
         for r in row.get("relationships") or ():
             ends = _end(r, "subject"), _end(r, "object")
             relations.append((intern(str(r["predicate"])), *(merged.get(e, e) for e in ends)))
-        pictures[str(row["image_id"])] = Picture(objects, relations, url=row.get("image_url"), also=also)
+        pictures[str(identity(row["image_id"]))] = Picture(objects, relations, url=row.get("image_url"), also=also)
     return Graphs(path, "Visual Genome", pictures, synsets=synsets)
 
 
@@ -233,7 +238,7 @@ def _names(o: dict) -> list[str]:
 
 
 def _end(relation: dict, which: str):
-    return relation[f"{which}_id"] if f"{which}_id" in relation else relation[which]["object_id"]
+    return identity(relation[f"{which}_id"] if f"{which}_id" in relation else relation[which]["object_id"])
 
 
 def _attributes(o: dict) -> list[str]:
@@ -248,7 +253,7 @@ def _gqa(path: str, data: dict) -> Graphs:
     for image_id, row in data.items():
         objects = [(id, intern(str(o["name"])), _box(o), _attributes(o)) for id, o in row["objects"].items()]
         relations = [
-            (intern(str(r["name"])), id, r["object"])
+            (intern(str(r["name"])), id, str(identity(r["object"])))
             for id, o in row["objects"].items()
             for r in o.get("relations") or []
         ]

@@ -11,6 +11,7 @@ from photographs.boxes import turned
 from photographs.scene_graphs import MAX_SLIPS, Graphs, Picture, clipped
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
+FEWEST_TO_REACH, REACH = 10, 0.75  # of so many pictures, some box comes nearer to the right or the bottom
 
 
 def files_of(graphs: Graphs, image_dir: str | Path) -> dict[str, str]:
@@ -57,4 +58,11 @@ def check_boxes(graphs: Graphs, pictures: dict[str, tuple[Picture, tuple[int, in
             "of it (x, y, w, h)",
             outside,
             "Boxes are in pixels of the picture as annotated: were the pictures resized?",
+        )
+    bare = [(picture, size) for picture, size in pictures.values() if picture.size is None and picture.objects]
+    reach = [max((o[2][i] + o[2][i + 2]) / size[i] for p, size in bare for o in p.objects) for i in (0, 1) if bare]
+    if len(bare) >= FEWEST_TO_REACH and max(reach) < REACH:
+        raise UserError(
+            f"{graphs.path}: in none of {len(bare)} pictures a box reaches beyond {max(reach):.0%} of the sides. Boxes "
+            "are in pixels of the picture as annotated: were the pictures enlarged?"
         )

@@ -18,6 +18,7 @@ from clarifyvlm.language.fitting import answer_of
 from clarifyvlm.records import Example, Object
 from clarifyvlm.users import parse_kinds
 from clarifyvlm.world.queries import NUMBERS
+from folder.names import check_apart
 from folder.pictures import headers_of, unusable
 from folder.shares import Slot
 from photographs import scene_graphs, scene_pictures
@@ -38,6 +39,7 @@ def _load(path: str) -> scene_graphs.Graphs:
 
 
 def settings(options) -> Settings:
+    check_apart(options.image_dir, options.output_dir)  # pictures are found by their names alone
     users = parse_kinds(options.dialogue_users, "dialogue_users")
     if options.supercategories:
         raise UserError("supercategories: only classes of COCO have them; leave it at 0")

@@ -55,12 +55,12 @@ class Source:
         """The questions with what the annotations say of them."""
         answers: dict[str, dict] = {}
         for row in files.read(self.annotations):
-            if answers.setdefault(str(row.get("question_id")), row) != row:
+            if answers.setdefault(_id(row, "question_id"), row) != row:
                 raise UserError(f"{self.annotations}: two rows with question_id {row.get('question_id')} differ")
         found = 0
         for row in rows:
-            answer = answers.get(str(row.get("question_id")), {})
-            if answer and answer.get("image_id", row.get("image_id")) != row.get("image_id"):
+            answer = answers.get(_id(row, "question_id"), {})
+            if answer and "image_id" in answer and _id(answer, "image_id") != _id(row, "image_id"):
                 raise UserError(
                     f"{self.annotations}: question {row['question_id']} is of picture {answer['image_id']}, in "
                     f"{self.data_file} of {row.get('image_id')}. Are they of one split?"
@@ -89,3 +89,8 @@ class Source:
                 f"{', '.join(missing)}. It has {', '.join(map(str, released))}. Another version may name them "
                 f"otherwise: --columns {missing[0]}=..."
             )
+
+
+def _id(row: dict, name: str) -> str:
+    """The same for 12, "12" and 12.0, as tables and converters write it."""
+    return str(row.get(name)).removesuffix(".0")

@@ -181,7 +181,7 @@ def test_bad_uploads_get_a_sentence(visit, tmp_path):
     for name, content, told in (
         ("torn.png", whole[: len(whole) // 2], "corrupt or truncated picture"),
         ("notes.png", b"not a picture", "not a picture in a known format"),
-        ("empty.png", b"", "not a picture in a known format"),
+        ("empty.png", b"", "an empty file"),
     ):
         (tmp_path / name).write_bytes(content)
         page.set_input_files("#picture input[type=file]", tmp_path / name)

@@ -62,7 +62,7 @@ def bad_pictures(folder):
         "cut.png": "truncated",
         "cut.jpg": "truncated",
         "text.png": "not a picture",
-        "empty.png": "not a picture",
+        "empty.png": "empty file",
         "folder.png": "folder",
         "huge.png": "64 Mpx",
         "bomb.png": "Mpx",

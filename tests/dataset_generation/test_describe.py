@@ -38,6 +38,7 @@ class Seer(Server):
         self.known = {_pixels(Image.open(folder / name)): name for name in truth}
         self.spoil = lambda image, scene, attempt: scene
         self.there = lambda image, thing: True
+        self.in_pixels = None  # size of the drawn picture -> what is in it, for a model that answers in pixels
         self.asked: Counter = Counter()
         self.reply = self._reply
 
@@ -46,7 +47,9 @@ class Seer(Server):
             return completion("ok")
         picture, text = request["messages"][1]["content"]
         shown = _opened(picture["image_url"]["url"])
-        if _pixels(shown) == _pixels(boxes.drawn()):
+        if shown.size == boxes.drawn(boxes.LARGE).size or _pixels(shown) == _pixels(boxes.drawn()):
+            if self.in_pixels:
+                return completion({"objects": self.in_pixels(shown.size), "relations": []})
             things = enumerate(boxes.DRAWN.items(), start=1)
             said = [thing(color, x0, y0, x1 - x0, y1 - y0) for _, (color, (x0, y0, x1, y1)) in things]
             graph = dict(zip(("width", "height"), shown.size, strict=True))
@@ -263,3 +266,32 @@ def test_questions_follow(describe, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     examples = [e for s in ("train", "validation", "test") for e in jsonl.read(output / f"{s}.jsonl", Example)]
     assert len({e.strategy for e in examples}) == 5 and len(examples) == 60
+
+
+@pytest.mark.parametrize("most, ends", [(2000, "well"), (900, "badly")])
+def test_pixels_of_a_picture_that_a_server_makes_smaller(describe, pictures, tmp_path, most, ends):
+    """Catches boxes that are right in small pictures and wrong in large ones, which the server shrinks to its most
+    pixels before the model sees them."""
+    folder, truth = pictures
+
+    def seen(size: tuple[int, int]) -> list[dict]:
+        scale = min(size[0], most) * (0.6 if size[0] > most else 1) / boxes.SIZE[0]
+        found = enumerate(boxes.DRAWN.items(), start=1)
+        return [{"id": i, "name": c, "attributes": [], "box": [v * scale for v in box]} for i, (c, box) in found]
+
+    def in_pixels(image: str, scene: dict, attempt: int) -> dict:
+        sides = (truth[image]["width"], truth[image]["height"]) * 2
+        for o in scene["objects"]:
+            o["box"] = [v * side / SCALE for v, side in zip(o["box"], sides, strict=True)]
+        return scene
+
+    with Seer(folder, truth) as server:
+        server.in_pixels, server.spoil = seen, in_pixels
+        if ends == "well":
+            assert run(describe, server, folder, tmp_path / "graphs.json") == 0
+            found = json.loads((tmp_path / "graphs.json").read_text())
+            for name, graph in truth.items():
+                assert found[Path(name).stem]["objects"]["1"]["x"] == pytest.approx(graph["objects"]["1"]["x"], abs=1)
+            return
+        with pytest.raises(UserError, match="not in those of a picture of 1024 x 640.*max_pixels"):
+            run(describe, server, folder, tmp_path / "graphs.json")

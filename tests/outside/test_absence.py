@@ -1,5 +1,9 @@
 """Absence that nobody annotated."""
 
+import json
+
+import pytest
+
 from outside_inputs import COLORS, coco, generate
 from photographs.visual_genome import NAMES, _absent
 
@@ -33,6 +37,59 @@ def test_classes_of_which_not_all_are_marked(tmp_path):
 
     examples = generate(coco(tmp_path / "in", [f"{i}.png" for i in range(60)], change), tmp_path / "out")
     assert not [e for e in examples if e["provenance"]["query"]["name"] == "cup"]
+
+
+def of_dogs(**values):
+    def change(content):
+        for row in content["annotations"]:
+            row |= values if row["category_id"] == 1 and row["image_id"] % 2 else {}
+
+    return change
+
+
+@pytest.mark.parametrize("there", [{"bbox": [20, 20, 0, 0]}, {"bbox": [20, 20, 9, 0]}, {"ignore": 1}, {"ignore": "1"}])
+def test_what_is_there_without_a_box_is_not_denied(tmp_path, there):
+    """Absence that nobody annotated: of a dog whose box has no area, or that is to be ignored (as converters write
+    Pascal VOC's difficult things), "there is no dog", or there is one less."""
+    names = [f"{i}.png" for i in range(40)]
+    annotations = coco(tmp_path / "in", names, of_dogs(**there))
+    rows = json.loads(annotations.read_text())["annotations"]
+    dogs = {row["image_id"] for row in rows if row["category_id"] == 1 and row["image_id"] % 2}
+    asked = [e for e in generate(annotations, tmp_path / "out") if e["provenance"]["query"]["name"] == "dog"]
+    assert asked and not {int(e["image"].rpartition("/")[2][:-4]) + 1 for e in asked} & dogs
+
+
+def test_one_class_in_two_spellings_is_not_denied(tmp_path):
+    """Absence that nobody annotated: merged data sets have "dog" and "Dog"; where one is, the other is not."""
+
+    def change(content):
+        content["categories"][1]["name"] = "Dog"
+
+    names = [f"{i}.png" for i in range(40)]
+    examples = generate(coco(tmp_path / "in", names, change), tmp_path / "out")
+    assert {e["provenance"]["query"]["name"] for e in examples} == {"dog", "kite", "bench"}
+
+
+def test_lvis_as_it_is_released(tmp_path):
+    """Absence that nobody annotated: LVIS has no file names, and classes like "bat_(animal)" and "bat_(sports)", of
+    which one was looked for in vain and the other is there."""
+
+    def change(content):
+        for row, name in zip(
+            content["categories"], ["bat_(animal)", "bat_(sports)", "kite", "park_bench"], strict=True
+        ):
+            row["name"] = name
+        for image in content["images"]:
+            image["coco_url"] = f"http://images.cocodataset.org/train2017/{image.pop('file_name')}"
+            marked = {a["category_id"] for a in content["annotations"] if a["image_id"] == image["id"]}
+            image["neg_category_ids"] = [c for c in (1, 3, 4) if c not in marked]
+            image["not_exhaustive_category_ids"] = []
+
+    names = [f"{i}.png" for i in range(40)]
+    examples = generate(coco(tmp_path / "in", names, change), tmp_path / "out")
+    assert {e["provenance"]["query"]["name"] for e in examples} <= {"bat", "kite", "park bench"}
+    denied = [e for e in examples if e["strategy"] == "correct"]
+    assert denied and not [e for e in denied if e["provenance"]["query"]["name"] == "bat"]
 
 
 def test_what_has_another_name_is_not_denied():

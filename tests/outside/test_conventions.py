@@ -7,6 +7,8 @@ import pytest
 from authoring.boxes import DRAWN, ORDERS, SIZE, UNITS, Convention, convention_of
 from clarifyvlm.errors import UserError
 from outside_inputs import HEIGHT, WIDTH, coco, generate
+from photographs.scene_graphs import Graphs, Picture
+from photographs.scene_pictures import check_boxes
 
 
 @pytest.mark.parametrize("unit, order", product(UNITS, ORDERS))
@@ -36,3 +38,14 @@ def test_fractions_in_annotations(tmp_path):
 
     with pytest.raises(UserError, match="fractions of a side"):
         generate(coco(tmp_path / "in", [f"{i}.png" for i in range(40)], change), tmp_path / "out")
+
+
+def test_pictures_that_were_enlarged(tmp_path):
+    """Coordinates in another convention: Visual Genome gives no sizes, and in pictures that were made larger since all
+    boxes are too far to the top left."""
+    graphs = Graphs("g.json", "Visual Genome", {})
+    boxes = [(90, 10, 8, 8), (10, 70, 20, 10), (40, 30, 5, 5)]
+    pictures = {str(i): Picture([(1, "cup", boxes[i % 3], [])], []) for i in range(12)}
+    check_boxes(graphs, {i: (picture, (100, 90)) for i, picture in pictures.items()})
+    with pytest.raises(UserError, match="in none of 12 pictures a box reaches beyond 49% .* enlarged"):
+        check_boxes(graphs, {i: (picture, (200, 180)) for i, picture in pictures.items()})

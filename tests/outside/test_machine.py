@@ -260,3 +260,46 @@ def test_certificates_that_are_not_there_stop_no_script():
     code = "from clarifyvlm.errors import run_main\nimport os\nrun_main(lambda: print(os.environ.get('SSL_CERT_FILE')))"
     done = python(code, environment(SSL_CERT_FILE="/nowhere/ca.pem"))
     assert done.stdout == b"None\n" and done.stderr.count(b"SSL_CERT_FILE names what is not there") == 1
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&- >&- 2>&-"])
+def test_closed_streams(tmp_path, closed):
+    """Fault: a daemon's closed stderr ends the run, or a file that is opened later takes its place."""
+    code = "from clarifyvlm.errors import run_main\nrun_main(lambda: open('there', 'w').write('x') and None)"
+    command = f'cd {tmp_path} && {sys.executable} -c "$CODE" {closed}'
+    done = subprocess.run(["bash", "-c", command], env=environment(CODE=code), check=False)
+    assert done.returncode == 0 and (tmp_path / "there").read_text() == "x"
+
+
+def test_a_name_that_is_too_long(tmp_path):
+    """Fault: a traceback for the name of a folder that no disk can hold."""
+    code = "from clarifyvlm.errors import run_main\nimport os\nrun_main(lambda: os.mkdir(os.environ['NAME']))"
+    done = python(code, environment(NAME=str(tmp_path / ("x" * 300))))
+    assert done.returncode == 2 and b"Traceback" not in done.stderr and b"too long" in done.stderr
+
+
+def test_a_limit_of_files():
+    """Fault: `ulimit -f`, which is no full disk, is a traceback."""
+    code = (
+        "import resource\nfrom clarifyvlm.errors import run_main\nresource.setrlimit(resource.RLIMIT_FSIZE, (9, 9))\n"
+    )
+    code += "import tempfile\nrun_main(lambda: tempfile.TemporaryFile(buffering=0).writelines([bytes(9), bytes(9)]))"
+    done = python(code, environment())
+    assert done.returncode == 1 and b"the disk is full" in done.stderr, done.stderr
+
+
+def test_an_output_that_is_a_link_to_nothing(tmp_path):
+    """Fault: a traceback where a link's disk is not there today."""
+    from clarifyvlm.run_record import RunRecord
+
+    (tmp_path / "verdicts.jsonl").symlink_to("/nowhere/verdicts.jsonl")
+    with pytest.raises(UserError, match="a link to /nowhere/verdicts.jsonl, which is not there"):
+        RunRecord.start(tmp_path / "verdicts.jsonl", "stage", {})
+
+
+@pytest.mark.parametrize("path", ["inference/judge.py", "dataset_generation/benchmark.py"])
+def test_a_python_that_hides_the_scripts_folder(path):
+    """Fault: PYTHONSAFEPATH, and every script is a traceback of a module that there is."""
+    command = [sys.executable, str(ROOT / path), "--help"]
+    done = subprocess.run(command, env=environment(PYTHONSAFEPATH="1"), capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stderr.startswith("error: PYTHONSAFEPATH") and done.stderr.count("\n") == 1

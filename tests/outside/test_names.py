@@ -12,6 +12,7 @@ from clarifyvlm.errors import UserError
 from folder.names import Names
 from folder.pictures import link
 from outside_inputs import coco, generate
+from stages import script
 
 
 @pytest.fixture
@@ -103,3 +104,14 @@ def test_a_link_to_a_link_is_resolved(tmp_path):
     assert (tmp_path / "out/images/0/r.png").read_bytes() == picture.read_bytes()
     with pytest.raises(UserError, match="leads out"):
         link(tmp_path / "data", "images/r.png", digest, tmp_path / "out", "images/../../r.png")
+
+
+@pytest.mark.parametrize("inside", ["out", "", "../images/out"])
+def test_output_among_the_pictures(tmp_path, inside):
+    """A look-up by a name that is not unique: the pictures of an output folder within the folder of pictures are found
+    by the next run, which takes them for others of the same names."""
+    (tmp_path / "images").mkdir()
+    flags = ["--source", "visual_genome", "--scene_graphs", str(tmp_path / "graphs.json"), "--num_examples", "9"]
+    flags += ["--image_dir", str(tmp_path / "images"), "--output_dir", str(tmp_path / "images" / inside)]
+    with pytest.raises(UserError, match="lies in --image_dir"):
+        script("dataset_generation/generate.py").main(flags)

@@ -5,7 +5,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 import predict
 from clarifyvlm import images
@@ -27,7 +27,7 @@ def oriented(orientation: int) -> Image.Exif:
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
 def test_a_box_of_stored_pixels_turns_with_its_picture(tmp_path, orientation, suffix):
     """A picture that is not the one annotated: the boxes are of the pixels before EXIF turned them."""
     picture = Image.new("RGB", (60, 40), "white")
@@ -122,13 +122,38 @@ def test_two_pictures_in_one_file(tmp_path):
     assert header_of(path.read_bytes(), "p.jpg").format == "MPO"
 
 
-def test_heic_is_named(tmp_path):
-    """Pictures from phones: HEIC is called no picture."""
-    content = b"\0\0\0\x18ftypheic" + bytes(40)
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (b"\0\0\0\x18ftypheic" + bytes(40), "HEIC"),
+        (b"\0\0\0\x1cftyphevx" + bytes(40), "HEIC"),
+        (b"\0\0\0\x20ftypavif" + bytes(40), "AVIF"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "git lfs pull"),
+        (b"\n<!DOCTYPE html><html>Not found</html>", "web page"),
+        (b"", "empty file"),
+    ],
+)
+def test_what_is_no_picture_in_a_known_format_is_named(tmp_path, content, said):
+    """Pictures from phones, and what stands in their places: all of it is called no picture."""
     (tmp_path / "p.jpg").write_bytes(content)
     for look in (lambda: images.open_image(tmp_path / "p.jpg"), lambda: header_of(content, "p.jpg")):
-        with pytest.raises(UserError, match="HEIC"):
+        with pytest.raises(UserError, match=said):
             look()
+
+
+def test_colors_of_another_profile(tmp_path):
+    """Pictures from phones: the numbers of a profile of its own are taken for sRGB, and colors are others."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    red, blue = profile.index(b"rXYZ"), profile.index(b"bXYZ")  # red and blue change places
+    profile[red : red + 4], profile[blue : blue + 4] = b"bXYZ", b"rXYZ"
+    profile = bytes(profile).replace("sRGB built-in".encode("utf-16-be"), "invented one!".encode("utf-16-be"))
+    Image.new("RGB", (20, 20), "red").save(
+        tmp_path / "p.png", icc_profile=profile.replace(b"sRGB built-in", b"invented one!")
+    )
+    red, _, blue = images.open_image(tmp_path / "p.png").getpixel((5, 5))
+    assert red < 10 and blue > 245
+    Image.new("RGB", (20, 20), "red").save(tmp_path / "q.png", icc_profile=b"no profile")
+    assert images.open_image(tmp_path / "q.png").getpixel((5, 5)) == (255, 0, 0)
 
 
 def test_data_of_other_photographs_are_not_complete(tmp_path):

@@ -19,6 +19,7 @@ from predicting.endpoint_generator import EndpointGenerator
 from small_examples import star_example
 
 EXAMPLE = Example.model_validate(star_example(0, "a.png", "0"))
+RETRIES = 0
 RESPONSE = "Which star do you mean? Where is it?"
 
 
@@ -27,17 +28,19 @@ class Scene(Said):
 
 
 def judge(server) -> str:
-    (verdict,) = make(server, judge_cache_dir=None).judge([EXAMPLE], [Prediction(example_id=EXAMPLE.id, text=RESPONSE)])
+    (verdict,) = make(server, judge_cache_dir=None, judge_max_retries=RETRIES).judge(
+        [EXAMPLE], [Prediction(example_id=EXAMPLE.id, text=RESPONSE)]
+    )
     return verdict.failure or json.dumps(GOOD)
 
 
 def user(server) -> str:
-    args = users.UserArguments(user="openai", user_model="m", user_base_url=server.url, user_max_retries=0)
+    args = users.UserArguments(user="openai", user_model="m", user_base_url=server.url, user_max_retries=RETRIES)
     return users.make_user(args, 2).replies([users.Asked(EXAMPLE, RESPONSE, 0, "helpful", 1)])[0]
 
 
 def generator(server, max_new_tokens: int = 64) -> EndpointGenerator:
-    args = EndpointArguments(endpoint_base_url=server.url, endpoint_max_retries=0)
+    args = EndpointArguments(endpoint_base_url=server.url, endpoint_max_retries=RETRIES)
     return EndpointGenerator("m", args, concurrency=2, max_new_tokens=max_new_tokens, temperature=0.0, top_p=1.0)
 
 
@@ -47,7 +50,7 @@ def model(server) -> str:
 
 
 def author(server) -> str:
-    endpoint = Endpoint(server.url, "m", role="author", max_retries=0)
+    endpoint = Endpoint(server.url, "m", role="author", max_retries=RETRIES)
     found, fault = endpoint.run(Asker().ask(endpoint, Prompt("Name what is there.", {"n": 1}, Scene)))
     return json.dumps(found.model_dump()) if found else fault
 
@@ -171,6 +174,41 @@ def test_shape(server, role, shape):
     text, expected = ROLES[role]
     server.reply = lambda request: SHAPES[shape](request, text)
     assert role(server) == expected
+
+
+def chunks(*said, last: str = "data: [DONE]\n\n") -> tuple:
+    parts = [c if isinstance(c, dict) else {"choices": [{"index": 0, "delta": {"content": c}}]} for c in said]
+    lines = "".join(f"data: {json.dumps(part, ensure_ascii=False)}\n\n" for part in parts)
+    return 200, lines + last, {"Content-Type": "text/event-stream"}
+
+
+BROKEN = {  # a reply that broke off, under status 200
+    "an error in a stream": lambda text: chunks(text[:5], {"error": {"message": "upstream died", "code": 502}}),
+    "a stream without end": lambda text: chunks(text[:5], last=""),
+    "an error as the reason of its end": lambda text: said_as({"content": text[:5]}, "error"),
+    "an error beside it": lambda text: (200, completion(text[:5])[1] | {"error": {"message": "died"}}, {}),
+}
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.__name__)
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_reply_that_broke_off_is_asked_for_again(server, monkeypatch, role, broken):
+    """Fault: half a response is taken for all of it, is judged, and is kept for every rerun."""
+    text, expected = ROLES[role]
+    monkeypatch.setattr("clarifyvlm.endpoint.client.FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(f"{__name__}.RETRIES", 1)
+    halves = iter([True])
+    server.reply = lambda request: (
+        BROKEN[broken](text) if "Say ok." not in json.dumps(request) and next(halves, False) else completion(text)
+    )
+    assert role(server) == expected
+    assert next(halves, None) is None, "none of the replies was broken"
+
+
+def test_a_line_separator_in_a_stream(server):
+    """Fault: U+2028, which JSON need not escape, is taken for the end of a line of the stream."""
+    server.reply = lambda request: chunks("It is\u2028red.", "")
+    assert model(server) == "It is\u2028red."
 
 
 @pytest.mark.parametrize("role", [judge, user], ids=lambda role: role.__name__)

@@ -1,10 +1,15 @@
 """Numbers as text, and empty lists."""
 
+import json
+
 import pytest
+from PIL import Image
 
 from clarifyvlm.errors import UserError
 from outside_inputs import coco, generate
+from photographs import scene_graphs as scene_graphs_of
 from photographs.values import identity, number, truth, whole
+from photographs.visual_genome import NAMES as NAMES_OF_VG
 from small_examples import write_examples
 from stages import script
 
@@ -93,3 +98,70 @@ def test_no_validation_examples(tmp_path, tiny_model_dir, way):
         train.main([*flags, "--eval_strategy", "epoch"])
     assert train.main(flags) == 0 == train.main(flags)
     assert '"status": "complete"' in (tmp_path / "out" / "run.json").read_text()
+
+
+def scene_graphs(tmp_path, **types) -> list[dict]:
+    """A file of Visual Genome with ids of other types: name of the id -> type."""
+    rows = []
+    for i in (1, 2):
+        box = {"x": 1, "y": 1, "w": 9, "h": 9}
+        objects = [{"object_id": 10 * i + j, "names": [name], **box} for j, name in enumerate(("man", "cup"))]
+        relation = {"predicate": "holding", "subject_id": 10 * i, "object_id": 10 * i + 1}
+        rows.append({"image_id": i, "objects": objects, "relationships": [relation]})
+    for row in rows:
+        for part in (row, *row["objects"], *row["relationships"]):
+            part |= {name: kind(part[name]) for name, kind in types.items() if name in part}
+    return rows
+
+
+@pytest.mark.parametrize("types", [{"object_id": str}, {"subject_id": str}, {"object_id": float}, {"image_id": float}])
+def test_ids_of_scene_graphs(tmp_path, types):
+    """Numbers as text: an object "12" is not the 12 of a relation, and picture 1.0 is not 1.jpg."""
+    path = tmp_path / "graphs.json"
+    path.write_text(json.dumps(scene_graphs(tmp_path, **types)))
+    graphs = scene_graphs_of.load(str(path), NAMES_OF_VG)
+    assert list(graphs.pictures) == ["1", "2"]
+    assert graphs.pictures["1"].relations == [("holding", 10, 11)]
+
+
+def test_an_id_that_is_there_as_a_number_and_as_text(tmp_path):
+    """Numbers as text: of pictures 1 and "1" the second replaces the first, and what the first shows is denied."""
+    rows = scene_graphs(tmp_path)
+    rows.append({"image_id": "1", "objects": []})
+    (tmp_path / "graphs.json").write_text(json.dumps(rows))
+    with pytest.raises(UserError, match=r"1 pictures are there more than once\s+image_id 1"):
+        scene_graphs_of.load(str(tmp_path / "graphs.json"), NAMES_OF_VG)
+
+
+def test_numbers_of_objects_in_gqa(tmp_path):
+    """Numbers as text: GQA's objects have their ids as keys, and a converter gives the ends of relations as numbers."""
+    objects = {str(i): {"name": "cup", "x": 1, "y": 1, "w": 9, "h": 9} for i in (1, 2)}
+    objects["1"]["relations"] = [{"name": "on", "object": 2}]
+    (tmp_path / "graphs.json").write_text(json.dumps({"7": {"width": 20, "height": 20, "objects": objects}}))
+    graphs = scene_graphs_of.load(str(tmp_path / "graphs.json"), NAMES_OF_VG)
+    assert graphs.pictures["7"].relations == [("on", "1", "2")]
+
+
+def test_a_class_without_a_name(tmp_path):
+    """Numbers as text, and their like: null becomes a class called "None", and people are asked where the None is."""
+
+    def change(content):
+        content["categories"][1]["name"] = None
+
+    with pytest.raises(UserError, match="category 2: name None"):
+        generate(coco(tmp_path / "a", NAMES, change), tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", [str, float])
+def test_ids_of_questions_and_their_answers(tmp_path, kind):
+    """Numbers as text: questions and annotations that give one picture as 7 and "7" are called those of two splits."""
+    questions = [{"question_id": kind(5), "image_id": kind(7), "question": "What is it?"}]
+    answers = [{"question_id": 5, "image_id": 7, "answers": [{"answer": "a cup"}]}]
+    (tmp_path / "q.json").write_text(json.dumps({"questions": questions}))
+    (tmp_path / "a.json").write_text(json.dumps({"annotations": answers}))
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "images/COCO_val2014_000000000007.jpg")
+    flags = ["--benchmark", "vqav2", "--data_file", str(tmp_path / "q.json"), "--annotations", str(tmp_path / "a.json")]
+    flags += ["--image_dir", str(tmp_path / "images"), "--output_dir", str(tmp_path / "out")]
+    assert script("dataset_generation/benchmark.py").main(flags) == 0
+    assert '"a cup"' in (tmp_path / "out/test.jsonl").read_text()
