@@ -9,6 +9,7 @@ from folder.shares import Slot
 
 SALIENT = 0.6
 CLEARLY_LARGER = 1.3
+AHEAD = 4  # times the area of the next: whatever its salience, one means that one
 MOST_READINGS = 20  # nobody keeps more of them apart
 IN_ONE_PLACE = 4  # "the fourth bottle from the left in the center": nobody counts further
 APART = 0.5  # of the narrower one: how far apart the middles of two are that are counted
@@ -124,7 +125,8 @@ def asks_back(q: Question, meant: list[tuple[Object, ...]], found: list[str | No
         out = standing(group, salient)
         number *= len(out)
         stand |= {o.id for o in out}
-        if None in [in_one_place(o, group) for o in group]:
+        areas = sorted((o.area_share for o in group), reverse=True)
+        if len(group) > 1 and (areas[0] > AHEAD * areas[1] or None in [in_one_place(o, group) for o in group]):
             return False
     sure = [(objects, a) for objects, a in zip(meant, found, strict=True) if a is not None]
     told = {a for objects, a in sure if stand.issuperset(o.id for o in objects)}
