@@ -112,7 +112,8 @@ def test_strategies_follow_from_instances_and_salience():
         ((10, 100, 50, 140), "yes", "no"),
         ((80, 100, 115, 140), "yes", "no"),
         ((110, 110, 140, 140), "no", "no"),  # a cup before the dog
-        ((90, 90, 220, 160), "no", "yes"),  # a couch behind it, more to the right
+        ((120, 90, 220, 160), "no", "yes"),  # a couch behind it, more to the right
+        ((90, 90, 220, 160), None, None),  # the bowl that it lies in
         ((0, 0, 300, 300), None, None),
     ],
 )
