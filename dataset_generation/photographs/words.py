@@ -50,7 +50,9 @@ def example(
         drawn = rng.randrange(len(meant))
         answer = direct(q, meant[drawn].answer, phrasings, rng)
         dialogue = Dialogue(reading=drawn, question=words, reply="", answer=answer)  # folder/dialogues.py: the reply
-        if len(meant) < len(NUMBERS) and len(meant[0].objects) == 1:  # with pairs, nobody would list them
+        if len(meant) < len(NUMBERS) and (
+            q.predicate or len(meant[0].objects) == 1
+        ):  # with pairs, nobody would list them
             dialogue.listed = reference(q, "enumerate", meant, facts, phrasings, random.Random(f"{key}:listed"))
     return Example(
         id=sha256(key.encode()).hexdigest()[:16],
@@ -134,13 +136,13 @@ def reference(q: Question, strategy: str, meant: list[Reading], facts: Facts, ph
             return fill(rng.choice(phrasings["enumerate"]), q, number=NUMBERS[len(meant)], list=listed)
         case "clarify":
             number = NUMBERS[len(meant)] if len(meant) < len(NUMBERS) else str(len(meant))
-            return fill(rng.choice(phrasings[_which(meant)]), q, number=number)
+            return fill(rng.choice(phrasings[_which(q, meant)]), q, number=number)
     return fill(rng.choice(phrasings["correct"]), q)
 
 
-def _which(meant: list[Reading]) -> str:
+def _which(q: Question, meant: list[Reading]) -> str:
     """What of a pair is to be told: both, or the second where all readings are of one first."""
-    if len(meant[0].objects) == 1 or len({r.objects[1] for r in meant}) == 1:
+    if q.predicate or len(meant[0].objects) == 1 or len({r.objects[1] for r in meant}) == 1:
         return "clarify"
     return "clarify_other" if len({r.objects[0] for r in meant}) == 1 else "clarify_pair"
 
