@@ -50,9 +50,7 @@ def example(
         drawn = rng.randrange(len(meant))
         answer = direct(q, meant[drawn].answer, phrasings, rng)
         dialogue = Dialogue(reading=drawn, question=words, reply="", answer=answer)  # folder/dialogues.py: the reply
-        if len(meant) < len(NUMBERS) and (
-            q.predicate or len(meant[0].objects) == 1
-        ):  # with pairs, nobody would list them
+        if len(meant) < len(NUMBERS) and (q.predicate or len(meant[0].objects) == 1):  # nobody lists pairs
             dialogue.listed = reference(q, "enumerate", meant, facts, phrasings, random.Random(f"{key}:listed"))
     return Example(
         id=sha256(key.encode()).hexdigest()[:16],
