@@ -88,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
         ),
         *extra,
     ]
-    with RunRecord.start(args.output_dir, "report", asdict(args), inputs) as run:
+    with RunRecord.start(args.output_dir, "report", asdict(args), inputs, ignore=["open"]) as run:
         if run.complete:
             print(f"{args.output_dir}: complete already")
         else:

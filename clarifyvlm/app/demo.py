@@ -366,11 +366,7 @@ class Page:
 
 
 def _box(gr, replying: bool):
-    label, example = (
-        ("Your reply", "The one at the top left. Or click on it in the picture.")
-        if replying
-        else ("Your question", EXAMPLE)
-    )
+    label, example = ("Your reply", "Type it, or click on the picture") if replying else ("Your question", EXAMPLE)
     return gr.update(label=label, placeholder=example)
 
 
