@@ -157,18 +157,17 @@ def test_a_dialogue_by_keys(visit):
 def test_a_question_and_a_reply_by_clicks(visit):
     """A question of the panel that does not get into the box; a click on the picture that is not a reply."""
     page = visit(viewport={"width": 1300, "height": 900})
-    page.locator("#scenes button").nth(1).click()
+    page.locator("#scenes button").nth(3).click()
     question = page.locator("#panel button.question").first
     question.wait_for()
-    words = question.inner_text()
     page.locator("#words textarea").fill("")
     question.click()
-    assert page.locator("#words textarea").input_value() == words
+    assert page.locator("#words textarea").input_value() == QUESTION
     page.locator("#send").click()
     label(page, "Your reply")
     frame = page.locator("#picture img").bounding_box()
     page.mouse.click(frame["x"] + frame["width"] / 2, frame["y"] + frame["height"] / 2)
-    says(page, words, ASKED, "The one in the center.", ANSWER)
+    says(page, QUESTION, ASKED, "The one in the center.", ANSWER)
     assert page.locator("#picture .ring").count() == page.locator("#panel .drawn circle").count() == 1
 
 

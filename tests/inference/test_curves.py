@@ -81,7 +81,7 @@ def test_page_and_files_show_them(tmp_path, test_file):
     files = {path.name for path in (tmp_path / "a" / "paper").iterdir()}
     for i in range(2):
         assert {f"training{i}-sft-loss.svg", f"training{i}-sft-loss.pdf"} <= files
-    assert {"story.svg", "story.pdf", "risk.pdf", "overview.tex", "strategies.tex"} <= files
+    assert {"story.svg", "story.pdf", "overview.tex", "strategies.tex"} <= files
     story = (tmp_path / "a" / "paper" / "story.svg").read_text()
     assert "var(" not in story and plots.MODELS[2] in story and ">GRPO<" in story
     assert (tmp_path / "a" / "paper" / "story.pdf").read_bytes().startswith(b"%PDF")
