@@ -100,9 +100,7 @@ def test_a_cell_of_a_confusion_table_opens_its_examples(open_page):
     }}
     return found"""
     found = open_page(script)
-    assert len(found) >= 8 and all(
-        count == shown and where.startswith("#gallery&model=") for count, shown, where in found
-    )
+    assert len(found) >= 8 and all(count == shown and "model=" in where for count, shown, where in found)
 
 
 def test_every_number_opens_its_examples(open_page):
@@ -132,22 +130,22 @@ def test_the_gallery_is_paged_and_keeps_its_place_in_the_address(open_page):
     """A page of hundreds of examples in one scroll; a link to some of them that opens all, or the first page."""
     script = f"""{SHOWN} const form = document.querySelector('.filters');
     const pager = document.querySelector('.pager');
-    const wait = () => new Promise(done => setTimeout(done, 5)); const found = [[shown(), pager.hidden]];
+    const wait = () => new Promise(done => setTimeout(done, 50)); const found = [[shown(), pager.hidden]];
     form.elements.strategy.value = 'clarify'; {TELL} found.push([shown(), location.hash]);
     location.hash = '#gallery&strategy=answer&differ=on'; await wait();
     found.push([shown(), form.elements.strategy.value, form.elements.differ.checked]);
-    location.hash = '#gallery'; await wait(); found.push([shown(), form.elements.strategy.value]);
+    form.elements.all.click(); found.push([shown(), form.elements.strategy.value, location.hash]);
     location.hash = '#definitions'; await wait(); found.push(location.hash);
     return found"""
     assert open_page(script) == [
         [10, True],
         [5, "#gallery&strategy=clarify"],
         [5, "answer", True],
-        [10, ""],
+        [10, "", "#gallery"],
         "#definitions",
     ]
     script = f"""{SHOWN} const pager = document.querySelector('.pager'); const found = [];
-    const wait = () => new Promise(done => setTimeout(done, 5));
+    const wait = () => new Promise(done => setTimeout(done, 50));
     found.push([shown(), pager.hidden, pager.querySelector('output').textContent, location.hash]);
     pager.querySelector('[name=next]').click();
     found.push([shown(), pager.querySelector('output').textContent, location.hash]);

@@ -55,7 +55,7 @@ if (form) {
     document.getElementById("gallery").scrollIntoView()
   }
   form.addEventListener("input", () => { page = 1; keep() })
-  form.addEventListener("reset", () => setTimeout(() => { page = 1; keep() }))
+  form.elements.all.addEventListener("click", () => { form.reset(); page = 1; keep() })
   form.addEventListener("submit", event => event.preventDefault())
   pager.querySelector("[name=previous]").addEventListener("click", () => turn(-1))
   pager.querySelector("[name=next]").addEventListener("click", () => turn(1))
@@ -64,12 +64,12 @@ if (form) {
   show()
   read()
 }
-const wide = new ResizeObserver(entries => {
+const wide = new ResizeObserver(entries => requestAnimationFrame(() => {
   for (const { target } of entries) {
     const overflows = target.scrollWidth > target.clientWidth + 1
     target.classList.toggle("wide", overflows)
     if (overflows) target.tabIndex = 0
     else target.removeAttribute("tabindex")
   }
-})
+}))
 for (const node of document.querySelectorAll(".scroll")) wide.observe(node)
