@@ -1,16 +1,16 @@
 """ClarifyVLM from the terminal.
 
 python main.py run [preset] [run_dir] [--overwrite]      the whole pipeline: hands over to run.sh
-python main.py compare RUN RUN ...                       runs side by side: settings that differ, paired differences
+python main.py compare RUN RUN ...                       runs side by side: settings, paired differences
 python main.py sweep PRESET RUN_DIR --STAGE.KEY VALUE ... [--seeds 0 1 2]
-                                                         run.sh for every combination, and one table of them
+                                                         run.sh for every combination, and one table of results
 python main.py benchmarks FOLDER MODEL ... --output_dir DIR
-                                                         models on released benchmark files, and one table of them
+                                                         models on released benchmarks, and one table of results
 python main.py ask --image picture.png --question "What color is the star?"
-                                                         one picture, one question: the model answers, or asks back
+                                                         one question about one picture: the model answers or asks back
 python main.py demo [--port 7860]                        the same as a page in the browser
 python main.py publish --model_name_or_path runs/tiny/grpo --report_dir runs/tiny/report --output_dir published
-                                                         a folder that others can load, with a model card
+                                                         a folder for others to load, with a model card
 """
 
 import os
@@ -35,7 +35,7 @@ DEFAULT_MODEL = Path("runs/tiny/grpo")
 class AskArguments(talk.SpeakerArguments):
     image: str = field(kw_only=True, metadata={"help": "the picture"})
     question: str = field(kw_only=True, metadata={"help": "what to ask about it"})
-    compare: bool = option("put the question also to the models that this one was made from", False)
+    compare: bool = option("ask the earlier stages of this model, too", False)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -81,13 +81,22 @@ def benchmarks(argv: list[str]) -> int:
 
 def ask(argv: list[str]) -> int:
     """One picture, one question: the model answers, or asks back, hears the reply and answers."""
-    (args,) = parse_args([AskArguments], argv, description="One picture, one question; the model answers or asks back.")
+    (args,) = parse_args(
+        [AskArguments],
+        argv,
+        description=(
+            "One question about one picture: the model answers or asks back.\n\n"
+            '    python main.py ask --image inference/example.png --question "What color is the star?"'
+        ),
+    )
     path = args.model_name_or_path or _default_model()
     loading.check_checkpoint(path)
     picture = images.open_image(args.image, max_side=args.image_max_side)
     question = args.question.strip()
     if not question:
         raise UserError("--question is empty.")
+    if warning := talk.warning(path):
+        print(f"warning: {warning}", file=sys.stderr)
     named = talk.lineage(path) if args.compare else {"Model": path}
     talks = [talk.Talk(talk.Speaker(name, where, args), picture, question) for name, where in named.items()]
     width = max(len(name) for name in named)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from clarifyvlm import source_fields
 from clarifyvlm.errors import UserError
-from clarifyvlm.option_parsers import check_ranges, own_parser, takes_none, trl_parser
+from clarifyvlm.option_parsers import check_ranges, own_parser, print_help, takes_none, trl_parser
 from clarifyvlm.text_files import read_text
 
 REDO = "make anew what is out of date, and nothing else; what is replaced is kept in .replaced beside it"
@@ -33,8 +33,8 @@ def parse_args(
 ) -> list:
     """One instance per dataclass, filled from the defaults, `--config`, then `argv` (default: sys.argv[1:]).
 
-    A type given by name ("trl.SFTConfig") is imported only when it is needed, so that `--help` and most errors are
-    instant: `--help` then shows the script's own flags, `--help_all` those of the named types too. With such a type
+    `--help` shows the flags of the first type, the script's own, `--help_all` those of all. A type given by name
+    ("trl.SFTConfig") is imported only when it is needed, so that `--help` and most errors are instant. With such a type
     among them, trl.TrlParser does the parsing (so that TRL's and Trainer's options are all there); otherwise plain
     argparse.
 
@@ -49,14 +49,8 @@ def parse_args(
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     named = [t for t in dataclass_types if isinstance(t, str)]
-    wants_help = any(token in ("-h", "--help") for token in argv)
-    if wants_help and named:
-        own = own_parser([t for t in dataclass_types if not isinstance(t, str)], description)
-        own.epilog = f"All options of {', '.join(named)} are flags as well: --help_all shows them."
-        own.print_help()
-        raise SystemExit(0)
-    if "--help_all" in argv and named:
-        trl_parser([_import(t) if isinstance(t, str) else t for t in dataclass_types], description).print_help()
+    if {"-h", "--help", "--help_all"} & set(argv):
+        print_help(dataclass_types, description, everything="--help_all" in argv)
         raise SystemExit(0)
     only_check = "--check" in argv
     argv, config_path = take_config([token for token in argv if token != "--check"])

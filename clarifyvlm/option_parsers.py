@@ -2,13 +2,17 @@
 
 import argparse
 import dataclasses
+import functools
+import importlib
 import json
 import math
 import operator
+import re
 import types
 import typing
 from collections.abc import Sequence
 
+WIDTH = 118  # of --help; the docstrings above the options are as wide
 LIMITS = {"min": (operator.ge, "at least"), "above": (operator.gt, "above"), "max": (operator.le, "at most")}
 
 
@@ -25,27 +29,67 @@ def check_ranges(dataclass_types: Sequence[type], namespace: argparse.Namespace,
 
 
 def own_parser(dataclass_types: Sequence[type], description: str) -> argparse.ArgumentParser:
+    """The flags in groups: those that have to be given first, then the first dataclass (the script's own), then a
+    group for each of the others."""
+    formatter = functools.partial(argparse.RawDescriptionHelpFormatter, max_help_position=32, width=WIDTH)
     parser = argparse.ArgumentParser(
-        description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+        usage="%(prog)s [--config FILE.yaml] [options]",
+        description=description,
+        add_help=False,
+        allow_abbrev=False,
+        formatter_class=formatter,
     )
-    parser.add_argument("--config", metavar="FILE.yaml", help="options from a file; the command line wins over it")
-    parser.add_argument("--check", action="store_true", help="look at the options and the config, print them, and stop")
-    for cls in dataclass_types:
+    needed = parser.add_argument_group("required, here or in the config")
+    own = parser.add_argument_group("options")
+    for number, cls in enumerate(dataclass_types):
         hints = typing.get_type_hints(cls)
+        group = parser.add_argument_group(heading(cls)) if number else own
         for field in dataclasses.fields(cls):
             if field.init:
-                _add_field(parser, field, hints[field.name])
+                _add_field(needed if _is_required(field, hints[field.name]) else group, field, hints[field.name])
+    own.add_argument("-h", "--help", action="help", help="show this and exit; --help_all: every option")
+    own.add_argument("--config", metavar="FILE.yaml", help="options from a file; the command line wins over it")
+    own.add_argument("--check", action="store_true", help="check the options and the config, print them, and stop")
     return parser
 
 
-def _add_field(parser: argparse.ArgumentParser, field: dataclasses.Field, hint) -> None:
-    optional = takes_none(hint)
+def print_help(dataclass_types: Sequence[type | str], description: str, *, everything: bool) -> None:
+    """The script's own flags; with `everything` those of all types, the ones given by name ("trl.SFTConfig") last."""
+    own = [t for t in dataclass_types if not isinstance(t, str)]
+    named = [t for t in dataclass_types if isinstance(t, str)]
+    if everything:
+        own_parser(own, description).print_help()
+        for name in named:
+            module, _, attribute = name.rpartition(".")
+            cls = getattr(importlib.import_module(module), attribute)
+            flags = trl_parser([cls], "").format_help()
+            print(f"\n{name}:\n{flags[flags.index('  --') :]}", end="")
+        return
+    parser = own_parser(own[:1], description)
+    more = [*map(heading, own[1:]), *(f"all of {name}" for name in named)]
+    if more:
+        parser.epilog = f"More options, with --help_all: {', '.join(more)}."
+    parser.print_help()
+
+
+def heading(cls: type) -> str:
+    """Of a dataclass's group in --help_all: JudgeArguments -> "judge"."""
+    words = re.sub(r"(Arguments|Options|Config)$", "", cls.__name__) or cls.__name__
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", words).lower()
+
+
+def _is_required(field: dataclasses.Field, hint) -> bool:
+    given = (field.default, field.default_factory)
+    return given == (dataclasses.MISSING, dataclasses.MISSING) and not takes_none(hint)
+
+
+def _add_field(parser: argparse._ArgumentGroup, field: dataclasses.Field, hint) -> None:
+    required = _is_required(field, hint)
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         hint = next(member for member in typing.get_args(hint) if member is not type(None))
     default = field.default
     if field.default_factory is not dataclasses.MISSING:
         default = field.default_factory()
-    required = default is dataclasses.MISSING and not optional
     if default is dataclasses.MISSING:
         default = None
     shown = " ".join(map(str, default)) if isinstance(default, list | tuple) else default

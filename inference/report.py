@@ -3,17 +3,16 @@ r"""Say how well each model knows when to ask: predictions and verdicts -> metri
     python inference/report.py --data_file runs/tiny/data/test.jsonl --inference_dir runs/tiny/inference \
         --output_dir runs/tiny/report
 
-Every folder in --inference_dir that holds predictions.jsonl and verdicts.jsonl is one model, named after the folder:
-base, sft and grpo come first, others follow in alphabetical order. Models may have answered different examples: each
-is measured on its own, and two are compared on those that both answered. A folder whose files are bad (a row that
-cannot be read, examples that --data_file does not have, verdicts that lack) is named, with the reason, and left out.
-report.html is one file that opens anywhere.
-`report.py compare RUN RUN ...` puts runs side by side. --judge_audit shows how far the judge can be trusted; --labels
-corrects the metrics for its errors.
+Every folder in --inference_dir with predictions.jsonl and verdicts.jsonl is one model, named after the folder: base,
+sft and grpo come first, then the others in alphabetical order. Models may have answered different examples: each is
+measured on its own, and two are compared on those that both answered. A folder with bad files is named, with the
+reason, and left out. report.html is one file that opens anywhere. `report.py compare RUN RUN ...` puts runs side by
+side.
 """
 
 import json
 import sys
+import webbrowser
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from clarifyvlm.config import option, parse_args
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.records import Example
 from clarifyvlm.run_record import RunRecord, hash_input
+from measures.judged import title
 from reporting import audit_file, curves, model_folders
 
 
@@ -34,20 +34,23 @@ class ReportArguments:
     variants_dir: str | None = option(
         "folder of inference/variants.py: the models on changed pictures and questions", None
     )
-    judge_audit: str | None = option("judge_audit.json of inference/audit_judge.py, to show in the report", None)
+    judge_audit: str | None = option(
+        "judge_audit.json of inference/audit_judge.py: how far the judge can be trusted", None
+    )
     unambiguous_file: str | None = option(
         "questions with one reading, answered in <inference_dir>/<model>/unambiguous/: what tuning cost",
         None,
     )
     labels: str | None = option("JSONL of inference/label.py, to correct the metrics for the judge's errors", None)
     # how
-    resamples: int = option("draws of pictures for the 95 % intervals", 2000, min=100)
-    seed: int = option("of these draws", 0)
+    resamples: int = option("bootstrap samples for the 95 % intervals", 2000, min=100)
+    seed: int = option("of the bootstrap", 0)
     gallery: int = option("examples shown per strategy; 0: none", 100, min=0)
     baseline: str | None = option("compare every model with this one only; unset: every two", None)
-    latex: bool = option("write the main table as report.tex, too", False)
     training_dirs: list[str] = option("output folders of trainings whose curves are shown", factory=list)
-    overwrite: bool = option("make the report anew; with false, keep one whose inputs are unchanged", True)
+    paper: bool = option("also write the figures (SVG, PDF) and tables (LaTeX) for a paper, to paper/", False)
+    open: bool = option("open the report in the browser", False)
+    overwrite: bool = option("make the report again; false: keep one whose inputs are unchanged", True)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -85,21 +88,23 @@ def main(argv: list[str] | None = None) -> int:
         ),
         *extra,
     ]
-    with RunRecord.start(args.output_dir, "report", asdict(args), inputs) as run:
+    with RunRecord.start(args.output_dir, "report", asdict(args), inputs, ignore=["open"]) as run:
         if run.complete:
             print(f"{args.output_dir}: complete already")
-            return 0
-        run.finish(**_report(args, folders, variants, audit, labels))
-    print(f"{args.output_dir}: metrics.json, report.md, report.html")
+        else:
+            run.finish(**_report(args, folders, variants, audit, labels))
+            print(f"{args.output_dir}: metrics.json, report.md, report.html{', paper/' if args.paper else ''}")
+    if args.open:
+        webbrowser.open((Path(args.output_dir) / "report.html").resolve().as_uri())
     return 0
 
 
 def _report(
     args: ReportArguments, folders: list[Path], variants: dict, audit: dict | None, labels: list | None
 ) -> dict:
-    """Write the three files. Returns counts for run.json."""
+    """Write metrics.json, report.md, report.html and paper/. Returns counts for run.json."""
     from measures import comparison, constant_policies, metrics, published, results
-    from reporting import coverage, page, schema, tables
+    from reporting import coverage, page, plots, schema, tables
     from reporting.sections import SECTIONS, Report
 
     examples = jsonl.read(args.data_file, Example, unique="id")
@@ -161,10 +166,13 @@ def _report(
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     jsonl.write_text_atomic(output / "metrics.json", text)
     jsonl.write_text_atomic(output / "report.md", tables.markdown(content))
-    if args.latex:
-        jsonl.write_text_atomic(output / "report.tex", tables.latex(content))
     trainings = curves.sections(args.training_dirs)
     shown = Report(content, examples, models, floors, Path(args.data_file).parent, args.gallery, trainings)
+    if args.paper:
+        for name, table in tables.latex(content).items():
+            jsonl.write_text_atomic(output / "paper" / f"{name}.tex", table)
+        for name, found in shown.figures.items():
+            plots.save(name, found, output / "paper")
     jsonl.write_text_atomic(output / "report.html", page.render(shown))
     return {
         "examples": len(examples),
@@ -196,7 +204,7 @@ def _tuning_cost(args: ReportArguments, folders: list[Path], draws: dict) -> tup
             f"--unambiguous_file {args.unambiguous_file}: no model has answered it. Predictions and verdicts on it are "
             f"looked for in {args.inference_dir}/<model>/unambiguous/."
         )
-    notes = [f"What tuning cost {name} is not known: {why}" for name, why in left_out.items()]
+    notes = [f"What tuning cost {title(name)} is not known: {why}" for name, why in left_out.items()]
     return {"file": args.unambiguous_file} | tuning_cost.measure(examples, found, **draws), notes
 
 
@@ -208,7 +216,7 @@ def _out_of_place(folder: Path, examples: list[Example]) -> str | None:
     if not made_for or not others:
         return None
     return (
-        f"{folder.name} was made for pictures of {made_for} and nothing else; on pictures of {', '.join(others)} its "
+        f"{title(folder.name)} was made for pictures of {made_for} only; on pictures of {', '.join(others)} its "
         "numbers show that the pipeline runs, not what a model can do."
     )
 

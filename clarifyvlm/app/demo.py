@@ -1,12 +1,13 @@
 """The page of `main.py demo`: a picture, a question; the model answers or asks back, you reply, it answers.
 
-Beside the dialogue stands what the model did (strategy, confidence), the readings where the picture is annotated, and
-what the models that it was made from say to the same. Gradio is an extra (`pip install -e '.[demo]'`); the page is for
+Beside the dialogue: what the model did (strategy, confidence), the readings where the picture is annotated, and what
+the earlier stages say to the same question. Gradio is an extra (`pip install -e '.[demo]'`); the page is for
 this machine only unless --host says otherwise, loads nothing from elsewhere and tells nobody of its use.
 """
 
 import errno
 import os
+import re
 import shutil
 import signal
 import socket
@@ -29,20 +30,21 @@ from clarifyvlm.models import loading
 from clarifyvlm.records import Example
 from clarifyvlm.run_record import hash_input
 from clarifyvlm.strategies import STRATEGIES
+from clarifyvlm.world.places import at, place_of
 
 SCENES_PER_STRATEGY = 2
 MAX_UPLOAD = "25mb"
 MAX_WORDS = 2000  # characters of a question or a reply
 EXAMPLE = "What color is the star?"
 KEPT_S = 3600  # uploads and dialogues of a user who has gone
-CSS = Path(__file__).with_name("demo.css")
+CSS, SCRIPT = (Path(__file__).with_name(name) for name in ("demo.css", "demo.js"))
 
 
 @dataclass
 class DemoArguments(talk.SpeakerArguments):
-    compare: bool = option("put each question also to the models that this one was made from", True)
-    data_file: str | None = option("examples.jsonl to pick scenes from (default: the test set beside its data)", None)
-    host: str = option("0.0.0.0: anyone who reaches this machine may use it", "127.0.0.1")
+    compare: bool = option("ask the earlier stages of this model, too", True)
+    data_file: str | None = option("examples.jsonl with pictures to try (default: the test set of its data)", None)
+    host: str = option("0.0.0.0: open to anyone who can reach this machine", "127.0.0.1")
     port: int = option("0: a free one", 7860, min=0, max=65535)
 
 
@@ -57,6 +59,7 @@ class Dialogue:
     talks: list[talk.Talk] = field(default_factory=list)  # the model's own first
     shown: list[dict] = field(default_factory=list)  # the turns as the page has them
     heard: str | None = None  # words that wait for the model
+    pointed: tuple[float, float] | None = None  # where the click was that they came from
     speaking: bool = False
 
 
@@ -89,7 +92,7 @@ def serve(args: DemoArguments, path: str) -> None:
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, signal.default_int_handler)
     try:
-        page = Page(gradio, speakers, shown, examples, root, args).blocks
+        page = Page(gradio, speakers, shown, examples, root, args, talk.warning(path)).blocks
         page.queue(max_size=64)
         _, url, _ = page.launch(
             server_name=args.host,
@@ -102,6 +105,7 @@ def serve(args: DemoArguments, path: str) -> None:
             prevent_thread_lock=True,
             enable_monitoring=False,
             css=CSS.read_text(),
+            js=SCRIPT.read_text(),
             theme=gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
         )
         print(f"The page: {url}   (models: {', '.join(s.name for s in speakers)}; Ctrl-C ends it)", flush=True)
@@ -130,9 +134,13 @@ def scenes(examples: Sequence[Example]) -> list[Example]:
 class Page:
     """The page's parts (`blocks` is Gradio's page) and what happens in them."""
 
-    def __init__(self, gr, speakers: list[talk.Speaker], shown, examples, root: Path, args: DemoArguments):
-        """`shown`: those of `examples` whose pictures, in `root`, can be picked."""
+    def __init__(
+        self, gr, speakers: list[talk.Speaker], shown, examples, root: Path, args: DemoArguments, warning: str = ""
+    ):
+        """`shown`: those of `examples` whose pictures, in `root`, can be picked; `warning`: what to say beside other
+        pictures."""
         self.gr, self.speakers, self.scenes, self.root, self.args = gr, speakers, shown, root, args
+        self.warning = warning
         self.of_picture: dict[str, dict[str, Example]] = {}
         pictures = {e.image_sha256 for e in shown}
         for example in examples:
@@ -146,16 +154,22 @@ class Page:
         with gr.Blocks(title="ClarifyVLM", analytics_enabled=False, delete_cache=(KEPT_S, KEPT_S)) as page:
             visit = gr.State(Visit(), time_to_live=KEPT_S)
             gr.HTML(demo_panel.TITLE)
-            with gr.Row():
-                with gr.Column(scale=3, min_width=300):
+            with gr.Row(elem_id="main"):
+                with gr.Column(scale=4, min_width=300, elem_id="left"):
                     picture = gr.Image(
-                        label="Picture", sources=["upload", "clipboard"], height=260, elem_id="picture", buttons=[]
+                        label="Picture",
+                        sources=["upload", "clipboard"],
+                        height=400,
+                        elem_id="picture",
+                        buttons=[],
+                        placeholder=self._invitation(),
                     )
                     # The file's path, unopened: clarifyvlm.images opens it, and says in words what is wrong.
                     picture.preprocess = lambda payload: payload and payload.path
+                    pointed = gr.Textbox(visible="hidden", elem_id="pointed")  # demo.js says where a click was
                     gallery = None
                     if self.scenes:
-                        gr.HTML("<h2>... or a scene; a question comes with it</h2>", elem_id="or")
+                        gr.HTML("<h2>Pictures to try, each with a question</h2>", elem_id="or")
                         gallery = gr.Gallery(
                             [str(self.root / e.image) for e in self.scenes],
                             label="Scenes",
@@ -168,13 +182,13 @@ class Page:
                             buttons=[],
                             elem_id="scenes",
                         )
-                with gr.Column(scale=4, min_width=300):
+                with gr.Column(scale=4, min_width=300, elem_id="middle"):
                     dialogue = gr.Chatbot(
                         label=f"You and {self.speakers[0].name}",
-                        height=340,
+                        height=360,
                         render_markdown=False,
                         buttons=[],
-                        placeholder="Drop in a picture or pick a scene, then ask about it.",
+                        placeholder="Pick a picture, then ask about it.",
                         elem_id="dialogue",
                     )
                     notice = gr.HTML("", elem_id="notice")
@@ -182,13 +196,12 @@ class Page:
                         label="Your question",
                         placeholder=EXAMPLE,
                         max_length=MAX_WORDS,
-                        autofocus=True,
                         elem_id="words",
                     )
                     with gr.Row():
                         send = gr.Button("Send", variant="primary", elem_id="send", min_width=80)
                         anew = gr.Button("New question", elem_id="anew", min_width=80)
-                with gr.Column(scale=4, min_width=300):
+                with gr.Column(scale=4, min_width=300, elem_id="right"):
                     panel = gr.HTML(demo_panel.empty(), elem_id="panel")
 
             talking = [visit, dialogue, notice, words, panel]
@@ -200,6 +213,8 @@ class Page:
             once = quick | {"trigger_mode": "once"}  # Enter, twice
             hearing = gr.on([words.submit, send.click], self.hear, [visit, picture, words], talking, **once)
             hearing.then(self.speak, [visit], talking[1:], **slow)
+            pointing = pointed.change(self.point, [visit, picture, pointed], talking, **quick)
+            pointing.then(self.speak, [visit], talking[1:], **slow)
             gr.on([picture.upload, picture.clear], self.new_picture, [visit, picture], talking, **quick)
             gr.on([anew.click, dialogue.clear], self.new_question, [visit], talking, **quick)
             if gallery is not None:
@@ -209,6 +224,12 @@ class Page:
 
                 gallery.select(pick, [visit], [picture, *talking], **quick)
         return page
+
+    def _invitation(self) -> str:
+        """What stands where there is no picture: no invitation to try photographs where they mean nothing."""
+        if self.warning:
+            return ("Pick a picture below.\n" if self.scenes else "Drop in a picture.\n") + self.warning
+        return "Drop in a picture, or click to choose one"
 
     # --- what happens
 
@@ -250,8 +271,27 @@ class Page:
 
     def _untold(self, dialogue: Dialogue) -> tuple:
         """The page before the models speak. What is being typed stays."""
-        notice, panel = demo_panel.notice(dialogue.refused), demo_panel.empty(dialogue.annotated)
-        return dialogue.shown, notice, _box(self.gr, replying=False), panel
+        panel = demo_panel.empty(dialogue.annotated)
+        return dialogue.shown, self._notice(dialogue, dialogue.refused), _box(self.gr, replying=False), panel
+
+    def _notice(self, dialogue: Dialogue, alert: str = "") -> str:
+        """An alert; else, beside a picture that is none of the known ones, what the model was made for."""
+        if alert or dialogue.picture is None or dialogue.annotated:
+            return demo_panel.notice(alert)
+        return demo_panel.notice(self.warning, "note")
+
+    def point(self, visit: Visit, path: str | None, place: str):
+        """A click on the picture, "x,y" in shares of its sides: the reply of a user who points; nothing where the model
+        waits for none."""
+        dialogue = visit.dialogue
+        waits = dialogue.talks and dialogue.talks[0].asks and not (dialogue.heard or dialogue.speaking)
+        clicked = re.fullmatch(r"(0\.\d+),(0\.\d+)", place)
+        if not clicked or not waits or path != dialogue.path:
+            return visit, *[self.gr.skip()] * 4
+        x, y = map(float, clicked.groups())
+        page = self.hear(visit, path, f"The one {at(place_of(x, y, 1, 1))}.")
+        dialogue.pointed = x, y
+        return page
 
     def hear(self, visit: Visit, path: str | None, words: str):
         """Take a question or a reply about the picture that the page shows, at once; `speak` comes after it."""
@@ -261,15 +301,15 @@ class Page:
             _, shown, _, box, panel = self._begin(visit, self._about(path))
         dialogue, told = visit.dialogue, ""
         if dialogue.picture is None:
-            told = dialogue.refused or "Drop in a picture or pick a scene first."
+            told = dialogue.refused or "Pick a picture first."
         elif dialogue.heard or dialogue.speaking:
-            told = "One moment: not all models have spoken yet."
+            told = "One moment: the models are still answering."
         elif not words:
             told = "Write something first."
         else:
-            dialogue.heard, box = words, box | {"value": ""}
+            dialogue.heard, dialogue.pointed, box = words, None, box | {"value": ""}
             shown = dialogue.shown = [*dialogue.shown, _turn("user", words), _turn("assistant", "...")]
-        return visit, shown, demo_panel.notice(told), box, panel
+        return visit, shown, self._notice(dialogue, told), box, panel
 
     def speak(self, visit: Visit) -> Iterator[tuple]:
         """What the models say to what was heard. Called late, it answers what the dialogue that the page has by then
@@ -297,7 +337,7 @@ class Page:
             if dialogue.talks and dialogue.talks[0].asks:
                 talks = [one for one in dialogue.talks if one.asks]
                 for one in talks:
-                    one.reply(words)
+                    one.reply(words, dialogue.pointed)
             else:
                 example = dialogue.annotated.get(_plain(words))
                 talks = dialogue.talks = [talk.Talk(s, dialogue.picture, words, example) for s in self.speakers]
@@ -309,7 +349,12 @@ class Page:
                         shown = answer or ("(nothing)" if growing is None else "...")
                         dialogue.shown = [*dialogue.shown[:-1], _turn("assistant", shown)]
                     yield dialogue.shown, keep, keep, demo_panel.of(dialogue.talks, speaking=one, growing=growing)
-            page = dialogue.shown, "", _box(gr, replying=dialogue.talks[0].asks), demo_panel.of(dialogue.talks)
+            page = (
+                dialogue.shown,
+                self._notice(dialogue),
+                _box(gr, replying=dialogue.talks[0].asks),
+                demo_panel.of(dialogue.talks),
+            )
         except Exception as error:
             dialogue.talks = []
             told = str(error) if isinstance(error, UserError) else "The model failed. Its terminal says why."
@@ -321,7 +366,7 @@ class Page:
 
 
 def _box(gr, replying: bool):
-    label, example = ("Your reply", "The one at the top left.") if replying else ("Your question", EXAMPLE)
+    label, example = ("Your reply", "Type it, or click on the picture") if replying else ("Your question", EXAMPLE)
     return gr.update(label=label, placeholder=example)
 
 

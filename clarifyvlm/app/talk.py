@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from clarifyvlm.models.generation import Generated
 
 STAGE_NAMES = {"tuning_sft": "SFT", "tuning_grpo": "GRPO"}
+PICTURES = {"scenes": "generated pictures of colored shapes"}  # source -> in words
 KINDS = {  # the first words that fit -> what is asked
     r"\bcolou?rs?\b": "color",
     r"\bhow many\b|\bnumber of\b": "count",
@@ -69,6 +70,15 @@ def lineage(path: str | Path) -> dict[str, str]:
     return found | {"base": history.base}
 
 
+def warning(path: str | Path) -> str:
+    """A sentence where a model knows one kind of pictures only; "" for a general model."""
+    made_for = loading.made_for(path)
+    if not made_for:
+        return ""
+    kind = PICTURES.get(made_for, f"pictures of {made_for}")
+    return f"This model was made for {kind} only. What it says about other pictures means nothing."
+
+
 class Speaker:
     """A loaded model with its name."""
 
@@ -88,6 +98,7 @@ class Talk:
         question = mended(question)  # of a terminal that speaks another encoding
         self.example = example or _unannotated(question, picture)
         self.known = example is not None
+        self.pointed: tuple[float, float] | None = None  # where the user clicked, as shares of width and height
         self.messages = chat.user_turn(question)
         self.said: list[Generated] = []
         self.verdicts: list[Verdict] = []
@@ -103,8 +114,9 @@ class Talk:
         self.verdicts.append(verdict)
         yield said
 
-    def reply(self, text: str) -> None:
-        """What the user says to a question of the model."""
+    def reply(self, text: str, pointed: tuple[float, float] | None = None) -> None:
+        """What the user says to a question of the model; `pointed`: where they clicked instead of typing."""
+        self.pointed = pointed
         self.messages.append(chat.text_turn("user", mended(text)))
 
     @property

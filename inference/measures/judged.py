@@ -1,6 +1,7 @@
 """What one model said and what the judge said of it: the input of every measure."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,11 @@ import numpy as np
 
 from clarifyvlm.language.layout import after_reasoning
 from clarifyvlm.records import AFTER_REPLY, CRITERIA, NOT_UNDERSTOOD, Example, Prediction, Verdict
+
+
+def title(name: str) -> str:
+    """A model's name as people write it: "grpo-seed1" -> "GRPO-seed1"; a folder of another name as it is."""
+    return re.sub(r"^(base|sft|grpo)(?![A-Za-z0-9])", lambda m: "Base" if m[1] == "base" else m[1].upper(), name)
 
 
 @dataclass

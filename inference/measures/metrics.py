@@ -14,7 +14,7 @@ from clarifyvlm import rewards
 from clarifyvlm.records import AFTER_REPLY, INFORMED, Example, Prediction, Verdict
 from clarifyvlm.strategies import AMBIGUITY_TYPES, STRATEGIES
 from clarifyvlm.users import KINDS
-from measures.judged import Judged, taken_as_wrong
+from measures.judged import Judged, taken_as_wrong, title
 
 
 @dataclass(frozen=True)
@@ -121,11 +121,11 @@ NAMED = {MACRO: "Strategy accuracy (macro)", COVERAGE: "Understood by the judge"
 METRICS = {
     "right_in_the_end": Metric(
         "Right in the end",
-        "all examples but those on which the model asked and nobody replied",
-        "What the user is left with after the whole dialogue is right for what they meant: the right answer (a lucky "
-        "guess, too), the whole right list, a correction or an abstention where one is due. Where the model asked a "
-        "user who tells nothing, or describes what is not there: a list, an abstention or a correction that asserts no "
-        "reading and holds. Also given by kind of user, where asking is right.",
+        "all examples except those where the model asked and nobody replied",
+        "At the end of the dialogue the user has the right result for what they meant: the right answer (a lucky guess "
+        "counts), the complete and correct list, or a correction or abstention where that is right. If the user gave "
+        "no information, or described an object that is not there: a correct list, abstention or correction that "
+        "asserts no reading. Also given by kind of user, where asking is right.",
         "higher",
         right_in_the_end,
         examples={"strategy": "clarify"},
@@ -133,23 +133,23 @@ METRICS = {
     "strategy_accuracy": Metric(
         "Strategy accuracy",
         "all examples",
-        "The response follows the strategy that is right for its example. Also given per strategy and per ambiguity "
-        "type; `strategy_accuracy_macro` is the mean over the strategies, each weighing the same.",
+        "The response uses the right strategy. Also given per strategy and per ambiguity type; "
+        "`strategy_accuracy_macro` is the mean over the strategies, each with the same weight.",
         "higher",
         _criterion("strategy_right"),
     ),
     "overconfident": Metric(
         "Overconfident",
-        "ambiguous examples: the right strategy is any but `answer`",
+        "ambiguous examples: the right strategy is any except `answer`",
         "The response asserts one reading as if there were no other. Where the premise is false or the picture cannot "
-        "tell, any answer does.",
+        "tell, any answer counts as overconfident.",
         "lower",
         _criterion("overconfident", lambda example: not _one_reading(example)),
         examples={"failure": "confident_guess false_premise invents_hidden"},
     ),
     "over_asked": Metric(
         "Over-asked",
-        "one-reading examples: the right strategy is `answer`, harmless ambiguity included",
+        "one-reading examples: the right strategy is `answer`, including harmless ambiguity",
         "The response asks back though every reading has the same answer.",
         "lower",
         _criterion("over_asked", _one_reading),
@@ -172,7 +172,7 @@ METRICS = {
     ),
     "answer_accuracy_after_reply": Metric(
         "Answer accuracy after the reply",
-        "`clarify` examples on which the model asked and the user told which reading they mean",
+        "`clarify` examples where the model asked and the user said which reading they mean",
         "The answer that the model gives after the user's reply is right for the reading that the user meant.",
         "higher",
         _after_reply,
@@ -180,30 +180,30 @@ METRICS = {
     ),
     "served": Metric(
         "Served after at most one reply",
-        "all examples but those on which the model asked and nobody told which reading they mean",
-        "The user is left with what is right: the right answer, the whole right list, a correction or an abstention "
-        "where one is due; or the model asks, hears the reply, and then answers rightly for the reading that was "
-        "meant.",
+        "all examples except those where the model asked and nobody said which reading they mean",
+        "The user gets the right result: the right answer, the complete and correct list, or a correction or "
+        "abstention where that is right; or the model asks, gets a reply, and then answers correctly for the reading "
+        "that was meant.",
         "higher",
         _served,
     ),
     "served_at_once": Metric(
         "Served at once",
         "all examples",
-        "The same, by the first response alone.",
+        "The same, with the first response alone.",
         "higher",
         served_at_once,
     ),
     "question_value": Metric(
         "Value of the question",
-        "`clarify` examples on which the model asked",
-        "Share of the readings that the question separates.",
+        "`clarify` examples where the model asked",
+        "Share of the readings that the question tells apart.",
         "higher",
         _question_value,
     ),
     "complete": Metric(
         "Completeness of lists",
-        "`enumerate` examples on which the model listed",
+        "`enumerate` examples where the model listed readings",
         "Share of the readings that the list names.",
         "higher",
         _complete,
@@ -298,8 +298,8 @@ def left_open(examples: Sequence[Example], model: Judged) -> str | None:
     if not asked:
         return None
     return (
-        f"{model.name} asked back on {len(asked):,} questions and nobody replied: what the user is left with there is "
-        f"not known, and {METRICS['served'].label!r} leaves them out. `predict.py --turns 2` plays the reply; another "
+        f"{title(model.name)} asked back on {len(asked):,} questions and nobody replied: how these end is not known, "
+        f"and {METRICS['served'].label!r} leaves them out. `predict.py --turns 2` plays the reply; another "
         'tool gives it as "turns", with "reading".'
     )
 

@@ -130,8 +130,3 @@ def _differences(sample: intervals.Resampled, a: str, b: str, block_a: tuple, bl
         n = sample.count((*block_a, metric)) if metric == "served" else judged
         rows.append({"a": a, "b": b, "metric": metric, **row, "n": n})
     return rows
-
-
-def best(rows: dict[str, dict]) -> str:
-    """The model of the highest strategy accuracy (macro); of equal ones the later."""
-    return max(reversed(rows), key=lambda name: rows[name][metrics.MACRO]["value"] or 0.0)

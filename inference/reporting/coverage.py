@@ -1,6 +1,7 @@
 """What the report says of responses that the judge did not understand, and of reasoning blocks."""
 
 from clarifyvlm.judges.coverage import MIN_COVERAGE, OTHER_JUDGES
+from measures.judged import title
 
 
 def notes(models: dict[str, dict]) -> list[str]:
@@ -10,15 +11,15 @@ def notes(models: dict[str, dict]) -> list[str]:
         share = row["coverage"]
         if share["value"] is not None and share["value"] < MIN_COVERAGE:
             found.append(
-                f"{name}: the judge understood {100 * share['value']:.1f} % of {share['n']:,} responses, less than "
-                f"the {100 * MIN_COVERAGE:g} % from which on its numbers can be taken for the model's. {OTHER_JUDGES}."
+                f"{title(name)}: the judge understood {100 * share['value']:.1f} % of {share['n']:,} responses, less "
+                f"than the {100 * MIN_COVERAGE:g} % needed for its numbers to stand for the model. {OTHER_JUDGES}."
             )
         if row["unknown"]:
             counts = ", ".join(f"{criterion} {count:,}" for criterion, count in row["unknown"].items())
-            found.append(f"{name}: of some responses the judge does not know everything and leaves out: {counts}.")
+            found.append(f"{title(name)}: responses with a criterion that the judge cannot tell, left out: {counts}.")
         if count := row["with_reasoning"]:
             found.append(
-                f"{name}: {count:,} of {row['examples']:,} responses have a reasoning block; what follows it is "
+                f"{title(name)}: {count:,} of {row['examples']:,} responses have a reasoning block; what follows it is "
                 "judged. The predictions keep the whole response."
             )
     return found

@@ -1,32 +1,110 @@
-"""Training curves for the report: what the trainers logged, step by step, as small plots in SVG."""
+"""Training curves for the report: what the trainers logged, step by step, as small multiples."""
 
 import json
+import re
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from clarifyvlm.errors import UserError
 from clarifyvlm.strategies import STRATEGIES
+from clarifyvlm.users import KINDS
+from measures.judged import title
 from reporting import plots
 
 LOG = "log.jsonl"
-SMOOTHED = 0.08  # of the rows: the window of the centred running mean that is drawn over the values
-# Title -> the keys that are drawn together; a plot without any of its keys is left out.
-PLOTS = {
-    "Loss": ("loss", "eval_loss"),
-    "Token accuracy": ("mean_token_accuracy", "eval_mean_token_accuracy"),
-    "Reward": ("reward",),
-    "Reward terms, unweighted": tuple(
-        f"rewards/{term}/mean"
-        for term in "strategy grounding overconfidence over_asking question_value completeness answer length".split()
+SMOOTHED = 0.08  # of the rows: the window of the centered running mean that is drawn over the values
+
+
+@dataclass(frozen=True)
+class Group:
+    """Panels with one y axis."""
+
+    title: str
+    note: str
+    y: str
+    keys: dict[str, str]  # of the log -> title of its panel
+    share: bool = False  # 0 to 1
+    health: bool = False  # about the training rather than what is learned: folded away
+    skip_zero: bool = False  # leave out what is 0 at every step
+    supervised: bool = False  # says nothing about GRPO, whose loss is about 0
+
+
+PENALTIES = "grounding overconfidence over_asking question_value completeness answer resolution asking length"
+GROUPS = (
+    Group(
+        "Loss",
+        "Cross-entropy of the reference responses.",
+        "loss",
+        {"loss": "Train", "eval_loss": "Validation"},
+        supervised=True,
     ),
-    "Groups without signal": ("rewards/total/no_signal", "rewards/strategy/no_signal"),
-    "Asks, by right strategy": tuple(f"ask_rate/{strategy}" for strategy in STRATEGIES),
-    "Right strategy, by strategy": tuple(f"strategy_right/{strategy}" for strategy in STRATEGIES),
-    "Tokens of a response": ("completions/mean_length", "completions/max_length"),
-    "KL to the start": ("kl",),
-    "Entropy": ("entropy",),
-    "Judge failures": ("judge_failures",),
-    "Paid beyond the reference judge": ("reference/reward_gap",),
-}
+    Group(
+        "Token accuracy",
+        "Share of the tokens of the references that are predicted right.",
+        "share",
+        {"mean_token_accuracy": "Train", "eval_mean_token_accuracy": "Validation"},
+    ),
+    Group(
+        "Reward",
+        "What GRPO maximizes, at most 1.",
+        "mean",
+        {"reward": "Total reward", "rewards/strategy/mean": "Right strategy"},
+    ),
+    Group(
+        "Penalties in the reward",
+        "Before weighting; 0 is best. Those that are 0 throughout are left out.",
+        "mean",
+        {f"rewards/{term}/mean": term.replace("_", " ").capitalize() for term in PENALTIES.split()},
+        skip_zero=True,
+    ),
+    Group(
+        "Ask rate, by right strategy",
+        "Only clarify should go up. If all of them rise, the model has learned to ask about everything.",
+        "share that asks",
+        {f"ask_rate/{strategy}": strategy for strategy in STRATEGIES},
+        share=True,
+    ),
+    Group(
+        "Strategy accuracy, by right strategy",
+        "How often the response uses the right strategy.",
+        "share right",
+        {f"strategy_right/{strategy}": strategy for strategy in STRATEGIES},
+        share=True,
+    ),
+    Group(
+        "Right in the end, by kind of user",
+        "Training dialogues that end with the right result after the user's reply.",
+        "share right",
+        {f"resolved/{kind}": kind.replace("_", " ").capitalize() for kind in KINDS},
+        share=True,
+    ),
+    Group(
+        "Groups without a learning signal",
+        "Groups of responses that all get the same reward: nothing is learned from them.",
+        "share",
+        {"rewards/total/no_signal": "Total reward", "rewards/strategy/no_signal": "Strategy term"},
+        share=True,
+        health=True,
+    ),
+    Group(
+        "Length of responses",
+        "",
+        "tokens",
+        {"completions/mean_length": "Mean", "completions/max_length": "Longest"},
+        health=True,
+    ),
+    Group("KL divergence from the start", "", "KL", {"kl": "KL"}, health=True, skip_zero=True),
+    Group("Entropy", "", "nats", {"entropy": "Entropy"}, health=True),
+    Group(
+        "Judge",
+        "Responses that the judge could not score, and reward beyond that of a reference judge (reward hacking).",
+        "",
+        {"judge_failures": "Judge failures", "reference/reward_gap": "Paid too much"},
+        health=True,
+        skip_zero=True,
+    ),
+)
 
 
 def read(folder: str | Path) -> dict:
@@ -41,14 +119,30 @@ def read(folder: str | Path) -> dict:
     return {"name": folder.name, "stage": stage, "rows": [row for row in rows if "step" in row]}
 
 
-def figures(training: dict, index: int = 0) -> list[dict]:
-    """[{"title", "svg"}] of what the log holds, in the order of PLOTS; `index` tells several trainings apart."""
-    found = []
-    for number, (title, keys) in enumerate(PLOTS.items()):
-        lines = {key: [(row["step"], row[key]) for row in training["rows"] if _is_number(row.get(key))] for key in keys}
-        lines = {key: points for key, points in lines.items() if len(points) > 1}
-        if lines:
-            found.append({"title": title, "svg": _svg(lines, f"training{index}-{number}", title)})
+def figures(training: dict, index: int = 0) -> list[tuple[Group, list[plots.Plot]]]:
+    """The panels of what the log holds, group by group; `index` tells several trainings of one name apart."""
+    found, rewarded = [], any("reward" in row for row in training["rows"])
+    for group in GROUPS:
+        if group.supervised and rewarded:
+            continue
+        lines = {
+            key: [(row["step"], row[key]) for row in training["rows"] if _is_number(row.get(key))] for key in group.keys
+        }
+        lines = {k: p for k, p in lines.items() if len(p) > 1 and not (group.skip_zero and not any(v for _, v in p))}
+        limits = _limits(group, list(lines.values()))
+        panels = [
+            plots.Plot(
+                f"training{index}-" + "".join(c if c.isalnum() else "-" for c in key),
+                group.keys[key],
+                partial(_draw, points=points, limits=limits),
+                "step",
+                group.y,
+                size=plots.SMALL,
+            )
+            for key, points in lines.items()
+        ]
+        if panels:
+            found.append((group, panels))
     return found
 
 
@@ -56,19 +150,24 @@ def _is_number(value) -> bool:
     return isinstance(value, int | float) and value == value and abs(value) != float("inf")
 
 
-def _svg(lines: dict[str, list[tuple[float, float]]], key: str, title: str) -> str:
-    """One plot of (step, value) lines."""
+def _limits(group: Group, lines: list[list[tuple[float, float]]]) -> tuple[float, float] | None:
+    """The y axis that the panels of a group share."""
+    if group.share:
+        return -0.03, 1.03
+    values = [value for points in lines for _, value in points]
+    if not values or min(values) == max(values):
+        return None
+    room = 0.05 * (max(values) - min(values))
+    return min(values) - room, max(values) + room
 
-    def draw(axes) -> None:
-        for i, (name, points) in enumerate(lines.items()):
-            steps, values = zip(*points, strict=True)
-            color, style = plots.MODELS[(i + 1) % 6], "-" if i < 6 else "--"
-            axes.plot(steps, values, color=color, linewidth=0.6, alpha=0.35)
-            axes.plot(steps, _smooth(values), style, color=color, linewidth=1.4, label=_label(name))
-        if len(lines) > 1:
-            axes.legend(frameon=False, fontsize=7, labelcolor=plots.INK, loc="upper left", bbox_to_anchor=(1, 1))
 
-    return plots.svg(key, draw, "step", "", title)
+def _draw(axes, points: list[tuple[float, float]], limits: tuple[float, float] | None) -> None:
+    steps, values = zip(*points, strict=True)
+    axes.plot(steps, values, color=plots.MODELS[1], linewidth=0.5, alpha=0.35)
+    axes.plot(steps, _smooth(values), color=plots.MODELS[1], linewidth=1.4)
+    if limits:
+        axes.set_ylim(*limits)
+    axes.locator_params(nbins=4)
 
 
 def _smooth(values: tuple[float, ...]) -> list[float]:
@@ -77,16 +176,22 @@ def _smooth(values: tuple[float, ...]) -> list[float]:
     return [sum(window) / len(window) for window in windows]
 
 
-def _label(key: str) -> str:
-    for part in ("rewards/", "ask_rate/", "strategy_right/", "completions/", "/mean", "_length"):
-        key = key.replace(part, "")
-    return key.replace("/", " ").replace("_", " ")
+def file_name(training: dict, group: Group) -> str:
+    """Of a group's figure, without its ending: "training1-grpo-reward_terms"."""
+    return f"training{training['number']}-{_plain(training['name'])}-{_plain(group.title)}"
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
 
 
 def sections(folders: list[str]) -> list[dict]:
-    """What the page shows: {"name", "stage", "plots"} per folder."""
+    """What the page shows: {"number", "name", "stage", "groups"} per folder."""
     trainings = [read(folder) for folder in folders]
-    return [{"name": t["name"], "stage": t["stage"], "plots": figures(t, i)} for i, t in enumerate(trainings)]
+    return [
+        {"number": i, "name": title(t["name"]), "stage": t["stage"], "groups": figures(t, i)}
+        for i, t in enumerate(trainings)
+    ]
 
 
 def paths(folders: list[str]) -> list[Path]:

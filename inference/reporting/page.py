@@ -9,7 +9,8 @@ from markupsafe import Markup, escape
 
 from clarifyvlm.strategies import STRATEGIES
 from measures import failures, metrics
-from reporting import tables
+from measures.judged import title
+from reporting import story, tables
 from reporting.sections import SECTIONS, Report, Section
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -23,7 +24,9 @@ def render(report: Report) -> str:
     html = template.render(
         content=content,
         models=models,
-        summary=_summary(content, report.best),
+        sentences=story.sentences(content),
+        figure=report.story,
+        cards_of_story=story.cards(content, report.audit_command),
         partial=[name for name, row in models.items() if row["examples"] < content["examples"]],
         judges_differ=tables.judges_differ(content),
         audit=audit,
@@ -57,61 +60,19 @@ def _environment() -> Environment:
         "p_value": tables.p_value,
         "code": _code,
         "strong": _strong,
+        "named": title,
         "shorten": _shorten,
         "position": _position,
     }
-    environment.globals |= {"label": tables.label, "is_share": metrics.is_share, "better": metrics.better}
+    environment.globals |= {
+        "gallery_link": story.gallery_link,
+        "label": tables.label,
+        "is_share": metrics.is_share,
+        "better": metrics.better,
+    }
     environment.globals |= {"macro": metrics.MACRO, "definitions": metrics.METRICS}
     environment.globals |= {"strategies": STRATEGIES, "failure_modes": failures.MODES}
     return environment
-
-
-def _summary(content: dict, best: str) -> list[str]:
-    """What a reader should take away, a sentence each; *numbers* between asterisks."""
-    rows = content["models"]
-    first = next(iter(rows))
-
-    def say(name: str, key: str) -> str:
-        value = rows[name][key]["value"]
-        return "n/a" if value is None else f"*{tables.number(value)}\N{NO-BREAK SPACE}%*"
-
-    sentences = [
-        f"{name} does what is right on {say(name, metrics.MACRO)} of the questions, asserts one reading of "
-        f"{say(name, 'overconfident')} of the ambiguous ones as if there were no other, and asks back on "
-        f"{say(name, 'over_asked')} of those that have one answer."
-        for name in dict.fromkeys((first, best))
-    ]
-    for row in content["differences"]:
-        if row["metric"] == metrics.MACRO and row["a"] == best and row["b"] == ("sft" if "sft" in rows else first):
-            value, low, high = (tables.number(row[key], signed=True) for key in ("value", "low", "high"))
-            sentences.append(
-                f"{best} against {row['b']}: *{value}* points of strategy accuracy (95 %: {low} to {high})."
-            )
-    if "tuning_cost" in content:
-        sentences.append(_tuning_cost(content["tuning_cost"]))
-    after = rows[best]["answer_accuracy_after_reply"]
-    if after["value"] is not None:
-        sentences.append(
-            f"When {best} rightly asks and the user tells which reading they mean, its final answer is right in "
-            f"{say(best, 'answer_accuracy_after_reply')} of {after['n']:,} dialogues."
-        )
-    return sentences
-
-
-def _tuning_cost(found: dict) -> str:
-    """How many plain questions each model answers rightly, and the kind that lost most."""
-    shares = [f"{name} *{tables.number(row['accuracy']['value'])}*" for name, row in found["models"].items()]
-    lost = [
-        (change["value"], kind, name)
-        for name, row in found["models"].items()
-        for kind, change in row["difference_by_kind"].items()
-        if change
-    ]
-    sentence = f"Right answers to questions with one reading, in per cent: {', '.join(shares)}"
-    if lost and min(lost)[0] < 0:
-        value, kind, name = min(lost)
-        sentence += f"; the most was lost on {kind} (*{tables.number(value, signed=True)}* points, {name})"
-    return sentence + "."
 
 
 def _code(text: str) -> Markup:
@@ -120,8 +81,8 @@ def _code(text: str) -> Markup:
 
 
 def _strong(text: str) -> Markup:
-    """*word* in one of our own texts -> <b>word</b>."""
-    return Markup(re.sub(r"\*([^*]+)\*", r"<b>\1</b>", str(escape(text))))
+    """*word* in one of our own texts -> <b>word</b>, `word` -> <code>word</code>."""
+    return Markup(re.sub(r"\*([^*]+)\*", r"<b>\1</b>", str(_code(text))))
 
 
 def _shorten(text: str) -> str:

@@ -20,12 +20,11 @@ from measures import (
     guesses,
     metrics,
     published,
-    results,
     robustness,
     strata,
 )
 from measures.judged import Judged
-from reporting import audit_file, coverage, gallery, plots, tables
+from reporting import audit_file, coverage, curves, gallery, plots, story, tables
 
 OPEN_PAIRS = 3  # differences between more pairs of models than this are folded away
 
@@ -43,13 +42,38 @@ class Report:
     trainings: list[dict]  # what curves.sections returns
 
     @cached_property
-    def best(self) -> str:
-        return results.best(self.content["models"])
+    def subject(self) -> str:
+        """The model that the report is about: the last one tuned."""
+        return story.shown(list(self.content["models"]))[-1]
+
+    @cached_property
+    def story(self) -> plots.Plot:
+        models = self.content["models"]
+        return plots.story(models, story.shown(list(models)))
+
+    @property
+    def audit_command(self) -> str:
+        return f"python inference/audit_judge.py --data_file {self.content['data']} --output_file judge_audit.json"
+
+    @cached_property
+    def calibration(self) -> list[plots.Plot]:
+        return plots.calibration(self.content["calibration"])
+
+    @property
+    def figures(self) -> dict[str, list[plots.Plot]]:
+        """Every figure of the page, for the files beside it: name -> the plots in it."""
+        named = {plot.key: [plot] for plot in (self.story, *self.calibration)}
+        return named | {
+            curves.file_name(training, group): panels
+            for training in self.trainings
+            for group, panels in training["groups"]
+            if not group.health
+        }
 
     @cached_property
     def cards(self) -> list[dict]:
         """The gallery."""
-        shown = gallery.choose(self.examples, self.models, self.best, self.per_strategy)
+        shown = gallery.choose(self.examples, self.models, self.subject, self.per_strategy)
         return [gallery.card(example, why, self.models, self.root) for example, why in shown]
 
     @cached_property
@@ -70,7 +94,13 @@ class Section:
 
 
 def _overview(report: Report) -> dict:
-    return {"overview": metrics.OVERVIEW, "all_understood": coverage.all_understood(report.content["models"])}
+    rows = report.content["models"].values()
+    users = list(dict.fromkeys(kind for row in rows for kind in row["right_in_the_end_by_user"]))
+    return {
+        "overview": metrics.OVERVIEW,
+        "users": users,
+        "all_understood": coverage.all_understood(report.content["models"]),
+    }
 
 
 def _strategies(report: Report) -> dict:
@@ -105,16 +135,16 @@ def _differences(report: Report) -> dict:
 
 
 def _failures(report: Report) -> dict:
-    """Mode -> cards of the examples that show it, with what the best model said."""
+    """Mode -> cards of the examples that show it, with what the model that the report is about said."""
     by_id = {example.id: example for example in report.examples}
-    only = [model for model in report.models if model.name == report.best]
-    found = report.content["failures"][report.best]
+    only = [model for model in report.models if model.name == report.subject]
+    found = report.content["failures"][report.subject]
     shown = {
         mode: [gallery.card(by_id[i], "", only, report.root) for i in found[mode]["examples"]]
         for mode in failures.MODES
         if found[mode]["examples"]
     }
-    return {"failure_cards": shown, "best": report.best}
+    return {"failure_cards": shown, "subject": report.subject}
 
 
 def _policies(report: Report) -> dict:
@@ -129,8 +159,7 @@ def _policies(report: Report) -> dict:
 def _judge(report: Report) -> dict:
     audit = report.content.get("judge_audit")
     if not audit:
-        command = f"python inference/audit_judge.py --data_file {report.content['data']} --output_file judge_audit.json"
-        return {"audit": None, "audit_command": command}
+        return {"audit": None, "audit_command": report.audit_command}
     confusions = {name: row["confusion"] for name, row in audit["criteria"].items() if row["confusion"]}
     said = {name: {c for counts in table.values() for c in counts} | set(table) for name, table in confusions.items()}
     natural = audit["natural"]
@@ -148,7 +177,7 @@ def _judge(report: Report) -> dict:
 
 def _gallery(report: Report) -> dict:
     kinds = sorted({strata.CUTS["kind"](card["example"]) for card in report.cards})
-    return {"shown_kinds": kinds, "types": report.types, "best": report.best, "cuts": strata.CUTS}
+    return {"shown_kinds": kinds, "types": report.types, "subject": report.subject, "cuts": strata.CUTS}
 
 
 SECTIONS = (
@@ -159,17 +188,19 @@ SECTIONS = (
     Section(
         "types", "Ambiguity types", "Strategy accuracy by ambiguity type", view=lambda report: {"types": report.types}
     ),
-    Section("strata", "Finer cuts", "Finer cuts", strata.measure, view=lambda report: {"published": strata.PUBLISHED}),
+    Section("strata", "Subgroups", "Subgroups", strata.measure, view=lambda report: {"published": strata.PUBLISHED}),
     Section("published", measure=published.measure),  # in strata.html
-    Section("confusion", "Confusion", "Right strategy × used strategy"),
+    Section("confusion", "Confusion", "Right strategy × strategy used"),
     Section("differences", "Differences", "Differences between models", view=_differences),
-    Section("failures", "Failures", "How they fail", failures.measure, view=_failures),
-    Section("bias", "Guesses", "Which reading it guesses", guesses.measure),
-    Section("robustness", "Robustness", "What should not matter", robustness.measure, on_variants=True),
+    Section("failures", "Failures", "How the models fail", failures.measure, view=_failures),
+    Section("bias", "Guesses", "Which reading the models guess", guesses.measure),
+    Section(
+        "robustness", "Robustness", "Robustness: changes that should not matter", robustness.measure, on_variants=True
+    ),
     Section(
         "dialogue",
         "Dialogues",
-        "Does asking pay in the end?",
+        "Does asking pay off in the end?",
         dialogues.measure,
         on_variants=True,
         view=lambda report: {"kinds": KINDS},
@@ -179,11 +210,11 @@ SECTIONS = (
         "Calibration",
         "Calibration, and the price of a question",
         calibration.measure,
-        view=lambda report: {"plots": plots.calibration(report.content["calibration"])},
+        view=lambda report: {"plots": report.calibration},
     ),
-    Section("training", "Training", "Training", view=lambda report: {"trainings": report.trainings}),
-    Section("policies", "Constant policies", "Floors: constant policies", view=_policies),
-    Section("judge", "The judge", "Who judges the judge", view=_judge),
-    Section("gallery", "Gallery", "Gallery", view=_gallery),
+    Section("training", "Training", "Training curves", view=lambda report: {"trainings": report.trainings}),
+    Section("policies", "Constant policies", "Baselines: constant policies", view=_policies),
+    Section("judge", "The judge", "How far the judge can be trusted", view=_judge),
     Section("definitions", "Definitions", "Definitions"),
+    Section("gallery", "Gallery", "Gallery", view=_gallery),
 )

@@ -2,6 +2,7 @@
 
 from measures import metrics
 from measures.intervals import NO_VALUE
+from measures.judged import title
 from reporting import coverage
 from reporting.audit_file import WRITTEN_BY
 
@@ -9,7 +10,7 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def number(value: float | None, share: bool = True, *, signed: bool = False) -> str:
-    """0.931 -> "93.1" (per cent) or "0.931" (a reward); with a sign for differences."""
+    """0.931 -> "93.1" (percent) or "0.931" (a reward); with a sign for differences."""
     if value is None:
         return "n/a"
     text = f"{100 * value:{'+' if signed else ''}.1f}" if share else f"{value:{'+' if signed else ''}.3f}"
@@ -39,13 +40,13 @@ def markdown(content: dict) -> str:
     parts = [
         "# ClarifyVLM report",
         f"{content['examples']:,} questions on {content['pictures']:,} pictures of `{content['data']}`, judged by "
-        f"{content['judge']}. Per cent with 95 % intervals (bootstrap over pictures, seed {content['seed']}); the "
-        "reward is at most 1.",
+        f"{content['judge']}. Percent, with 95 % intervals (bootstrap over pictures, seed {content['seed']}); "
+        "the reward is at most 1.",
         *_partial(content),
         *content["notes"],
         *filter(None, [judges_differ(content)]),
         table(
-            ["", *models],
+            ["", *map(title, models)],
             [
                 [metrics.label(key), *(interval(row[key], metrics.is_share(key)) for row in models.values())]
                 for key in (*metrics.OVERVIEW, metrics.COVERAGE)
@@ -58,7 +59,7 @@ def markdown(content: dict) -> str:
         *(_corrected(content) if "labels" in content else []),
         "## Strategy accuracy by right strategy",
         table(
-            ["right strategy", *models],
+            ["right strategy", *map(title, models)],
             [
                 [strategy, *(interval(row["strategy_accuracy"][strategy]) for row in models.values())]
                 for strategy in next(iter(models.values()))["strategy_accuracy"]
@@ -69,12 +70,12 @@ def markdown(content: dict) -> str:
     if shown:
         parts += [
             "## Differences",
-            "First minus second, paired; in points, the reward as it is.",
+            "First minus second, paired; in points (the reward in its own unit).",
             table(
                 ["models", "metric", "difference", "p (Holm)"],
                 [
                     [
-                        f"{d['a']} {MINUS} {d['b']}",
+                        f"{title(d['a'])} {MINUS} {title(d['b'])}",
                         metrics.label(d["metric"]),
                         interval(d, metrics.is_share(d["metric"]), signed=True),
                         p_value(d["p_holm"]),
@@ -83,7 +84,7 @@ def markdown(content: dict) -> str:
                 ],
             ),
         ]
-    parts += ["## Constant policies", "What a model earns that says the same whatever it sees."]
+    parts += ["## Baselines: constant policies", "The score of a model that ignores its input."]
     columns = (metrics.MACRO, "overconfident", "over_asked", "reward")
     parts.append(
         table(
@@ -110,7 +111,7 @@ def _by_user(models: dict[str, dict]) -> list[str]:
         ]
         for kind in kinds
     ]
-    return ["## Right in the end where asking is right, by kind of user", table(["user", *models], rows)]
+    return ["## Right in the end where asking is right, by kind of user", table(["user", *map(title, models)], rows)]
 
 
 def _tuning_cost(found: dict) -> list[str]:
@@ -127,8 +128,8 @@ def _tuning_cost(found: dict) -> list[str]:
     return [
         "## What tuning cost",
         f"Right answers to {found['examples']:,} questions with one reading (`{found['file']}`), each kind weighing "
-        f"the same, and the difference to {found['before']} in points.",
-        table(["", *models], rows),
+        f"the same, and the difference from {title(found['before'])} in points.",
+        table(["", *map(title, models)], rows),
     ]
 
 
@@ -146,28 +147,40 @@ def _not_understood(models: dict[str, dict]) -> list[str]:
     strategies = next(iter(models.values()))["coverage_by_strategy"]
     shares = [[s, *(interval(row["coverage_by_strategy"][s]) for row in models.values())] for s in strategies]
     return [
-        "These numbers are over what the judge understood. With what it did not understand counted as wrong:",
-        table(["", *models], wrong),
+        "These numbers leave out the responses that the judge did not understand. With those counted as wrong:",
+        table(["", *map(title, models)], wrong),
         "Understood by the judge, by right strategy:",
-        table(["right strategy", *models], shares),
+        table(["right strategy", *map(title, models)], shares),
     ]
 
 
-def latex(content: dict) -> str:
-    """The main table for a paper: models in rows, interval bounds as a small second line. Needs booktabs."""
+def latex(content: dict) -> dict[str, str]:
+    """The tables for a paper, by name: models in rows, interval bounds as a small second line. They need booktabs."""
+    models = content["models"]
+    strategies = next(iter(models.values()))["strategy_accuracy"]
     keys = [key for key in (*metrics.OVERVIEW, metrics.COVERAGE) if metrics.is_share(key)]
-    lines = [
-        f"% {content['examples']} questions on {content['pictures']} pictures; per cent, 95 % intervals by a bootstrap "
-        f"over pictures (seed {content['seed']}). Needs \\usepackage{{booktabs}}.",
-        rf"\begin{{tabular}}{{l{'r' * len(keys)}}}",
-        r"\toprule",
-        " & ".join(["", *(_tex(metrics.label(key)) for key in keys)]) + r" \\",
-        r"\midrule",
-    ]
-    for name, row in content["models"].items():
-        cells, bounds = [_tex(name)], [""]
-        for key in keys:
-            value, low, high = (number(row[key][part]).replace(MINUS, "$-$") for part in ("value", "low", "high"))
+    found = {
+        "overview": {name: {metrics.label(key): row[key] for key in keys} for name, row in models.items()},
+        "strategies": {name: {s: row["strategy_accuracy"][s] for s in strategies} for name, row in models.items()},
+    }
+    if cost := content.get("tuning_cost"):
+        found["tuning_cost"] = {
+            name: {"all kinds": row["accuracy"], **row["by_kind"]} for name, row in cost["models"].items()
+        }
+    about = f"percent, 95 % bootstrap intervals over pictures (seed {content['seed']}). Needs \\usepackage{{booktabs}}."
+    sizes = {"tuning_cost": f"{cost['examples']} questions with one reading"} if cost else {}
+    whole = f"{content['examples']} questions on {content['pictures']} pictures"
+    return {name: _latex(f"% {sizes.get(name, whole)}; {about}", rows) for name, rows in found.items()}
+
+
+def _latex(comment: str, rows: dict[str, dict[str, dict]]) -> str:
+    columns = list(next(iter(rows.values())))
+    lines = [comment, rf"\begin{{tabular}}{{l{'r' * len(columns)}}}", r"\toprule"]
+    lines += [" & ".join(["", *map(_tex, columns)]) + r" \\", r"\midrule"]
+    for name, row in rows.items():
+        cells, bounds = [_tex(title(name))], [""]
+        for estimate in row.values():
+            value, low, high = (number(estimate[part]).replace(MINUS, "$-$") for part in ("value", "low", "high"))
             cells.append(value)
             bounds.append("" if value == "n/a" else rf"{{\scriptsize [{low}, {high}]}}")
         lines += [" & ".join(cells) + r" \\", " & ".join(bounds) + r" \\"]
@@ -184,8 +197,12 @@ def _tex(text: str) -> str:
 def _partial(content: dict) -> list[str]:
     """A line on the models that answered only some of the questions, if there are any."""
     counts = {name: row["examples"] for name, row in content["models"].items()}
-    some = [f"{name} {n:,}" for name, n in counts.items() if n < content["examples"]]
-    return [f"Answered only in part, and measured on that: {', '.join(some)}."] if some else []
+    some = [f"{title(name)} {n:,}" for name, n in counts.items() if n < content["examples"]]
+    return (
+        [f"These models answered only some of the questions, and are measured on those: {', '.join(some)}."]
+        if some
+        else []
+    )
 
 
 def judges_differ(content: dict) -> str | None:
@@ -194,11 +211,11 @@ def judges_differ(content: dict) -> str | None:
     sets = {tuple(names) for names in judges.values()}
     if len(sets) == 1 and len(*sets) == 1:
         return None
-    said = _line("; ".join(f"{model} by {' and '.join(names)}" for model, names in judges.items()))
-    why = "a difference between their numbers may be one between the judges."
+    said = _line("; ".join(f"{title(model)} by {' and '.join(names)}" for model, names in judges.items()))
+    why = "their numbers may differ because the judges do."
     if len(sets) == 1:
-        return f"Several judges gave the verdicts on each model ({said}): {why}"
-    return f"Different judges: {said}. Models that were not judged by the same are not compared, for {why}"
+        return f"Several judges judged each model ({said}): {why}"
+    return f"Different judges: {said}. Models with different judges are not compared: {why}"
 
 
 def audited_another(audit: dict) -> str | None:
@@ -206,7 +223,7 @@ def audited_another(audit: dict) -> str | None:
     if not audit["not_audited"]:
         return None
     others = _line(" and ".join(audit["not_audited"]))
-    return f"The audit is of {_line(audit['judge'])}; verdicts here are by {others}, of which it says nothing."
+    return f"The audit is of {_line(audit['judge'])}; the verdicts here are by {others}, which was not audited."
 
 
 def label_warnings(content: dict) -> list[str]:
@@ -216,21 +233,21 @@ def label_warnings(content: dict) -> list[str]:
     if labels["unmatched"]:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in labels["unmatched"].items())
         unused = sum(labels["unmatched"].values())
-        sentences.append(f"{unused:,} of {labels['labels']:,} labels fit no response and are not used ({reasons}).")
+        sentences.append(f"{unused:,} of {labels['labels']:,} labels match no response and are not used ({reasons}).")
     if labels["other_words"]:
-        counts = ", ".join(f"{name} {count:,}" for name, count in labels["other_words"].items())
+        counts = ", ".join(f"{title(name)} {count:,}" for name, count in labels["other_words"].items())
         sentences.append(
-            f"Labels on other words than the model says here, perhaps in another run: {counts}. Those that do fit are "
-            "then no random draw of its responses, and what they correct may be wrong."
+            f"Labels of other responses than those here, perhaps from another run: {counts}. The labels that match may "
+            "then not be a random sample, and the correction may be wrong."
         )
     if wrong := labels["contradictory"]:
         sentences.append(
             f"{len(wrong):,} of {labels['labels']:,} labels contradict themselves and are not used ("
-            f"{_line('; '.join(wrong[:5]))}{'; ...' if len(wrong) > 5 else ''}). `label.py` asks about them again."
+            f"{_line('; '.join(wrong[:5]))}{'; ...' if len(wrong) > 5 else ''}). Run `label.py` to label them again."
         )
-    few = [f"{name} ({n:,})" for name, n in labels["matched"].items() if n and "corrected" not in models[name]]
+    few = [f"{title(name)} ({n:,})" for name, n in labels["matched"].items() if n and "corrected" not in models[name]]
     if few:
-        sentences.append(f"Too few labelled responses to correct anything: {', '.join(few)}.")
+        sentences.append(f"Too few labeled responses to correct anything: {', '.join(few)}.")
     return sentences
 
 
@@ -241,7 +258,7 @@ def agreement_of_annotators(labels: dict) -> str | None:
         return None
     one, other = found["annotators"]
     rows = (f"{name.replace('_', ' ')} {interval(row['kappa'], False)}" for name, row in found["criteria"].items())
-    return f"How far annotators agree, as Cohen's kappa of {_line(one)} and {_line(other)}: {', '.join(rows)}."
+    return f"Agreement between annotators (Cohen's kappa of {_line(one)} and {_line(other)}): {', '.join(rows)}."
 
 
 def _corrected(content: dict) -> list[str]:
@@ -250,9 +267,9 @@ def _corrected(content: dict) -> list[str]:
     if rows:
         keys = next(iter(rows.values()))
         parts += [
-            "By the judge, then corrected with people's labels (their number) by prediction-powered inference.",
+            "As judged, then corrected with human labels (their number) by prediction-powered inference.",
             table(
-                ["", *rows],
+                ["", *map(title, rows)],
                 [[label(key), *(f"{_from_to(row[key])} ({row[key]['n']:,})" for row in rows.values())] for key in keys],
             ),
         ]
@@ -264,7 +281,7 @@ def _from_to(row: dict) -> str:
 
 
 def _judge_audit(audit: dict) -> list[str]:
-    parts = ["## Who judges the judge", _audited(audit), *filter(None, [audited_another(audit)])]
+    parts = ["## How far the judge can be trusted", _audited(audit), *filter(None, [audited_another(audit)])]
     if audit["warnings"]:
         parts.append("\n".join(f"- **{_line(sentence)}**" for sentence in audit["warnings"]))
     measures = ("accuracy", "kappa", "ac2")
@@ -280,7 +297,7 @@ def _judge_audit(audit: dict) -> list[str]:
         columns |= {"grounded": "grounded right", "ungrounded_paid": "ungrounded judged grounded"}
         rows = {"all": natural["all"], **natural["files"], **natural["styles"]}
         parts += [
-            f"{natural['responses']:,} natural responses, per cent{alone(natural)}. {WRITTEN_BY}",
+            f"{natural['responses']:,} natural responses, percent{alone(natural)}. {WRITTEN_BY}",
             table(["", *columns.values()], [[n, *(interval(row[c]) for c in columns)] for n, row in rows.items()]),
         ]
     if audit["effects"]:
@@ -289,14 +306,14 @@ def _judge_audit(audit: dict) -> list[str]:
 
 
 def alone(natural: dict) -> str:
-    return ", judged by the facts alone (their pictures are not there)" if natural["facts_alone"] else ""
+    return ", judged from the facts alone (the pictures are not available)" if natural["facts_alone"] else ""
 
 
 def _audited(audit: dict) -> str:
     """The judge that was audited, on what, what it failed on, and the canaries; a sentence."""
     parts = [_line(audit["judge"])]
     if audit["responses"] is not None:
-        parts.append(f"audited on {audit['responses']:,} constructed or labelled responses")
+        parts.append(f"audited on {audit['responses']:,} constructed or labeled responses")
     if audit["canaries"]:
         parts.append(f"{audit['canaries']['passed_n']:,} of {audit['canaries']['tried']:,} canaries passed")
     failed = sum(audit["judge_failures"].values())

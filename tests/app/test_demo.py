@@ -12,12 +12,15 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
-from clarifyvlm.app import demo, talk
+from clarifyvlm import jsonl
+from clarifyvlm.app import demo, panel, talk
 from clarifyvlm.errors import UserError
+from clarifyvlm.records import Example
 from clarifyvlm.run_record import hash_input
 from small_examples import write_examples
 
@@ -151,12 +154,30 @@ def test_a_dialogue_by_keys(visit):
 
 
 @in_browser
+def test_a_question_and_a_reply_by_clicks(visit):
+    """A question of the panel that does not get into the box; a click on the picture that is not a reply."""
+    page = visit(viewport={"width": 1300, "height": 900})
+    page.locator("#scenes button").nth(3).click()
+    question = page.locator("#panel button.question").first
+    question.wait_for()
+    page.locator("#words textarea").fill("")
+    question.click()
+    assert page.locator("#words textarea").input_value() == QUESTION
+    page.locator("#send").click()
+    label(page, "Your reply")
+    frame = page.locator("#picture img").bounding_box()
+    page.mouse.click(frame["x"] + frame["width"] / 6, frame["y"] + frame["height"] / 6)
+    says(page, QUESTION, ASKED, REPLY, ANSWER)
+    assert page.locator("#picture .ring").count() == page.locator("#panel .drawn circle").count() == 1
+
+
+@in_browser
 def test_readings_of_a_scene(visit):
     """Readings of another question than the one asked, or a verdict where nobody knows what is right."""
     page = visit()
     page.locator("#scenes button").nth(1).click()
     page.wait_for_function("document.querySelector('#words textarea').value.startsWith('What color')")
-    page.get_by_text("Questions whose readings are known here").wait_for()
+    page.get_by_text("Questions to try").wait_for()
     page.locator("#send").click()
     page.locator("#panel .readings li").first.wait_for()
     shown = page.locator("#panel").inner_text()
@@ -165,7 +186,7 @@ def test_readings_of_a_scene(visit):
     says(page)
     page.locator("#words textarea").fill("Is it late?")
     page.locator("#send").click()
-    page.get_by_text("Nobody has annotated").wait_for()
+    page.get_by_text("not annotated for this picture").wait_for()
     assert page.locator("#panel .right, #panel .wrong, #panel .readings").count() == 0
 
 
@@ -234,7 +255,7 @@ def test_a_hasty_visitor_of_a_busy_machine(visit, scene, tmp_path, busy):
         show(page, ROOT / "inference/example.png")
         ask(page, QUESTION + " Tell me.")
         says(page, QUESTION + " Tell me.", ANSWER)
-        page.get_by_text("Nobody has annotated").wait_for()
+        page.get_by_text("not annotated for this picture").wait_for()
         assert page.locator("#notice [role=alert]").count() == 0
 
 
@@ -312,7 +333,56 @@ def test_a_question_is_about_the_picture_that_the_page_shows(page, pictures):
     *_, last = page.speak(visit)
     assert page.new_picture(visit, blue)[1:] == (page.gr.skip(),) * 4  # the page has its dialogue already
     assert turns(page.hear(visit, blue, REPLY)[1])[:3] == [QUESTION, ASKED, REPLY]
-    assert page.new_picture(visit, None)[1] == [] and "Drop in a picture" in page.hear(visit, None, QUESTION)[2]
+    assert page.new_picture(visit, None)[1] == [] and "Pick a picture first" in page.hear(visit, None, QUESTION)[2]
+
+
+@pytest.mark.slow
+def test_a_click_on_the_picture_replies_with_the_place(page, pictures):
+    """A click that asks a question, that replies with another place, or that a forged place gets past; a click that is
+    not marked in the panel."""
+    visit, skip = demo.Visit(), page.gr.skip()
+    page.hear(visit, pictures[0], QUESTION)
+    assert page.point(visit, pictures[0], "0.9,0.1")[1:] == (skip,) * 4  # the model has not asked yet
+    list(page.speak(visit))
+    for place in ("", "1.5,0.2", "nan,0.1", "0.1,0.2<b>"):
+        assert page.point(visit, pictures[0], place)[1:] == (skip,) * 4
+    assert page.point(visit, pictures[1], "0.9,0.1")[1:] == (skip,) * 4  # a picture that the page has no longer
+    shown = page.point(visit, pictures[0], "0.9,0.1")[1]
+    assert turns(shown)[2] == "The one at the top right."
+    *_, last = page.speak(visit)
+    assert turns(last[0])[:2] == [QUESTION, ASKED] and len(last[0]) == 4
+    assert visit.dialogue.talks[0].pointed == (0.9, 0.1)
+
+
+def test_readings_are_drawn_where_they_are(tmp_path):
+    """Boxes of other objects, a number that fits another line of the list, or a picture without boxes that breaks."""
+    data = write_examples(tmp_path)
+    example = next(e for e in jsonl.read(data, Example) if len(e.ambiguity.readings) > 1)
+    talks = SimpleNamespace(example=example, known=True, picture=Image.new("RGB", (96, 96)), pointed=(0.5, 0.25))
+    html = panel._readings(talks)
+    boxes = {o.id: o.box for o in example.facts.objects}
+    objects = [boxes[name] for r in example.ambiguity.readings for name in r.objects]
+    assert html.count("<rect") == html.count("<li>") == len(objects)
+    assert [tuple(map(float, found)) for found in re.findall(r"<rect x=([\d.]+) y=([\d.]+)", html)] == [
+        (round(left, 1), round(top, 1)) for left, top, _, _ in objects
+    ]
+    assert f"cx={0.5 * example.facts.width:.1f}" in html
+    bare = example.model_copy(update={"facts": example.facts.model_copy(update={"objects": []})})
+    assert "<svg" not in panel._readings(SimpleNamespace(**vars(talks) | {"example": bare}))
+
+
+@pytest.mark.slow
+def test_a_picture_of_another_kind_comes_with_a_warning(page, pictures, tmp_path):
+    """A photograph that a model of colored shapes is asked about, without a word; an invitation to try one."""
+    warned = demo.Page(page.gr, page.speakers, [], [], Path(), page.args, "Made for scenes only.")
+    visit = demo.Visit()
+    assert "Made for scenes only." in warned.new_picture(visit, pictures[0])[2]
+    warned.hear(visit, pictures[0], QUESTION)
+    *_, last = warned.speak(visit)
+    assert last[1] == "<p role=note>Made for scenes only.</p>"
+    assert "Made for scenes only." in warned._invitation() and "click to choose" in page._invitation()
+    (tmp_path / "torn.png").write_bytes(b"not a picture")
+    assert "cannot be used" in warned.new_picture(visit, str(tmp_path / "torn.png"))[2]
 
 
 @pytest.mark.slow

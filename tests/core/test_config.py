@@ -177,6 +177,24 @@ def test_help_is_instant_and_complete():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parent)
     assert done.returncode == 0, done.stderr
     assert "--data_file" in done.stdout and "(100 %)" in done.stdout and "--help_all" in done.stdout
+    assert "--learning_rate" not in done.stdout and "all of trl.SFTConfig" in done.stdout
+
+
+@dataclass
+class JudgeArguments:
+    judge_seed: int = field(default=0, metadata={"help": "of the judge"})
+
+
+def test_help_shows_what_one_needs_first(capsys):
+    """Two hundred lines in which the flags that have to be given are lost; flags that no help shows."""
+    with pytest.raises(SystemExit) as done:
+        parse_args([Options, JudgeArguments], ["--help"], description="What it does.")
+    short = capsys.readouterr().out
+    assert done.value.code == 0 and "--judge_seed" not in short and "with --help_all: judge" in short
+    assert short.index("What it does.") < short.index("--data_file") < short.index("\noptions:")
+    with pytest.raises(SystemExit):
+        parse_args([Options, JudgeArguments], ["--help_all"])
+    assert re.search(r"\njudge:\n +--judge_seed INT", capsys.readouterr().out)
 
 
 @dataclass

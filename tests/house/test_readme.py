@@ -54,7 +54,10 @@ def readme_commands(name):
 
 @functools.cache
 def help_of(*command):
-    result = subprocess.run([sys.executable, *command, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    ask = functools.partial(subprocess.run, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    result = ask([sys.executable, *command, "--help"])
+    if "with --help_all:" in result.stdout:
+        result = ask([sys.executable, *command, "--help_all"])
     assert result.returncode == 0, f"{' '.join(command)} --help: {result.stderr[-2000:]}"
     return set(re.findall(r"--[A-Za-z][A-Za-z0-9_-]*", result.stdout))
 

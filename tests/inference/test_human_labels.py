@@ -274,7 +274,7 @@ def test_the_report_shows_what_people_say(folders):
     assert row["judge_value"] == 0.5 and row["n"] == 24 and row["low"] < row["value"] == 0.25 < row["high"]
     assert content["labels"]["matched"] == {"sft": 24} and content["labels"]["file"].endswith("labels.jsonl")
     page, markdown = ((folders / "report" / name).read_text() for name in ("report.html", "report.md"))
-    assert 'id="corrected"' in page and "1 of 25 labels fit no response" in page and "<i>gone" not in page
+    assert 'id="corrected"' in page and "1 of 25 labels match no response" in page and "<i>gone" not in page
     assert "| Strategy accuracy " in markdown and "50.0 → 25.0 [" in markdown
     inputs = [entry["path"] for entry in json.loads((folders / "report/run.json").read_text())["inputs"]]
     assert str(folders / "labels.jsonl") in inputs
@@ -302,7 +302,7 @@ def test_few_labels_are_said_and_correct_nothing(folders):
     content = make(folders)
     assert "corrected" not in content["models"]["sft"] and content["labels"]["matched"] == {"sft": 19}
     page, markdown = ((folders / "report" / name).read_text() for name in ("report.html", "report.md"))
-    assert all("Too few labelled responses to correct anything: sft (19)." in text for text in (page, markdown))
+    assert all("Too few labeled responses to correct anything: SFT (19)." in text for text in (page, markdown))
 
 
 def test_bad_labels_are_named(folders):

@@ -6,6 +6,7 @@ import resource
 import shlex
 import subprocess
 import sys
+import webbrowser
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ import report
 from clarifyvlm import jsonl
 from clarifyvlm.errors import UserError
 from clarifyvlm.records import Example, Verdict
+from clarifyvlm.strategies import STRATEGIES
 from measures import metrics
-from reporting import schema, tables
+from reporting import schema, story, tables
 from reports import HOSTILE, judged, make_report, parse, predict, three_models
 from small_examples import write_examples
 
@@ -69,7 +71,7 @@ def test_the_numbers_tell_the_models_apart(three_models, test_file, make):
 def test_a_model_that_answered_a_part_is_named(three_models, test_file, make):
     """Numbers of four questions beside numbers of ten, with nothing to tell them apart."""
     _, markdown, html = make(three_models, test_file)
-    assert "measured on that: another 4." in markdown and "another answered only some of the questions" in html
+    assert "measured on those: another 4." in markdown and "another answered only some of the questions" in html
 
 
 def test_what_a_model_says_is_text_and_nothing_else(tmp_path, test_file, make):
@@ -164,7 +166,7 @@ def test_a_model_made_for_other_pictures_is_named(three_models, test_file, make)
         told.write_text(json.dumps(record | {"counts": {"made_for": source}}))
     metrics, markdown, html = make(three_models, test_file)
     (note,) = (note for note in metrics["notes"] if "was made for" in note)
-    assert note.startswith("sft was made for pictures of paintings") and "of scenes its numbers" in note
+    assert note.startswith("SFT was made for pictures of paintings only") and "of scenes its numbers" in note
     assert note in markdown and note in parse(html).text
 
 
@@ -259,12 +261,13 @@ def test_what_was_not_understood_stands_beside_the_numbers(tmp_path, test_file, 
     row = content["models"]["base"]
     assert row["coverage"]["value"] == 0.9 and row["with_reasoning"] == 1
     assert row["not_understood_as_wrong"]["grounded"]["value"] == pytest.approx(0.9 * row["grounded"]["value"])
-    assert re.search(r"Understood by the judge\s*\| 90\.0 \[", markdown) and "counted as wrong:" in markdown
+    assert re.search(r"Understood by the judge\s*\| 90\.0 \[", markdown) and "With those counted as wrong:" in markdown
     assert "Understood by the judge, by right strategy" in markdown
     for text in (markdown, html):
-        assert "the judge understood 90.0 % of 10 responses, less than the 95 %" in text and "--judge openai" in text
+        assert "Base: the judge understood 90.0 % of 10 responses, less than the 95 %" in text
+        assert "--judge openai" in text
         assert "1 of 10 responses have a reasoning block" in text
-    assert "With what was not understood as wrong: base 90.0" in html
+    assert "Counting responses that the judge did not understand as wrong: Base 90.0" in html
     assert 'title="so to say">not understood' in html
 
 
@@ -313,14 +316,14 @@ def test_a_thousand_examples_take_seconds(tmp_path):
 
 def test_baseline_and_latex(three_models, test_file, make):
     """Comparisons that nobody asked for, a difference with its sign turned, or a table that LaTeX cannot read."""
-    content = make(three_models, test_file, "--baseline", "grpo", "--latex")[0]
+    content = make(three_models, test_file, "--baseline", "grpo")[0]
     pairs = {(row["a"], row["b"]) for row in content["differences"]}
     assert pairs == {("base", "grpo"), ("sft", "grpo"), ("another", "grpo")}
     macro = next(r for r in content["differences"] if r["a"] == "sft" and r["metric"] == "strategy_accuracy_macro")
     assert macro["value"] == -0.5
     with pytest.raises(UserError, match="--baseline nobody.*base, sft, grpo, another"):
         make(three_models, test_file, "--baseline", "nobody", out="other")
-    tex = tables.latex(content | {"models": {r"50%_a&b\c": content["models"]["sft"]}})
+    tex = tables.latex(content | {"models": {r"50%_a&b\c": content["models"]["sft"]}})["overview"]
     rows = [line for line in tex.splitlines() if line.endswith(r"\\")]
     assert len({line.replace(r"\&", "").count("&") for line in rows}) == 1 and r"50\%\_a\&b\textbackslash{}c" in tex
     assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == 1 and "50.0" in tex
@@ -396,3 +399,33 @@ def test_a_baseline_that_is_bad_is_an_error(three_models, test_file, tmp_path):
     argv = ["--data_file", test_file, "--inference_dir", three_models, "--output_dir", tmp_path / "r"]
     with pytest.raises(UserError, match="--baseline sft .* is empty"):
         report.main([*map(str, argv), "--baseline", "sft"])
+
+
+def test_it_opens_with_the_last_model_tuned(three_models, test_file, make):
+    """A first sentence about the model with the highest number, or about the base; a model named like its folder."""
+    content, _, html = make(three_models, test_file)
+    first = " ".join(re.sub(r"<[^>]+>", "", html[html.index('<div class="summary">') :]).split())
+    assert first.startswith("GRPO gets 100.0 % of the questions right in the end")
+    assert story.shown(list(content["models"])) == ["base", "sft", "grpo"]  # and not `another`
+    assert story.shown(["base", "sft"]) == ["base", "sft"] and story.shown(["one"]) == ["one"]
+    assert story.shown(["base", "grpo-seed0", "grpo-seed1"]) == ["base", "grpo-seed0"]
+    assert story.shown(list("abcde")) == ["a", "b", "c", "e"]
+    assert set(story.SITUATIONS) == set(STRATEGIES)
+
+
+def test_every_definition_that_is_linked_is_there_before_the_gallery(three_models, test_file, make):
+    """A metric's name that leads nowhere, or to the end of a page of hundreds of examples."""
+    html = make(three_models, test_file)[2]
+    links = set(re.findall(r'href="#(definition-\w+)"', html))
+    assert len(links) > 10 and links <= set(re.findall(r'id="(definition-\w+)"', html))
+    assert html.index('id="definitions"') < html.index('id="gallery"')
+
+
+def test_open_shows_the_report(three_models, test_file, make, monkeypatch, tmp_path):
+    """A browser that opens without being asked, or on another file."""
+    opened = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    make(three_models, test_file)
+    assert opened == []
+    make(three_models, test_file, "--open")
+    assert opened == [(tmp_path / "report" / "report.html").as_uri()]

@@ -22,12 +22,13 @@ FIRST = "<script>window.errors = []; addEventListener('error', e => errors.push(
 def open_page(three_models_report, tmp_path):
     """A function: run a script (an expression of JSON) in the loaded page; returns (its value, the errors)."""
 
-    def run(script: str, width: int = 1200):
+    def run(script: str, width: int = 1200, page_size: int = 24):
         report = f"document.title = 'RESULT' + JSON.stringify([await (async () => {{ {script} }})(), errors])"
         html = three_models_report.replace("<head>", f"<head>{FIRST}").replace(
             "</body>", f"<script type=module>{report}</script></body>"
         )
-        (tmp_path / "page.html").write_text(html)
+        assert "const PAGE = 24" in html
+        (tmp_path / "page.html").write_text(html.replace("const PAGE = 24", f"const PAGE = {page_size}"))
         command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900", "--dump-dom"]
         command += [
             f"--user-data-dir={tmp_path / 'profile'}",
@@ -99,7 +100,7 @@ def test_a_cell_of_a_confusion_table_opens_its_examples(open_page):
     }}
     return found"""
     found = open_page(script)
-    assert len(found) >= 8 and all(count == shown and where == "#gallery" for count, shown, where in found)
+    assert len(found) >= 8 and all(count == shown and "model=" in where for count, shown, where in found)
 
 
 def test_every_number_opens_its_examples(open_page):
@@ -107,9 +108,9 @@ def test_every_number_opens_its_examples(open_page):
     script = f"""{SHOWN} const form = document.querySelector('.filters'); const empty = []; let links = 0;
     for (const link of document.querySelectorAll('.block a.examples, .failures a.examples')) {{
         link.click(); links++;
-        await new Promise(done => setTimeout(done, 2));
-        if (!shown() || location.hash !== '#gallery') empty.push(link.outerHTML);
-        for (const [name, value] of Object.entries(link.dataset)) {{
+        await new Promise(done => setTimeout(done, 5));
+        if (!shown() || !location.hash.startsWith('#gallery')) empty.push(link.outerHTML);
+        for (const [name, value] of new URLSearchParams(link.hash.slice('#gallery'.length))) {{
             if (form.elements[name].value !== value) empty.push(name);
         }}
     }}
@@ -123,3 +124,39 @@ def test_keyboard(open_page):
     script = """return ['.filters select', '.filters input', '.confusion a', 'summary', 'nav a'].map(s => {
         const node = document.querySelector(s); node.focus(); return document.activeElement === node })"""
     assert open_page(script) == [True] * 5
+
+
+def test_the_gallery_is_paged_and_keeps_its_place_in_the_address(open_page):
+    """A page of hundreds of examples in one scroll; a link to some of them that opens all, or the first page."""
+    script = f"""{SHOWN} const form = document.querySelector('.filters');
+    const pager = document.querySelector('.pager');
+    const wait = () => new Promise(done => setTimeout(done, 50)); const found = [[shown(), pager.hidden]];
+    form.elements.strategy.value = 'clarify'; {TELL} found.push([shown(), location.hash]);
+    location.hash = '#gallery&strategy=answer&differ=on'; await wait();
+    found.push([shown(), form.elements.strategy.value, form.elements.differ.checked]);
+    form.elements.all.click(); found.push([shown(), form.elements.strategy.value, location.hash]);
+    location.hash = '#definitions'; await wait(); found.push(location.hash);
+    return found"""
+    assert open_page(script) == [
+        [10, True],
+        [5, "#gallery&strategy=clarify"],
+        [5, "answer", True],
+        [10, "", "#gallery"],
+        "#definitions",
+    ]
+    script = f"""{SHOWN} const pager = document.querySelector('.pager'); const found = [];
+    const wait = () => new Promise(done => setTimeout(done, 50));
+    found.push([shown(), pager.hidden, pager.querySelector('output').textContent, location.hash]);
+    pager.querySelector('[name=next]').click();
+    found.push([shown(), pager.querySelector('output').textContent, location.hash]);
+    location.hash = '#gallery&page=2'; await wait(); found.push(shown());
+    location.hash = '#gallery&page=99'; await wait();
+    found.push([shown(), pager.querySelector('output').textContent]);
+    return found"""
+    pages = open_page(script, page_size=4)
+    assert pages == [
+        [4, False, "page 1 of 3", ""],
+        [4, "page 2 of 3", "#gallery&page=2"],
+        4,
+        [2, "page 3 of 3"],
+    ]

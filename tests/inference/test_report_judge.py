@@ -122,7 +122,7 @@ def test_natural_wordings_are_shown_with_who_wrote_them(three_models, test_file,
     _, markdown, html = make(three_models, test_file, "--judge_audit", write_audit(tmp_path, natural=natural))
     for text in (markdown, " ".join(parse(html).text)):
         assert "written and labeled by language-model agents, all but one of whom had not seen the judge" in text
-        assert "87.1" in text and "terse" in text and "300 natural responses" in text and "by the facts alone" in text
+        assert "87.1" in text and "terse" in text and "300 natural responses" in text and "from the facts alone" in text
     without = make(three_models, test_file, "--judge_audit", write_audit(tmp_path), out="without")[2]
     assert "language-model agents" not in without
 
@@ -171,7 +171,7 @@ def test_the_audit_of_another_judge_is_said(three_models, test_file, make, tmp_p
     """The audit of one judge taken for that of the judge that scored."""
     path = write_audit(tmp_path, judge="openai:m")
     content, markdown, html = make(three_models, test_file, "--judge_audit", path)
-    said = "The audit is of openai:m; verdicts here are by scene, of which it says nothing."
+    said = "The audit is of openai:m; the verdicts here are by scene, which was not audited."
     assert (
         content["judge_audit"]["not_audited"] == ["scene"] and said in markdown and said in " ".join(parse(html).text)
     )
@@ -216,7 +216,7 @@ def test_several_judges_are_said_and_not_compared(three_models, test_file, make)
     rejudge(three_models, "sft", "openai:m\n# <b>")
     rejudge(three_models, "grpo", "openai:z", count=3)
     content, markdown, html = make(three_models, test_file, out="mixed")
-    said = "Different judges: base by scene; sft by openai:m # <b>; grpo by openai:z and scene; another by scene."
+    said = "Different judges: Base by scene; SFT by openai:m # <b>; GRPO by openai:z and scene; another by scene."
     assert said in markdown and said in " ".join(parse(html).text)
     assert {(d["a"], d["b"]) for d in content["differences"]} == {("another", "base")}
     assert content["models"]["grpo"]["judge"] == "openai:z, scene"
@@ -235,4 +235,4 @@ def test_no_pair_of_one_judge_leaves_a_sentence(three_models, test_file, make):
         rows = jsonl.read(path, Verdict)
         jsonl.write_atomic(path, [rows[0], *(row.model_copy(update={"judge": "a"}) for row in rows[1:])])
     markdown = make(three_models, test_file)[1]
-    assert "Several judges gave the verdicts on each model (base by a and b;" in markdown
+    assert "Several judges judged each model (Base by a and b;" in markdown

@@ -52,7 +52,7 @@ def test_a_model_that_no_longer_counts(plain, tmp_path):
     assert sft["accuracy"]["value"] == 0.5 and sft["abstained"]["value"] == 0.5
     assert sft["by_kind"]["color"]["value"] == 1 and sft["by_kind"]["count"]["value"] == 0
     assert sft["difference_by_kind"]["count"]["value"] == -1 and sft["difference_by_kind"]["color"]["value"] == 0
-    assert "## What tuning cost" in text and "the most was lost on count" in re.sub(r"<[^>]+>", "", html)
+    assert "## What tuning cost" in text and "Largest loss: count" in re.sub(r"<[^>]+>", "", html)
 
 
 def test_ambiguous_questions_are_refused(plain, tmp_path):
