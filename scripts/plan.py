@@ -21,7 +21,7 @@ from pathlib import Path
 import yaml
 
 from clarifyvlm import processes
-from clarifyvlm.config import option, parse_args
+from clarifyvlm.config import option, parse_args, read_yaml
 from clarifyvlm.errors import UserError, run_main
 
 MADE, GOES_ON, OUT_OF_DATE, FOLLOWS, COMPLETE = "made", "continued", "out of date", "follows", "complete"
@@ -74,51 +74,61 @@ def main(argv: list[str] | None = None) -> int:
     elif out_of_date and not options.redo:
         raise UserError(f"something was changed since this run was made.\n{table}\n{advice()}")
     check_pictures(made)
-    if not options.dry_run:
-        check_judge(made)
+    check_models(made, options.dry_run)
+    check_endpoints(made, options.dry_run)
     return 0
 
 
-def commands(text: str) -> list[list[str]]:
-    """The script and the flags of each command; what launches it is left out."""
+def commands(text: str) -> list[tuple[list[str], int]]:
+    """The script and the flags of each command, and how many processes its launcher makes of it."""
     words, found = iter(text.split("\0")), []
     while count := next(words):
         command = [next(words) for _ in range(int(count))]
         first = next(i for i, word in enumerate(command) if word.endswith(".py"))
-        found.append(command[first:])
+        found.append((command[first:], launched(command[:first])))
     return found
 
 
-def checked(found: list[list[str]]) -> list[Step]:
+def launched(words: list[str]) -> int:
+    """The number of processes of `accelerate launch`: its last --num_processes, or else that of its file."""
+    given = {name: value for name, value in zip(words, words[1:], strict=False) if name.startswith("--")}
+    if "--num_processes" in given:
+        return int(given["--num_processes"])
+    file = given.get("--config_file")
+    return int((read_yaml(file) if file else {}).get("num_processes", 1))
+
+
+def checked(found: list[tuple[list[str], int]]) -> list[Step]:
     """The options of each command, as its script reads them. UserError with what all scripts complain of.
 
     A script is asked once; where it is to run for several models, their flags of names and files differ, no others.
     """
     first = {}
-    for command in found:
-        first.setdefault(command[0], command)
+    for command, count in found:
+        first.setdefault(command[0], (command, count))
     from clarifyvlm import judges, run_record, users  # noqa: F401 (once, for all scripts)
 
     if processes.has_workers():
         with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("fork")) as pool:
-            said = dict(zip(first, pool.map(ask, first.values()), strict=True))
+            said = dict(zip(first, pool.map(ask, *zip(*first.values(), strict=True)), strict=True))
     else:
-        said = {script: ask(command) for script, command in first.items()}
+        said = {script: ask(*how) for script, how in first.items()}
     if wrong := [f"{script}: {text.strip()}" for script, (code, text) in said.items() if code]:
         raise UserError("\n".join(wrong))
     steps = []
-    for command in found:
-        script, *words = command
+    for (script, *words), _ in found:
         options = json.loads(said[script][1].splitlines()[-1])
         own = {name.lstrip("-"): value for name, value in zip(words, words[1:], strict=False) if name in OWN}
         steps.append(Step(script, {kind: values | own for kind, values in options.items()}))
     return steps
 
 
-def ask(command: list[str]) -> tuple[int, str]:
-    """(exit code, what it printed) of a script with --check, run in this process: its rooms are on PYTHONPATH."""
+def ask(command: list[str], count: int) -> tuple[int, str]:
+    """(exit code, what it printed) of a script with --check, run in this process: its rooms are on PYTHONPATH. It is to
+    run in `count` processes."""
     printed = io.StringIO()
     sys.argv = [*command, "--check"]
+    os.environ["CLARIFYVLM_PROCESSES"] = str(count)
     try:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             runpy.run_path(command[0], run_name="__main__")
@@ -222,14 +232,34 @@ def _lacking(line: str, root: Path) -> str | None:
     return name if isinstance(name, str) and not (root / name).exists() else None
 
 
-def check_judge(steps: list[Step]) -> None:
-    """A small call to the judge where one answers from outside: UserError where it cannot be reached."""
-    judging = [s.values for s in steps if s.values.get("judge", "scene") != "scene"]
-    if judging:
-        from clarifyvlm.judges import JudgeArguments, make_judge
+def check_models(steps: list[Step], offline: bool) -> None:
+    """UserError where a step is to load a model that no step makes, and there is none."""
+    from clarifyvlm.models import loading
 
-        fields = JudgeArguments.__dataclass_fields__
-        make_judge(JudgeArguments(**{k: v for k, v in judging[0].items() if k in fields})).check()
+    outputs = {str(step.output) for step in steps}
+    here = [step.values for step in steps if step.values.get("backend", "transformers") != "openai"]
+    for path in dict.fromkeys(values["model_name_or_path"] for values in here if "model_name_or_path" in values):
+        if path not in outputs:
+            loading.check_checkpoint(path, ask_hub=not offline)
+
+
+def check_endpoints(steps: list[Step], offline: bool) -> None:
+    """A small call, unless `offline`, to every judge and simulated user that answers from outside: UserError where one
+    cannot be reached."""
+    from clarifyvlm.judges import JudgeArguments, make_judge
+    from clarifyvlm.users import UserArguments, make_user
+
+    def those(kind: type, name: str, here: str) -> list:
+        fields, found = kind.__dataclass_fields__, []
+        for values in (step.values for step in steps if step.values.get(name, here) != here):
+            asked = kind(**{key: value for key, value in values.items() if key in fields})
+            found += [asked] if asked not in found else []
+        return found
+
+    asked = [make_judge(judge) for judge in those(JudgeArguments, "judge", "scene")]
+    asked += [make_user(user, turns=2) for user in those(UserArguments, "user", "scripted")]
+    for one in asked if not offline else ():
+        one.check()
 
 
 if __name__ == "__main__":

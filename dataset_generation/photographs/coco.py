@@ -30,7 +30,6 @@ SLIVER = 4  # a cut-off instance smaller than so many times that: a matter of ta
 PAIRED = ("scissors", "skis")  # "where is the scissors" is not asked
 SUPERCATEGORIES = ("animal", "vehicle", "appliance")  # of COCO's twelve, those that one says of a single thing
 LOOKALIKES = {"animal": "teddy bear"}  # where there is one, people may count it
-NEEDS = {"coco_annotations": "the annotations (instances JSON)", "image_dir": "the folder of the pictures"}
 WORDS = yaml.safe_load((Path(__file__).parent / "coco.yaml").read_text(encoding="utf-8"))
 
 
