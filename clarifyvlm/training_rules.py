@@ -32,7 +32,7 @@ def check_numbers(training) -> None:
         if value is None:
             continue
         if not math.isfinite(value) or value < least or (name in ABOVE_0 and value == 0):
-            raise ValueError(f"--{name} {value:g}: must be {'above' if name in ABOVE_0 else 'at least'} {least}.")
+            raise ValueError(f"--{name} {value}: must be {'above' if name in ABOVE_0 else 'at least'} {least}.")
     if training.max_steps < 1 and training.max_steps != -1:
         raise ValueError(f"--max_steps {training.max_steps}: must be at least 1, or -1 for --num_train_epochs.")
     if training.push_to_hub:

@@ -20,9 +20,10 @@ from pathlib import Path
 
 import yaml
 
-from clarifyvlm import processes
+from clarifyvlm import jsonl, processes
 from clarifyvlm.config import option, parse_args, read_yaml
 from clarifyvlm.errors import UserError, run_main
+from clarifyvlm.records import SPLITS, Example
 
 MADE, GOES_ON, OUT_OF_DATE, FOLLOWS, COMPLETE = "made", "continued", "out of date", "follows", "complete"
 OWN = (
@@ -74,6 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     elif out_of_date and not options.redo:
         raise UserError(f"something was changed since this run was made.\n{table}\n{advice()}")
     check_pictures(made)
+    check_records(made)
     check_models(made, options.dry_run)
     check_endpoints(made, options.dry_run)
     return 0
@@ -209,13 +211,36 @@ def advice() -> str:
     )
 
 
+def data_files(steps: list[Step]) -> list[Path]:
+    """Those that are there already."""
+    files = {Path(step.values["data_file"]) for step in steps if "data_file" in step.values}
+    folders = {Path(step.values["data_dir"]) for step in steps if "data_dir" in step.values}
+    files |= {folder / f"{split}.jsonl" for folder in folders for split in SPLITS}
+    return sorted(file for file in files if file.is_file())
+
+
+def check_records(steps: list[Step]) -> None:
+    """UserError where a line of data of one's own is no example, or where a judge needs facts and there are none."""
+    from clarifyvlm.judges import JudgeArguments, refuse_unannotated
+
+    generated = {step.output for step in steps}
+    judging = [s.values for s in steps if s.script in ("inference/judge.py", "tuning_grpo/train.py")]
+    fields = JudgeArguments.__dataclass_fields__
+    judges = [JudgeArguments(**{k: v for k, v in values.items() if k in fields}) for values in judging]
+    for file in data_files(steps):
+        made_by_script = (file.parent / "run.json").is_file()  # its test set tells whether it knows facts
+        if file.parent in generated or (made_by_script and file.stem != "test"):
+            continue
+        examples = jsonl.read(file, Example, unique="id")
+        for judge in judges:
+            refuse_unannotated(judge, examples, file)
+
+
 def check_pictures(steps: list[Step]) -> None:
     """UserError where a data file that is there already names a picture that is not."""
-    files = {s.values["data_file"] for s in steps if "data_file" in s.values}
-    files |= {str(p) for s in steps if "data_dir" in s.values for p in Path(s.values["data_dir"]).glob("*.jsonl")}
-    for file in sorted(f for f in files if Path(f).is_file()):
-        lines = Path(file).read_text(encoding="utf-8", errors="replace").splitlines()
-        lacking = [name for line in lines if (name := _lacking(line, Path(file).parent))]
+    for file in data_files(steps):
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        lacking = [name for line in lines if (name := _lacking(line, file.parent))]
         if lacking:
             raise UserError(f"{file}: the pictures of {len(lacking)} examples are not there ({lacking[0]}, ...).")
 

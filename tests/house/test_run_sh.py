@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from small_examples import star_example
 from stages import ROOT, script
 
 INFER = ["inference/predict.py", "inference/judge.py"] * 2  # the test set, and questions with one reading
@@ -169,7 +170,7 @@ def test_stages_for_several_gpus_are_launched(run):
             },
             [
                 "dataset_generation/generate.py: error: source coco needs --coco_annotations",
-                "tuning_sft/train.py: error: --learning_rate -1: must be at least 0",
+                "tuning_sft/train.py: error: --learning_rate -1.0: must be at least 0",
                 "inference/predict.py: error: --user_kinds: no user is 'loud'",
                 "inference/audit_judge.py: error: nothing to audit with",
                 "tuning_grpo/train.py: error: unknown flag --judge_max_failure_share. It is a key of inference/",
@@ -222,15 +223,33 @@ def test_a_judge_that_does_not_answer_is_told_before_anything_runs(run):
 
 def test_a_picture_that_is_not_there_is_told_before_anything_runs(run, tmp_path):
     """A picture of one's own data that is missed when training begins."""
-    row = '{"provenance": {"image": "COCO_1.jpg"}, "id": "a", "image": "images/a \\u00e9.png", "question": "?"}\n'
+    row = {"provenance": {"image": "COCO_1.jpg"}} | star_example(0, "images/a é.png", "")
     for split in ("train", "validation", "test"):
-        (tmp_path / f"{split}.jsonl").write_text(row)
+        (tmp_path / f"{split}.jsonl").write_text(json.dumps(row) + "\n")
     done, commands = run(DATA_DIR=str(tmp_path))
     assert done.returncode == 2 and not commands and "of 1 examples are not there (images/a é.png" in done.stderr
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a é.png").touch()
     done, commands = run(DATA_DIR=str(tmp_path))  # a field of that name inside is no picture of the example
     assert done.returncode == 0 and commands, done.stderr
+
+
+def test_records_of_ones_own_are_read_before_anything_runs(run, tmp_path):
+    """A line of train.jsonl that is no example, or data without facts for a judge that reads them: found when the base
+    has answered, or after SFT."""
+    row = star_example(0, "a.png", "")
+    (tmp_path / "a.png").touch()
+    for split in ("train", "validation", "test"):
+        (tmp_path / f"{split}.jsonl").write_text(json.dumps(row) + "\n")
+    (tmp_path / "train.jsonl").write_text(json.dumps(row | {"strategy": "answr"}) + "\n")
+    done, commands = run(DATA_DIR=str(tmp_path))
+    assert done.returncode == 2 and not commands and "train.jsonl:1: strategy: Input should be" in done.stderr
+    bare = row | {"dialogue": None, "facts": row["facts"] | {"objects": [], "complete": False}}
+    (tmp_path / "train.jsonl").write_text(json.dumps(row) + "\n")
+    (tmp_path / "test.jsonl").write_text(json.dumps(bare) + "\n")
+    (tmp_path / "run.json").write_text("{}")  # of benchmark.py
+    done, commands = run(DATA_DIR=str(tmp_path))
+    assert done.returncode == 2 and not commands and "--judge scene needs facts" in done.stderr, done.stderr
 
 
 def test_a_dry_run_makes_nothing(run):
