@@ -7,6 +7,7 @@ once more, and more closely, when they run.
 """
 
 import contextlib
+import difflib
 import io
 import json
 import multiprocessing
@@ -41,6 +42,7 @@ class Options:
     old: str | None = option("folder of the run that it takes over from, where it is not there yet", None)
     redo: bool = option("what is out of date will be made anew", False)
     dry_run: bool = option("show the plan", False)
+    variables: list[str] = option("those of the environment that run.sh reads", factory=list)
 
 
 @dataclass
@@ -61,6 +63,7 @@ class Step:
 
 def main(argv: list[str] | None = None) -> int:
     (options,) = parse_args([Options], argv, description=__doc__)
+    check_variables(options.variables)
     steps = checked(commands(sys.stdin.read()))
     old = Path(options.old) if options.old and not Path(options.new).exists() else None
     made: list[Step] = []
@@ -79,6 +82,18 @@ def main(argv: list[str] | None = None) -> int:
     check_models(made, options.dry_run)
     check_endpoints(made, options.dry_run)
     return 0
+
+
+def check_variables(known: list[str]) -> None:
+    """UserError for a variable such as GRPO_ARG, which means GRPO_ARGS and would be ignored; a warning where another
+    program may have such a name."""
+    for name in sorted(set(os.environ) - set(known)):
+        flags = re.search("_?ARGS?$", name)
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.75 if flags else 0.9)
+        if near and flags:
+            raise UserError(f"{name} is no variable of run.sh. Did you mean {near[0]}? There are: {', '.join(known)}.")
+        if near:
+            print(f"warning: {name} is no variable of run.sh, and is ignored. Did you mean {near[0]}?", file=sys.stderr)
 
 
 def commands(text: str) -> list[tuple[list[str], int]]:

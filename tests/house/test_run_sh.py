@@ -110,9 +110,12 @@ def test_data_of_ones_own(run, tmp_path):
         assert done.returncode == 2 and f"DATA_DIR: no {data}/{split}.jsonl" in done.stderr and not commands
         (data / f"{split}.jsonl").touch()
     done, commands = run(DATA_DIR=str(data))
+    assert "ignored" not in done.stderr
     assert done.returncode == 0 and len(commands) == 10 and not of("dataset_generation/generate.py", commands)
     for words in commands:
         assert str(data) in words or str(data / "test.jsonl") in words
+    done, _ = run("tiny", "runs/tiny", "--dry_run", DATADIR=str(data))  # it may be another program's
+    assert done.returncode == 0 and "DATADIR is no variable of run.sh, and is ignored" in done.stderr
 
 
 def test_the_model_of_the_config_or_another(run, tmp_path):
@@ -148,7 +151,8 @@ def test_stages_for_several_gpus_are_launched(run):
         (["--from", "train"], {}, ["--from train: no stage of that name. There are: data audit base sft grpo report"]),
         (["--seed", "x"], {}, ["tuning_sft/train.py: error: argument --seed: invalid int value: 'x'"]),
         ([], {"SFT_ARGS": "--x 'open"}, ["unexpected EOF"]),
-        ([], {"GRPO_ARG": "--seed 1"}, ["GRPO_ARG is no variable of run.sh", "GRPO_ARGS"]),
+        ([], {"GRPO_ARG": "--seed 1"}, ["GRPO_ARG is no variable of run.sh. Did you mean GRPO_ARGS?"]),
+        ([], {"JUGDE_ARGS": "--judge openai"}, ["Did you mean JUDGE_ARGS?"]),
         (
             [],
             {"GRPO_ARGS": "--learning_rat 1e-4", "PREDICT_ARGS": "--turns 7", "REPORT_ARGS": "--resamples 5"},
