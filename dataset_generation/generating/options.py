@@ -112,7 +112,7 @@ def check(options: Options) -> None:
         if not (path := getattr(options, flag)):
             raise UserError(f"source {options.source} needs --{flag}: {what}")
         if not Path(path).exists():
-            raise UserError(f"--{flag} {path}: it is not there.")
+            raise UserError(f"{flag}: no {'folder' if flag == 'image_dir' else 'file'} {path}")
     parse_shares(options.shares)
     parse_kinds(options.kinds)
     users.parse_kinds(options.dialogue_users, "--dialogue_users")
