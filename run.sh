@@ -78,9 +78,10 @@ if [ ! -f "$unambiguous" ]; then
     [ -z "${DATA_DIR:-}" ] && grep -q '^num_unambiguous: *[1-9]' "$data_config" || unambiguous=""
 fi
 
-known="GENERATE_ARGS SFT_ARGS GRPO_ARGS PREDICT_ARGS JUDGE_ARGS AUDIT_ARGS REPORT_ARGS ACCELERATE_ARGS"
+variables="GENERATE_ARGS SFT_ARGS GRPO_ARGS PREDICT_ARGS JUDGE_ARGS AUDIT_ARGS REPORT_ARGS ACCELERATE_ARGS
+    MODEL DATA_CONFIG DATA_DIR UNAMBIGUOUS_FILE ACCELERATE_CONFIG"
 given="" # the command line again, for the message of a stage that is out of date
-for name in $known MODEL DATA_CONFIG DATA_DIR UNAMBIGUOUS_FILE ACCELERATE_CONFIG; do
+for name in $variables; do
     [ -z "${!name:-}" ] || given+="$name=$(printf %q "${!name}") "
 done
 quoted() { [ $# -eq 0 ] || printf ' %q' "$@"; }
@@ -89,9 +90,6 @@ while [ -e "$run-$new" ]; do new=$((new + 1)); done
 more=$(quoted ${seed[@]+"${seed[@]}"} ${flags[@]+"${flags[@]}"})
 export CLARIFYVLM_RERUN="  $given./run.sh$(quoted "$preset" "$run")$more --redo
   $given./run.sh$(quoted "$preset" "$run-$new")$more --reuse$(quoted "$run")"
-for name in $(compgen -e | grep -E '^(GEN|DATA|SFT|GRPO|PRED|JUDG|AUDIT|REPORT|ACCEL)[A-Z_]*_ARGS?$'); do
-    [[ " $known " == *" $name "* ]] || fail "$name is no variable of run.sh. There are: $known"
-done
 
 source scripts/setup.sh
 base=${MODEL:-$(python -c 'import sys, yaml; print(yaml.safe_load(open(sys.argv[1]))["model_name_or_path"])' \
@@ -176,7 +174,7 @@ stages() {
 planning=yes
 stages
 rooms=dataset_generation:inference:tuning_sft:tuning_grpo${PYTHONPATH:+:$PYTHONPATH}
-printf '%s\0' "${plan[@]}" | PYTHONPATH=$rooms python scripts/plan.py --new "$run" \
+printf '%s\0' "${plan[@]}" | PYTHONPATH=$rooms python scripts/plan.py --new "$run" --variables $variables \
     ${reuse[@]+"${reuse[@]}"} ${redo[@]+"${redo[@]}"} ${dry_run[@]+"${dry_run[@]}"}
 [ ${#dry_run[@]} -eq 0 ] || exit 0
 planning=

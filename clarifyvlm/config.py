@@ -12,8 +12,9 @@ import json
 import re
 import sys
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 from clarifyvlm import source_fields
 from clarifyvlm.errors import UserError
@@ -30,6 +31,7 @@ def parse_args(
     *,
     description: str = "",
     section: str | Sequence[str] = (),
+    check: Callable[..., object] | None = None,
 ) -> list:
     """One instance per dataclass, filled from the defaults, `--config`, then `argv` (default: sys.argv[1:]).
 
@@ -41,9 +43,13 @@ def parse_args(
     Where scripts share a file, `section` names the parts of it that are this script's (of SECTIONS; the others are
     passed over), and keys outside any section belong to every script.
 
-    A field's metadata may say what its numbers can be: "min", "max", "above". With `--check` it prints the options as
-    JSON and stops: SystemExit(0). An instance of a type given by name has a dict `given`: the options that are not left
-    at their defaults, of all types; None where the source of one cannot be followed.
+    A field's metadata may say what its numbers can be: "min", "max", "above"; `check` looks at what the options are
+    together: it is given what is returned, and raises UserError or ValueError. It comes before the import, too: of a
+    type given by name it then sees the values that are given and the defaults that its source spells out.
+
+    With `--check` it prints the options as JSON and stops: SystemExit(0). An instance of a type given by name has a
+    dict `given`: the options that are not left at their defaults, of all types; None where the source of one cannot be
+    followed.
 
     Raises UserError (with the key, the file and the nearest valid key) for an unknown key or flag or a bad value.
     """
@@ -59,16 +65,22 @@ def parse_args(
         lighter = [source_fields.light(t) if isinstance(t, str) else t for t in dataclass_types]
         if None not in lighter:  # most mistakes are seen here, before the seconds that importing TRL takes
             underscored = [_underscored(token) for token in argv]
-            given = _given(
-                lighter, _parse(own_parser(lighter, description), lighter, underscored, config_path, section)
-            )
+            namespace = _parse(own_parser(lighter, description), lighter, underscored, config_path, section)
+            given = _given(lighter, namespace)
+            light = [
+                _with_defaults(cls, namespace) if isinstance(t, str) else _build(cls, namespace, config_path)
+                for t, cls in zip(dataclass_types, lighter, strict=True)
+            ]
+            _look(check, light, config_path, underscored)
             if only_check:
                 print(json.dumps({"given": given}))
                 raise SystemExit(0)
     resolved = [_import(t) if isinstance(t, str) else t for t in dataclass_types]
     parser = trl_parser(resolved, description) if named else own_parser(resolved, description)
     namespace = _parse(parser, resolved, argv, config_path, section)
-    built = [_build(cls, namespace, config_path) for cls in resolved]
+    built = [_build(cls, namespace, config_path, argv) for cls in resolved]
+    if given is None:
+        _look(check, built, config_path, argv)
     if only_check:
         print(json.dumps({"args": {k: v for part in built for k, v in dataclasses.asdict(part).items()}}))
         raise SystemExit(0)
@@ -89,6 +101,20 @@ def _given(dataclass_types: Sequence[type], namespace: argparse.Namespace) -> di
         if value is not None and value != default:
             values[field.name] = value
     return values
+
+
+def _with_defaults(cls: type, namespace: argparse.Namespace) -> SimpleNamespace:
+    """The options of a type read from its source, as far as they are known from there."""
+    values = {f.name: (getattr(namespace, f.name), f.metadata.get("default")) for f in dataclasses.fields(cls)}
+    return SimpleNamespace(**{name: default if value is None else value for name, (value, default) in values.items()})
+
+
+def _look(check: Callable | None, built: list, config_path: str | None, argv: list[str]) -> None:
+    if check is not None:
+        try:
+            check(*built)
+        except (UserError, ValueError) as error:
+            raise UserError(f"{error}{_where(str(error), config_path, argv)}") from None
 
 
 def _underscored(token: str) -> str:
@@ -123,7 +149,8 @@ def _parse(
         flag = rest[0].split("=")[0]
         if not flag.startswith("--"):
             raise UserError(f"unexpected argument {flag!r}. Options are written --name value; see --help.")
-        raise UserError(f"unknown flag {flag}.{_nearest(flag.lstrip('-').removeprefix('no_'), actions, '--')}")
+        name = flag.lstrip("-").replace("-", "_").removeprefix("no_")
+        raise UserError(f"unknown flag {flag}.{_owner(name) or _nearest(name, actions, '--')}")
     check_ranges(resolved, namespace, error)
     return namespace
 
@@ -218,21 +245,22 @@ def _import(name: str) -> type:
     return getattr(importlib.import_module(module), attribute)
 
 
-def _build(cls: type, namespace: argparse.Namespace, config_path: str | None = None):
+def _build(cls: type, namespace: argparse.Namespace, config_path: str | None = None, argv: Sequence[str] = ()):
     values = {f.name: getattr(namespace, f.name) for f in dataclasses.fields(cls) if f.init}
     try:
         return cls(**values)
     except (ValueError, TypeError) as error:  # a check in __post_init__ ("generation_batch_size must be divisible ...")
-        raise UserError(f"{cls.__name__}: {error}{_where(str(error), config_path)}") from error
+        raise UserError(f"{cls.__name__}: {error}{_where(str(error), config_path, argv)}") from error
 
 
-def _where(message: str, config_path: str | None) -> str:
-    """The lines of the config with the keys that a message names."""
+def _where(message: str, config_path: str | None, argv: Sequence[str]) -> str:
+    """The lines of the config with the keys that a message names, where the command line does not say otherwise."""
     text = read_text(config_path) if config_path else ""
+    typed = {token.partition("=")[0].lstrip("-").replace("-", "_") for token in argv if token.startswith("--")}
     lines = [
         f"\n  {config_path}:{number}: {line.strip()}"
         for number, line in enumerate(text.splitlines(), start=1)
-        if (key := line.split(":")[0].strip()) and re.search(rf"\b{re.escape(key)}\b", message)
+        if (key := line.split(":")[0].strip()) and key not in typed and re.search(rf"\b{re.escape(key)}\b", message)
     ]
     return "".join(lines)
 

@@ -215,7 +215,8 @@ def check_unchanged(examples: "Iterable[Example | Shown]", root: str | Path) -> 
         raise UserError(
             f"{len(changed)} of {len(known)} pictures are not those that the records were made with\n  "
             + "\n  ".join(_fault(root / name) for name in changed[:MAX_SHOWN])
-            + f"{more}\nPut those back that were changed, or make the data anew from these."
+            + f"{more}\nPut those back that were changed, or make the data anew from these (generate.py --overwrite; "
+            "with run.sh, GENERATE_ARGS=--overwrite)."
         )
     unknown = sorted((name, digest) for name, digest in found.items() if not known[name])
     together = hashlib.sha256(repr(unknown).encode()).hexdigest() if unknown else ""

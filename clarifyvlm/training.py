@@ -22,7 +22,7 @@ from tqdm import tqdm
 from transformers.trainer_callback import ProgressCallback
 from trl import GRPOConfig, ModelConfig, SFTConfig, get_quantization_config
 
-from clarifyvlm import chat, images, judges, processes, tracking, users
+from clarifyvlm import chat, images, judges, processes, tracking, training_rules, users
 from clarifyvlm.config import REDO, option
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges import Judge
@@ -50,9 +50,6 @@ SPEED_ONLY = (
 )
 
 
-LEAST = {"learning_rate": 0, "num_train_epochs": 0, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1}
-
-
 @dataclass
 class MachineDefaults:
     """TRL's defaults (bf16, gradient checkpointing, pinned memory) suit a GPU; unset, they follow the machine."""
@@ -71,15 +68,7 @@ class MachineDefaults:
     def __post_init__(self):
         self.use_cpu = self.use_cpu or loading.default_device() == "cpu"  # transformers asks for it with bf16
         gpu = torch.cuda.is_available() and not self.use_cpu
-        if self.push_to_hub:
-            raise ValueError("--push_to_hub: `python main.py publish` uploads a checkpoint, with a model card.")
-        if self.model_init_kwargs or self.trust_remote_code:
-            raise ValueError("--model_init_kwargs, --trust_remote_code: not supported; there are --dtype and others.")
-        for name, least in LEAST.items():
-            if (value := getattr(self, name, None)) is not None and value < least:
-                raise ValueError(f"--{name} {value}: must be at least {least}.")
-        if self.max_steps < 1 and self.max_steps != -1:
-            raise ValueError(f"--max_steps {self.max_steps}: must be at least 1, or -1 for --num_train_epochs.")
+        training_rules.check_numbers(self)
         if self.bf16 is None:
             self.bf16 = not self.fp16 and (_gpu_has_bf16() if gpu else _cpu_is_fast_with_bf16())
         if self.gradient_checkpointing is None:
@@ -114,13 +103,8 @@ class GRPOArguments(MachineDefaults, GRPOConfig):
     shuffle_dataset: bool | None = option("Off: prompts come in rounds that hold every strategy once.", False)
 
     def __post_init__(self):
-        try:
-            super().__post_init__()
-        except ValueError as error:
-            if "divisible by num_generations" not in str(error):
-                raise
-            mend = "Make per_device_train_batch_size a multiple of num_generations"
-            raise ValueError(f"{error} {mend} (it is {self.per_device_train_batch_size}).") from error
+        training_rules.check_groups(self)
+        super().__post_init__()
 
 
 def record_of(*options) -> dict:

@@ -10,11 +10,11 @@ from dataclasses import asdict
 
 from clarifyvlm.config import parse_args
 from clarifyvlm.errors import run_main
-from generating.options import FASTER_ONLY, Options
+from generating.options import FASTER_ONLY, Options, check
 
 
 def main(argv: list[str] | None = None) -> int:
-    (options,) = parse_args([Options], argv, description=__doc__)
+    (options,) = parse_args([Options], argv, description=__doc__, check=check)
 
     from clarifyvlm.run_record import RunRecord
     from folder.write import write_part, write_split

@@ -52,9 +52,8 @@ class ScriptArguments:
 
 def main(argv: list[str] | None = None) -> int:
     args, judge_args = parse_args(
-        [ScriptArguments, JudgeArguments], argv, description=__doc__, section=("judge", "audit")
+        [ScriptArguments, JudgeArguments], argv, description=__doc__, section=("judge", "audit"), check=_check
     )
-    _check(args)
     from auditing import corruptions, findings, judge_effects
 
     examples = jsonl.read(args.data_file, Example, unique="id")
@@ -147,9 +146,11 @@ def _natural(args: ScriptArguments, judge: Judge) -> list:
     return wordings.read(limit, args.seed) if limit != 0 else []
 
 
-def _check(args: ScriptArguments) -> None:
+def _check(args: ScriptArguments, judge_args: JudgeArguments) -> None:
     if Path(args.output_file).suffix != ".json":
         raise UserError(f"--output_file {args.output_file}: must end in .json.")
+    if not args.num_responses and not args.labels:
+        raise UserError("nothing to audit with: give --num_responses above 0 or --labels.")
 
 
 def _announce(members: list[JudgeArguments], responses: int, natural: int, canaries: int, effects: int) -> None:

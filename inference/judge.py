@@ -49,8 +49,8 @@ def main(argv: list[str] | None = None) -> int:
         argv,
         description=__doc__,
         section="judge",
+        check=_check,
     )
-    _check(args)
     pairs, number = answered(args.data_file, args.predictions, args.output_file)
     examples, predictions = map(list, zip(*pairs, strict=True))
     if len(predictions) < number:
@@ -88,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _check(args: ScriptArguments) -> None:
+def _check(args: ScriptArguments, judge_args: JudgeArguments) -> None:
     if Path(args.output_file).suffix != ".jsonl":
         raise UserError(f"--output_file {args.output_file}: must end in .jsonl.")
 

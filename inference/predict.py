@@ -81,8 +81,7 @@ class PredictArguments:
 
 def main(argv: list[str] | None = None) -> int:
     types = [PredictArguments, EndpointArguments, users.UserArguments]
-    args, endpoint, played = parse_args(types, argv, description=__doc__, section="predict")
-    _check(args, endpoint)
+    args, endpoint, played = parse_args(types, argv, description=__doc__, section="predict", check=_check)
     speaker = users.make_user(played, args.turns)
     here = args.backend != "openai"
     if here:
@@ -112,7 +111,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _check(args: PredictArguments, endpoint: EndpointArguments) -> None:
+def _check(args: PredictArguments, endpoint: EndpointArguments, played: users.UserArguments) -> None:
     if args.backend != "openai" and endpoint.endpoint_base_url:
         raise UserError("--endpoint_base_url: needs --backend openai.")
     if args.backend != "vllm" and args.vllm_args:
@@ -124,6 +123,7 @@ def _check(args: PredictArguments, endpoint: EndpointArguments) -> None:
         raise UserError(f"--output_file {args.output_file}: must end in .jsonl.")
     if Path(args.output_file).absolute() == Path(args.data_file).absolute():
         raise UserError("--output_file is the data file; give another.")
+    users.make_user(played, args.turns)
 
 
 def _predict(

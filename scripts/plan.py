@@ -7,6 +7,7 @@ once more, and more closely, when they run.
 """
 
 import contextlib
+import difflib
 import io
 import json
 import multiprocessing
@@ -20,9 +21,10 @@ from pathlib import Path
 
 import yaml
 
-from clarifyvlm import processes
-from clarifyvlm.config import option, parse_args
+from clarifyvlm import jsonl, processes
+from clarifyvlm.config import option, parse_args, read_yaml
 from clarifyvlm.errors import UserError, run_main
+from clarifyvlm.records import SPLITS, Example
 
 MADE, GOES_ON, OUT_OF_DATE, FOLLOWS, COMPLETE = "made", "continued", "out of date", "follows", "complete"
 OWN = (
@@ -40,6 +42,7 @@ class Options:
     old: str | None = option("folder of the run that it takes over from, where it is not there yet", None)
     redo: bool = option("what is out of date will be made anew", False)
     dry_run: bool = option("show the plan", False)
+    variables: list[str] = option("those of the environment that run.sh reads", factory=list)
 
 
 @dataclass
@@ -60,6 +63,7 @@ class Step:
 
 def main(argv: list[str] | None = None) -> int:
     (options,) = parse_args([Options], argv, description=__doc__)
+    check_variables(options.variables)
     steps = checked(commands(sys.stdin.read()))
     old = Path(options.old) if options.old and not Path(options.new).exists() else None
     made: list[Step] = []
@@ -74,51 +78,74 @@ def main(argv: list[str] | None = None) -> int:
     elif out_of_date and not options.redo:
         raise UserError(f"something was changed since this run was made.\n{table}\n{advice()}")
     check_pictures(made)
-    if not options.dry_run:
-        check_judge(made)
+    check_records(made)
+    check_models(made, options.dry_run)
+    check_endpoints(made, options.dry_run)
     return 0
 
 
-def commands(text: str) -> list[list[str]]:
-    """The script and the flags of each command; what launches it is left out."""
+def check_variables(known: list[str]) -> None:
+    """UserError for a variable such as GRPO_ARG, which means GRPO_ARGS and would be ignored; a warning where another
+    program may have such a name."""
+    for name in sorted(set(os.environ) - set(known)):
+        flags = re.search("_?ARGS?$", name)
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.75 if flags else 0.9)
+        if near and flags:
+            raise UserError(f"{name} is no variable of run.sh. Did you mean {near[0]}? There are: {', '.join(known)}.")
+        if near:
+            print(f"warning: {name} is no variable of run.sh, and is ignored. Did you mean {near[0]}?", file=sys.stderr)
+
+
+def commands(text: str) -> list[tuple[list[str], int]]:
+    """The script and the flags of each command, and how many processes its launcher makes of it."""
     words, found = iter(text.split("\0")), []
     while count := next(words):
         command = [next(words) for _ in range(int(count))]
         first = next(i for i, word in enumerate(command) if word.endswith(".py"))
-        found.append(command[first:])
+        found.append((command[first:], launched(command[:first])))
     return found
 
 
-def checked(found: list[list[str]]) -> list[Step]:
+def launched(words: list[str]) -> int:
+    """The number of processes of `accelerate launch`: its last --num_processes, or else that of its file."""
+    given = {name: value for name, value in zip(words, words[1:], strict=False) if name.startswith("--")}
+    if "--num_processes" in given:
+        return int(given["--num_processes"])
+    file = given.get("--config_file")
+    return int((read_yaml(file) if file else {}).get("num_processes", 1))
+
+
+def checked(found: list[tuple[list[str], int]]) -> list[Step]:
     """The options of each command, as its script reads them. UserError with what all scripts complain of.
 
     A script is asked once; where it is to run for several models, their flags of names and files differ, no others.
     """
     first = {}
-    for command in found:
-        first.setdefault(command[0], command)
+    for command, count in found:
+        first.setdefault(command[0], (command, count))
     from clarifyvlm import judges, run_record, users  # noqa: F401 (once, for all scripts)
 
     if processes.has_workers():
         with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("fork")) as pool:
-            said = dict(zip(first, pool.map(ask, first.values()), strict=True))
+            said = dict(zip(first, pool.map(ask, *zip(*first.values(), strict=True)), strict=True))
     else:
-        said = {script: ask(command) for script, command in first.items()}
+        said = {script: ask(*how) for script, how in first.items()}
     if wrong := [f"{script}: {text.strip()}" for script, (code, text) in said.items() if code]:
         raise UserError("\n".join(wrong))
     steps = []
-    for command in found:
-        script, *words = command
+    for (script, *words), _ in found:
         options = json.loads(said[script][1].splitlines()[-1])
         own = {name.lstrip("-"): value for name, value in zip(words, words[1:], strict=False) if name in OWN}
         steps.append(Step(script, {kind: values | own for kind, values in options.items()}))
     return steps
 
 
-def ask(command: list[str]) -> tuple[int, str]:
-    """(exit code, what it printed) of a script with --check, run in this process: its rooms are on PYTHONPATH."""
+def ask(command: list[str], count: int) -> tuple[int, str]:
+    """(exit code, what it printed) of a script with --check, run in this process: its rooms are on PYTHONPATH. It is to
+    run in `count` processes."""
     printed = io.StringIO()
     sys.argv = [*command, "--check"]
+    os.environ["CLARIFYVLM_PROCESSES"] = str(count)
     try:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             runpy.run_path(command[0], run_name="__main__")
@@ -199,13 +226,36 @@ def advice() -> str:
     )
 
 
+def data_files(steps: list[Step]) -> list[Path]:
+    """Those that are there already."""
+    files = {Path(step.values["data_file"]) for step in steps if "data_file" in step.values}
+    folders = {Path(step.values["data_dir"]) for step in steps if "data_dir" in step.values}
+    files |= {folder / f"{split}.jsonl" for folder in folders for split in SPLITS}
+    return sorted(file for file in files if file.is_file())
+
+
+def check_records(steps: list[Step]) -> None:
+    """UserError where a line of data of one's own is no example, or where a judge needs facts and there are none."""
+    from clarifyvlm.judges import JudgeArguments, refuse_unannotated
+
+    generated = {step.output for step in steps}
+    judging = [s.values for s in steps if s.script in ("inference/judge.py", "tuning_grpo/train.py")]
+    fields = JudgeArguments.__dataclass_fields__
+    judges = [JudgeArguments(**{k: v for k, v in values.items() if k in fields}) for values in judging]
+    for file in data_files(steps):
+        made_by_script = (file.parent / "run.json").is_file()  # its test set tells whether it knows facts
+        if file.parent in generated or (made_by_script and file.stem != "test"):
+            continue
+        examples = jsonl.read(file, Example, unique="id")
+        for judge in judges:
+            refuse_unannotated(judge, examples, file)
+
+
 def check_pictures(steps: list[Step]) -> None:
     """UserError where a data file that is there already names a picture that is not."""
-    files = {s.values["data_file"] for s in steps if "data_file" in s.values}
-    files |= {str(p) for s in steps if "data_dir" in s.values for p in Path(s.values["data_dir"]).glob("*.jsonl")}
-    for file in sorted(f for f in files if Path(f).is_file()):
-        lines = Path(file).read_text(encoding="utf-8", errors="replace").splitlines()
-        lacking = [name for line in lines if (name := _lacking(line, Path(file).parent))]
+    for file in data_files(steps):
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        lacking = [name for line in lines if (name := _lacking(line, file.parent))]
         if lacking:
             raise UserError(f"{file}: the pictures of {len(lacking)} examples are not there ({lacking[0]}, ...).")
 
@@ -222,14 +272,34 @@ def _lacking(line: str, root: Path) -> str | None:
     return name if isinstance(name, str) and not (root / name).exists() else None
 
 
-def check_judge(steps: list[Step]) -> None:
-    """A small call to the judge where one answers from outside: UserError where it cannot be reached."""
-    judging = [s.values for s in steps if s.values.get("judge", "scene") != "scene"]
-    if judging:
-        from clarifyvlm.judges import JudgeArguments, make_judge
+def check_models(steps: list[Step], offline: bool) -> None:
+    """UserError where a step is to load a model that no step makes, and there is none."""
+    from clarifyvlm.models import loading
 
-        fields = JudgeArguments.__dataclass_fields__
-        make_judge(JudgeArguments(**{k: v for k, v in judging[0].items() if k in fields})).check()
+    outputs = {str(step.output) for step in steps}
+    here = [step.values for step in steps if step.values.get("backend", "transformers") != "openai"]
+    for path in dict.fromkeys(values["model_name_or_path"] for values in here if "model_name_or_path" in values):
+        if path not in outputs:
+            loading.check_checkpoint(path, ask_hub=not offline)
+
+
+def check_endpoints(steps: list[Step], offline: bool) -> None:
+    """A small call, unless `offline`, to every judge and simulated user that answers from outside: UserError where one
+    cannot be reached."""
+    from clarifyvlm.judges import JudgeArguments, make_judge
+    from clarifyvlm.users import UserArguments, make_user
+
+    def those(kind: type, name: str, here: str) -> list:
+        fields, found = kind.__dataclass_fields__, []
+        for values in (step.values for step in steps if step.values.get(name, here) != here):
+            asked = kind(**{key: value for key, value in values.items() if key in fields})
+            found += [asked] if asked not in found else []
+        return found
+
+    asked = [make_judge(judge) for judge in those(JudgeArguments, "judge", "scene")]
+    asked += [make_user(user, turns=2) for user in those(UserArguments, "user", "scripted")]
+    for one in asked if not offline else ():
+        one.check()
 
 
 if __name__ == "__main__":

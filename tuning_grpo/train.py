@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from clarifyvlm import chat, config, images, jsonl, tracking, users
+from clarifyvlm import chat, config, images, jsonl, tracking, training_rules, users
 from clarifyvlm.config import option
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.judges import Judge, JudgeArguments, make_judge, refuse_unannotated, self_preference
@@ -81,14 +81,12 @@ def main(argv=None) -> int:
         [Options, RewardWeights, JudgeArguments, users.UserArguments, "clarifyvlm.training.GRPOArguments"],
         argv,
         description=__doc__,
+        check=check,
     )
     from clarifyvlm import training as shared
     from clarifyvlm.models import loading
 
     check_options(training)
-    user_kinds(options)
-    if user_args.reply_forms != "train":
-        raise UserError(f"--reply_forms {user_args.reply_forms}: kept for evaluation; training on them spoils it.")
     user = users.make_user(user_args, options.turns)
     loading.check_checkpoint(options.model_name_or_path)
     if training.use_vllm:
@@ -145,22 +143,34 @@ def reference_of(options: Options, judge_args: JudgeArguments, prompts: list[Exa
     return reference
 
 
+def check(options: Options, weights: RewardWeights, judge_args: JudgeArguments, user_args, training) -> None:
+    """What the options are together, told before TRL is imported: `training` has what is known of them from there."""
+    training_rules.check_numbers(training)
+    training_rules.check_groups(training)
+    user_kinds(options)
+    parse_round(options.round)
+    if user_args.reply_forms != "train":
+        raise UserError(f"--reply_forms {user_args.reply_forms}: kept for evaluation; training on them spoils it.")
+    users.make_user(user_args, options.turns)
+    check_options(training)
+
+
 def check_options(training) -> None:
     """The rules that hold between batch, group and save options; TRL finds some of them only while training."""
     if training.reward_weights is not None:
         raise UserError("--reward_weights: give the weights by name instead, as in --grounding_weight 0.3")
     if training.use_transformers_continuous_batching:
         raise UserError("--use_transformers_continuous_batching: TRL has it for text-only models. Give --use_vllm.")
-    every = generation_steps(training)
-    if training.save_strategy == "steps":
+    each, every = training_rules.steps_per_generation(training), generation_steps(training)
+    if training.save_strategy in ("steps", ["steps"]):  # as TRL has it; as it is given
         if training.save_steps < 1 or training.save_steps % 1:
             raise UserError(f"--save_steps {training.save_steps}: must be a whole number of steps.")
         if training.save_steps * training.gradient_accumulation_steps % every:
             raise UserError(
                 f"--save_steps {training.save_steps:g} x --gradient_accumulation_steps "
-                f"{training.gradient_accumulation_steps} must be a multiple of --steps_per_generation "
-                f"{training.steps_per_generation} x --num_iterations {training.num_iterations} = {every}: a checkpoint "
-                "inside a generation batch that is still in use cannot be resumed exactly."
+                f"{training.gradient_accumulation_steps} must be a multiple of --steps_per_generation {each} x "
+                f"--num_iterations {training.num_iterations} = {every}: a checkpoint inside a generation batch that is "
+                "still in use cannot be resumed exactly."
             )
 
 
@@ -173,7 +183,7 @@ def user_kinds(options: Options) -> dict[str, float]:
 
 def generation_steps(training) -> int:
     """Forward steps for which one generation batch is used."""
-    return training.steps_per_generation * training.num_iterations
+    return training_rules.steps_per_generation(training) * training.num_iterations
 
 
 def check_is_sft(path: str, allow_base_model: bool) -> None:

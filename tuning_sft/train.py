@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from clarifyvlm import chat, config, images, jsonl, tracking
+from clarifyvlm import chat, config, images, jsonl, tracking, training_rules
 from clarifyvlm.config import option
 from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.judges import JudgeArguments, make_judge
@@ -54,13 +54,11 @@ class Options:
 def main(argv=None) -> int:
     tracking.check(argv)
     options, training, model_args = config.parse_args(
-        [Options, "clarifyvlm.training.SFTArguments", "trl.ModelConfig"], argv, description=__doc__
+        [Options, "clarifyvlm.training.SFTArguments", "trl.ModelConfig"], argv, description=__doc__, check=check
     )
     from clarifyvlm import training as shared
     from clarifyvlm.models import loading
 
-    if training.max_length is not None or training.packing:
-        raise UserError("--max_length and --packing cut or mix the image tokens of a VLM: leave them unset.")
     loading.check_checkpoint(model_args.model_name_or_path)
     data_dir = Path(options.data_dir)
     firsts = {data_dir / "train.jsonl": options.num_train_examples}
@@ -90,6 +88,13 @@ def main(argv=None) -> int:
             return 0
         run.finish(**train(options, training, model_args, list(parts.values()), validation))
     return 0
+
+
+def check(options: Options, training, model_args) -> None:
+    """What the options are together, told before TRL is imported: of TRL's they have what is known from there."""
+    training_rules.check_numbers(training)
+    if training.max_length is not None or training.packing:
+        raise UserError("--max_length and --packing cut or mix the image tokens of a VLM: leave them unset.")
 
 
 def note(options: Options, example: Example) -> tuple[images.Shown, int]:

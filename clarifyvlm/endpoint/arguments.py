@@ -13,18 +13,18 @@ from clarifyvlm.paths import cache_folder
 if TYPE_CHECKING:
     from clarifyvlm.endpoint.client import Endpoint
 
-FLAGS = {  # name -> (type, default, help); a role's flags are --<role>_<name>
+FLAGS = {  # name -> (type, default, help, limits where it has some); a role's flags are --<role>_<name>
     "model": (str | None, None, "model name at the endpoint"),
     "base_url": (str | None, None, "OpenAI-compatible endpoint, e.g. http://localhost:8000/v1; unset: OPENAI_BASE_URL"),
     "api_key_env": (str, "OPENAI_API_KEY", "environment variable with its key"),
-    "timeout_s": (float, 60.0, "deadline of one call with its retries, seconds"),
-    "max_retries": (int, 3, "retries on 408/409/429/5xx and lost connections"),
-    "concurrency": (int, 16, "calls in flight at once, over all processes"),
-    "max_tokens": (int, 1024, "longest reply, tokens"),
-    "max_calls": (int | None, None, "stop, with everything kept, at so many calls"),
-    "budget_usd": (float | None, None, "stop likewise at this cost; needs prices"),
-    "input_price": (float, 0.0, "USD per million tokens sent"),
-    "output_price": (float, 0.0, "USD per million tokens received"),
+    "timeout_s": (float, 60.0, "deadline of one call with its retries, seconds", {"above": 0}),
+    "max_retries": (int, 3, "retries on 408/409/429/5xx and lost connections", {"min": 0}),
+    "concurrency": (int, 16, "calls in flight at once, over all processes", {"min": 1}),
+    "max_tokens": (int, 1024, "longest reply, tokens", {"min": 1}),
+    "max_calls": (int | None, None, "stop, with everything kept, at so many calls", {"min": 0}),
+    "budget_usd": (float | None, None, "stop likewise at this cost; needs prices", {"min": 0}),
+    "input_price": (float, 0.0, "USD per million tokens sent", {"min": 0}),
+    "output_price": (float, 0.0, "USD per million tokens received", {"min": 0}),
     "cache_dir": (str | None, None, "folder of the replies kept; unset: ~/.cache/clarifyvlm"),
 }
 # How fast, how patiently and for how much a model is asked changes nothing that it says.
@@ -39,8 +39,8 @@ def with_flags(role: str, without: tuple[str, ...] = (), **defaults):
 
     def add(cls: type) -> type:
         flags = [
-            (f"{role}_{name}", kind, option(text, defaults.get(name, default)))
-            for name, (kind, default, text) in FLAGS.items()
+            (f"{role}_{name}", kind, option(text, defaults.get(name, default), **(limits[0] if limits else {})))
+            for name, (kind, default, text, *limits) in FLAGS.items()
             if name not in without
         ]
         own = {"__doc__": cls.__doc__, "__module__": cls.__module__}
@@ -65,7 +65,7 @@ def make_endpoint(
     from clarifyvlm.endpoint.cache import ReplyCache  # the client is slow to import: flags are read without it
     from clarifyvlm.endpoint.client import Endpoint
 
-    given = {name: getattr(args, f"{prefix}_{name}", default) for name, (_, default, _) in FLAGS.items()}
+    given = {name: getattr(args, f"{prefix}_{name}", default) for name, (_, default, *_) in FLAGS.items()}
     given |= {name: value for name, value in changes.items() if value is not None}
     if not given["model"]:
         raise UserError(f"an endpoint needs --{prefix}_model, the name of the model there.")

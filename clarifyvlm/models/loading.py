@@ -49,7 +49,7 @@ def model_label(path: str | Path) -> str:
 # --- checks without torch ----------------------------------------------------------------------------------------
 
 
-def check_checkpoint(path: str | Path) -> None:
+def check_checkpoint(path: str | Path, *, ask_hub: bool = True) -> None:
     """Raise UserError when `path` cannot be an image-text-to-text checkpoint: absent, empty, torn or text-only.
 
     Looks at names, JSON files and safetensors headers only; for a hub name, asks the hub once whether it has it.
@@ -57,7 +57,8 @@ def check_checkpoint(path: str | Path) -> None:
     path = Path(path)
     if not path.exists():
         _check_hub_name(str(path))
-        _ask_hub(str(path))
+        if ask_hub:
+            _ask_hub(str(path))
         return
     if not path.is_dir():
         raise UserError(f"{path} is a file; a model is a directory with config.json or {ADAPTER_CONFIG} in it.")
@@ -70,7 +71,7 @@ def check_checkpoint(path: str | Path) -> None:
         _check_weights(path / ADAPTER_WEIGHTS, unfinished)
         base = base_of(path)
         try:
-            check_checkpoint(base)
+            check_checkpoint(base, ask_hub=ask_hub)
         except UserError as error:
             raise UserError(f"the base model of the adapter {path} cannot be used: {error}") from None
         return

@@ -1,10 +1,19 @@
 """The options of generate.py, which shards.py takes over from the shards."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+from clarifyvlm import users
 from clarifyvlm.config import REDO, option
+from clarifyvlm.errors import UserError
+from folder.shares import parse_kinds, parse_shares
 
+NEEDS = {  # source -> what it is made from
+    "scenes": {},  # no files: the world is in the code
+    "coco": {"coco_annotations": "the annotations (instances JSON)", "image_dir": "the folder of the pictures"},
+    "visual_genome": {"scene_graphs": "JSON of Visual Genome or GQA", "image_dir": "the folder of the pictures"},
+}
 FASTER_ONLY = ("num_workers", "audit")  # these change nothing in the files of examples
 
 
@@ -95,3 +104,15 @@ class Options:
     salient_threshold: float = option(
         "share of the greatest salience from which another object stands out as well", 0.6, min=0, max=1
     )
+
+
+def check(options: Options) -> None:
+    """UserError where the options ask for what cannot be, as far as it is seen without reading their files."""
+    for flag, what in NEEDS[options.source].items():
+        if not (path := getattr(options, flag)):
+            raise UserError(f"source {options.source} needs --{flag}: {what}")
+        if not Path(path).exists():
+            raise UserError(f"{flag}: no {'folder' if flag == 'image_dir' else 'file'} {path}")
+    parse_shares(options.shares)
+    parse_kinds(options.kinds)
+    users.parse_kinds(options.dialogue_users, "--dialogue_users")

@@ -12,7 +12,7 @@ from clarifyvlm.run_record import RunRecord
 from folder.card import command_of
 from folder.finish import finish
 from folder.shares import SMALL_FIRST, Slot, parse_kinds, parse_shares
-from generating.options import FASTER_ONLY, Options
+from generating.options import FASTER_ONLY, NEEDS, Options, check
 from photographs import coco, visual_genome
 from scenes import source as scenes
 
@@ -47,9 +47,7 @@ class Plan:
 def planned(options: Options) -> Plan:
     """UserError where the options ask for what cannot be."""
     source = SOURCES[options.source]
-    for flag, what in source.NEEDS.items():
-        if not getattr(options, flag):
-            raise UserError(f"source {options.source} needs --{flag}: {what}")
+    check(options)
     shares, kinds = parse_shares(options.shares), parse_kinds(options.kinds)
     settings = source.settings(options)
     jobs = source.plan(settings, options, shares, kinds)
@@ -61,7 +59,7 @@ def planned(options: Options) -> Plan:
         settings,
         shares,
         in_order,
-        [getattr(options, flag) for flag in source.NEEDS if flag != "image_dir"],
+        [getattr(options, flag) for flag in NEEDS[options.source] if flag != "image_dir"],
         pictures,
     )
 

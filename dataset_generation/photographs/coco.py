@@ -47,7 +47,6 @@ THIN = (
     "tie",
     "kite",
 )  # their boxes are mostly not they
-NEEDS = {"coco_annotations": "the annotations (instances JSON)", "image_dir": "the folder of the pictures"}
 WORDS = yaml.safe_load((Path(__file__).parent / "coco.yaml").read_text(encoding="utf-8"))
 
 

@@ -28,7 +28,6 @@ from photographs.plan import plan_jobs
 from photographs.question import SALIENT, Candidate, Job, Question, Settings, slot_for
 
 FEWEST_PICTURES = 2  # that have a name, for it to be asked for where it is not
-NEEDS = {"scene_graphs": "JSON of Visual Genome or GQA", "image_dir": "the folder of the pictures"}
 WORDS = yaml.safe_load((Path(__file__).parent / "visual_genome.yaml").read_text(encoding="utf-8"))
 NAMES = scene_graphs.Words(WORDS)
 

@@ -26,7 +26,6 @@ from scenes.needs import objects_needed
 from scenes.phrases import direct, reference
 from scenes.questions import OVERALL, classify, draw_query, readings
 
-NEEDS: dict[str, str] = {}  # no files: the world is in the code
 DRAWS_OF_QUESTIONS = 40  # per group
 DRAWS_OF_SCENES = 30  # per picture and draw of questions
 HIDDEN = 0.75  # chance that a picture also holds a wrapped (a blurred) object that no question asks for

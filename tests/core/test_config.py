@@ -241,9 +241,9 @@ def test_values_that_do_not_fit_name_their_lines(parse):
     yaml = (
         "output_dir: x\n# group size\nnum_generations: 5\nper_device_train_batch_size: 12\ndata_file: a\nbf16: false\n"
     )
-    with pytest.raises(UserError, match=r"(?s)must be divisible.*c\.yaml:3: num_generations: 5") as caught:
+    with pytest.raises(UserError, match=r"(?s)whole groups.*c\.yaml:3: num_generations: 5") as caught:
         parse(yaml, types=(Options, "clarifyvlm.training.GRPOArguments"))
-    assert "Make per_device_train_batch_size a multiple of num_generations (it is 12)." in str(caught.value)
+    assert "Make --per_device_train_batch_size a multiple of --num_generations, such as 10." in str(caught.value)
 
 
 @pytest.mark.parametrize(("name", "value"), [("max_steps", -3), ("max_steps", 0), ("learning_rate", -1.0)])

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from small_examples import star_example
 from stages import ROOT, script
 
 INFER = ["inference/predict.py", "inference/judge.py"] * 2  # the test set, and questions with one reading
@@ -28,6 +29,7 @@ def run(tmp_path):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         house.mkdir(exist_ok=True)
         copy(ROOT / name, house / name)
+    (house / "models").symlink_to(ROOT / "models")
     programs.mkdir()
     for name in ("python", "accelerate"):
         (programs / name).write_text(RECORDER.format(python=sys.executable, log=str(log)))
@@ -91,8 +93,9 @@ def test_flags_for_every_stage(run, seed):
         (["--from", "sft", "--until", "sft"], ["tuning_sft/train.py", *INFER]),
     ],
 )
-def test_some_stages_only(run, flags, scripts):
+def test_some_stages_only(run, flags, scripts, tmp_path):
     """A stage too many, or one left out; a report that is shown though it was not made."""
+    (tmp_path / "house/runs/tiny/sft").symlink_to(ROOT / "models/tiny")
     done, commands = run("tiny", "runs/tiny", *flags)
     assert done.returncode == 0 and [next(w for w in words if w.endswith(".py")) for words in commands] == scripts
     assert f"[{len(scripts)} of {len(scripts)}]" in done.stderr and ("the report" in done.stdout) == ("grpo" in flags)
@@ -107,13 +110,18 @@ def test_data_of_ones_own(run, tmp_path):
         assert done.returncode == 2 and f"DATA_DIR: no {data}/{split}.jsonl" in done.stderr and not commands
         (data / f"{split}.jsonl").touch()
     done, commands = run(DATA_DIR=str(data))
+    assert "ignored" not in done.stderr
     assert done.returncode == 0 and len(commands) == 10 and not of("dataset_generation/generate.py", commands)
     for words in commands:
         assert str(data) in words or str(data / "test.jsonl") in words
+    done, _ = run("tiny", "runs/tiny", "--dry_run", DATADIR=str(data))  # it may be another program's
+    assert done.returncode == 0 and "DATADIR is no variable of run.sh, and is ignored" in done.stderr
 
 
-def test_the_model_of_the_config_or_another(run):
+def test_the_model_of_the_config_or_another(run, tmp_path):
     """A base row of one model beside an SFT that starts from another."""
+    (tmp_path / "house/a copy").mkdir()
+    (tmp_path / "house/a copy/of it").symlink_to(ROOT / "models/tiny")
     _, commands = run()
     with_model = [[w[w.index("--model_name_or_path") + 1] for w in commands if "--model_name_or_path" in w]]
     assert with_model[0][:3] == ["models/tiny"] * 3  # predictions of the base on two files, SFT
@@ -143,7 +151,8 @@ def test_stages_for_several_gpus_are_launched(run):
         (["--from", "train"], {}, ["--from train: no stage of that name. There are: data audit base sft grpo report"]),
         (["--seed", "x"], {}, ["tuning_sft/train.py: error: argument --seed: invalid int value: 'x'"]),
         ([], {"SFT_ARGS": "--x 'open"}, ["unexpected EOF"]),
-        ([], {"GRPO_ARG": "--seed 1"}, ["GRPO_ARG is no variable of run.sh", "GRPO_ARGS"]),
+        ([], {"GRPO_ARG": "--seed 1"}, ["GRPO_ARG is no variable of run.sh. Did you mean GRPO_ARGS?"]),
+        ([], {"JUGDE_ARGS": "--judge openai"}, ["Did you mean JUDGE_ARGS?"]),
         (
             [],
             {"GRPO_ARGS": "--learning_rat 1e-4", "PREDICT_ARGS": "--turns 7", "REPORT_ARGS": "--resamples 5"},
@@ -153,6 +162,26 @@ def test_stages_for_several_gpus_are_launched(run):
                 "inference/report.py: error: argument --resamples: 5 must be at least 100",
             ],
         ),
+        (
+            [],
+            {
+                "GENERATE_ARGS": "--source coco",
+                "SFT_ARGS": "--learning_rate -1",
+                "GRPO_ARGS": "--num_generations 5",
+                "PREDICT_ARGS": "--user_kinds loud",
+                "JUDGE_ARGS": "--judge_max_failure_share 0.2",
+                "AUDIT_ARGS": "--num_responses 0",
+            },
+            [
+                "dataset_generation/generate.py: error: source coco needs --coco_annotations",
+                "tuning_sft/train.py: error: --learning_rate -1.0: must be at least 0",
+                "inference/predict.py: error: --user_kinds: no user is 'loud'",
+                "inference/audit_judge.py: error: nothing to audit with",
+                "tuning_grpo/train.py: error: unknown flag --judge_max_failure_share. It is a key of inference/",
+            ],
+        ),
+        ([], {"MODEL": "models/tyni"}, ["no model directory models/tyni"]),
+        (["--from", "grpo"], {}, ["no model directory runs/tiny/sft"]),
     ],
 )
 def test_a_mistake_is_told_before_anything_runs(run, arguments, variables, said):
@@ -160,6 +189,16 @@ def test_a_mistake_is_told_before_anything_runs(run, arguments, variables, said)
     ignored."""
     done, commands = run(*arguments, **variables)
     assert done.returncode != 0 and not commands and all(words in done.stderr for words in said), done.stderr
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_groups_are_counted_over_all_processes(run, count):
+    """A group that fits four GPUs refused, or one that does not fit found after SFT, hours later."""
+    launcher = {"ACCELERATE_CONFIG": "configs/accelerate/ddp.yaml", "ACCELERATE_ARGS": f"--num_processes {count}"}
+    flags = "--per_device_train_batch_size 2 --gradient_accumulation_steps 1 --steps_per_generation 1"
+    done, commands = run(GRPO_ARGS=f"{flags} --num_generations 8", **launcher)
+    assert (done.returncode, bool(commands)) == ((0, True) if count == 4 else (2, False)), done.stderr
+    assert count == 4 or f"{2 * count} responses are made at once" in done.stderr
 
 
 @pytest.mark.parametrize("stage", ["dataset_generation", "tuning_sft", "tuning_grpo", "inference"])
@@ -177,21 +216,44 @@ def test_a_judge_that_does_not_answer_is_told_before_anything_runs(run):
     down = "--judge openai --judge_model m --judge_base_url http://127.0.0.1:9/v1"
     done, commands = run(JUDGE_ARGS=down, OPENAI_API_KEY="key")
     assert done.returncode == 2 and not commands and "127.0.0.1:9" in done.stderr, done.stderr
+    user = down.replace("judge", "user") + " --turns 2"
+    done, commands = run(GRPO_ARGS=user, OPENAI_API_KEY="key")
+    assert done.returncode == 2 and not commands and "127.0.0.1:9" in done.stderr, done.stderr
     done, commands = run(JUDGE_ARGS="--judge panel --judge_panel none.yaml")
     assert done.returncode == 2 and not commands and "none.yaml" in done.stderr, done.stderr
+    done, commands = run("tiny", "runs/tiny", "--dry_run", JUDGE_ARGS="--judge openai")
+    assert done.returncode == 2 and "an endpoint needs --judge_model" in done.stderr, done.stderr
 
 
 def test_a_picture_that_is_not_there_is_told_before_anything_runs(run, tmp_path):
     """A picture of one's own data that is missed when training begins."""
-    row = '{"provenance": {"image": "COCO_1.jpg"}, "id": "a", "image": "images/a \\u00e9.png", "question": "?"}\n'
+    row = {"provenance": {"image": "COCO_1.jpg"}} | star_example(0, "images/a é.png", "")
     for split in ("train", "validation", "test"):
-        (tmp_path / f"{split}.jsonl").write_text(row)
+        (tmp_path / f"{split}.jsonl").write_text(json.dumps(row) + "\n")
     done, commands = run(DATA_DIR=str(tmp_path))
     assert done.returncode == 2 and not commands and "of 1 examples are not there (images/a é.png" in done.stderr
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a é.png").touch()
     done, commands = run(DATA_DIR=str(tmp_path))  # a field of that name inside is no picture of the example
     assert done.returncode == 0 and commands, done.stderr
+
+
+def test_records_of_ones_own_are_read_before_anything_runs(run, tmp_path):
+    """A line of train.jsonl that is no example, or data without facts for a judge that reads them: found when the base
+    has answered, or after SFT."""
+    row = star_example(0, "a.png", "")
+    (tmp_path / "a.png").touch()
+    for split in ("train", "validation", "test"):
+        (tmp_path / f"{split}.jsonl").write_text(json.dumps(row) + "\n")
+    (tmp_path / "train.jsonl").write_text(json.dumps(row | {"strategy": "answr"}) + "\n")
+    done, commands = run(DATA_DIR=str(tmp_path))
+    assert done.returncode == 2 and not commands and "train.jsonl:1: strategy: Input should be" in done.stderr
+    bare = row | {"dialogue": None, "facts": row["facts"] | {"objects": [], "complete": False}}
+    (tmp_path / "train.jsonl").write_text(json.dumps(row) + "\n")
+    (tmp_path / "test.jsonl").write_text(json.dumps(bare) + "\n")
+    (tmp_path / "run.json").write_text("{}")  # of benchmark.py
+    done, commands = run(DATA_DIR=str(tmp_path))
+    assert done.returncode == 2 and not commands and "--judge scene needs facts" in done.stderr, done.stderr
 
 
 def test_a_dry_run_makes_nothing(run):

@@ -338,7 +338,6 @@ def test_error_is_one_screen_without_traceback(test_file, tmp_path):
 def test_every_config_is_parsed(config):
     """A shipped preset with a key that the script no longer has."""
     argv = ["--config", str(config), "--model_name_or_path", "m", "--data_file", "d", "--output_file", "o.jsonl"]
-    kinds = [predict.PredictArguments, predict.EndpointArguments]
-    args, endpoint = predict.parse_args(kinds, argv, section="predict")
-    predict._check(args, endpoint)
+    kinds = [predict.PredictArguments, predict.EndpointArguments, predict.users.UserArguments]
+    args, *_ = predict.parse_args(kinds, argv, section="predict", check=predict._check)
     assert args.turns == 2

@@ -251,8 +251,8 @@ def test_judge_failures_stop_the_run_and_move_nothing(tiny_model_dir, data_dir, 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--num_generations", 5), "divisible by num_generations"),
-        (("--num_generations", 1), "at least 2 generations"),
+        (("--num_generations", 5), "they must be whole groups"),
+        (("--num_generations", 1), "--num_generations 1: must be at least 2"),
         (("--save_steps", 3, "--steps_per_generation", 4), "must be a multiple of --steps_per_generation 4"),
         (("--save_steps", 3, "--num_iterations", 2), "must be a multiple of"),
         (("--num_prompts", 60), "Lower it to 48"),
