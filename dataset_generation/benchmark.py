@@ -17,6 +17,7 @@ from typing import Literal
 import released
 from clarifyvlm.config import REDO, option, parse_args
 from clarifyvlm.errors import UserError, run_main
+from folder.header import header
 from released.convert import Conversion
 from released.files import Pictures
 from released.rows import Source
@@ -71,7 +72,8 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         found.write_pictures(run.output)
         write_atomic(run.output / f"{options.split}.jsonl", found.examples)
-        write_text_atomic(run.output / "README.md", _card(options, found.examples, found.left_out))
+        card = _card(options, found.examples, found.left_out)
+        write_text_atomic(run.output / "README.md", "\n".join([*header(run.output), card]))
         run.finish(examples=len(found.examples), left_out=found.left_out.total())
     counts = Counter(e.strategy for e in found.examples)
     print(
