@@ -16,6 +16,7 @@ from typing import Literal
 
 from clarifyvlm.config import REDO, option, parse_args
 from clarifyvlm.errors import UserError, run_main
+from folder.header import header
 from folder.names import check_apart
 from released import NAMES, module
 from released.convert import Conversion
@@ -73,7 +74,8 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         found.write_pictures(run.output)
         write_atomic(run.output / f"{options.split}.jsonl", found.examples)
-        write_text_atomic(run.output / "README.md", _card(options, found.examples, found.left_out))
+        card = _card(options, found.examples, found.left_out)
+        write_text_atomic(run.output / "README.md", "\n".join([*header(run.output), card]))
         run.finish(examples=len(found.examples), left_out=found.left_out.total())
     counts = Counter(e.strategy for e in found.examples)
     print(

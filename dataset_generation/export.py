@@ -1,10 +1,13 @@
-"""A data folder as parquet files with the pictures in them, which `datasets.load_dataset` reads; and back.
+"""A data folder as parquet files with the pictures in them, which `datasets.load_dataset` reads, and back; or as rows
+that TRL, LLaMA-Factory or ms-swift train on.
 
 Reads the splits of <data_dir> and their pictures, writes <output_dir>/data/*.parquet,
 README.md (a dataset card with the header that the hub reads) and contact_sheet.png. With --import_dir in place of
---data_dir, such a folder becomes a data folder again.
+--data_dir, such a folder becomes a data folder again. With --format trl, llamafactory or swift it writes SFT rows and,
+where the trainer has GRPO, its prompts, as that trainer reads them (exporting/trainers.py says which files).
 
     python dataset_generation/export.py --data_dir runs/tiny/data --output_dir runs/tiny/hub
+    python dataset_generation/export.py --data_dir runs/tiny/data --output_dir runs/tiny/trl --format trl
 """
 
 import json
@@ -15,10 +18,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Literal
 
 from clarifyvlm.config import REDO, option, parse_args
 from clarifyvlm.errors import UserError, run_main
-from folder.faults import listed
+from exporting import trainers
+from exporting.examples import short, with_pictures
 from folder.shares import SPLITS, split_files
 from released.parquet_rows import features, to_example, to_row
 
@@ -31,6 +36,7 @@ class Options:
     output_dir: str = option("folder to write to")
     data_dir: str | None = option("data folder, as generate.py writes it", None)
     import_dir: str | None = option("folder with parquet files, to be a data folder", None)
+    format: Literal["parquet", "trl", "llamafactory", "swift"] = option("what reads it", "parquet")
     pretty_name: str = option("the data set's name on its card", "ClarifyVLM")
     max_shard_mb: int = option("megabytes of pictures and text per parquet file", 500, min=1)
     overwrite: bool = option("delete what an earlier run left in output_dir", False)
@@ -41,6 +47,8 @@ def main(argv: list[str] | None = None) -> int:
     (options,) = parse_args([Options], argv, description=__doc__)
     if bool(options.data_dir) == bool(options.import_dir):
         raise UserError("give --data_dir (to parquet) or --import_dir (from parquet), one of them")
+    if options.import_dir and options.format != "parquet":
+        raise UserError(f"--format {options.format} is for --data_dir; --import_dir reads parquet files")
 
     from clarifyvlm.run_record import RunRecord
 
@@ -53,10 +61,13 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         if options.import_dir:
             counts = import_rows(folder, run.output)
+        elif options.format != "parquet":
+            counts = trainers.export(folder, run.output, options.format)
         else:
             counts = export(folder, run.output, options.pretty_name, options.max_shard_mb * 10**6)
         run.finish(**counts)
-    print(" ".join(f"{split}: {n:,}" for split, n in counts.items()), f"examples in {options.output_dir}")
+    what = "examples" if options.format == "parquet" else "rows"
+    print(" ".join(f"{name}: {n:,}" for name, n in counts.items()), f"{what} in {options.output_dir}")
     return 0
 
 
@@ -117,68 +128,26 @@ def parquet_files(folder: Path) -> dict[str, list[Path]]:
 def _write_split(data_dir: Path, split: str, folder: Path, shard_bytes: int, seen: set[bytes]) -> None:
     """Files <split>-<i>-of-<n>.parquet that are all there or none; kept where an earlier run completed them.
 
-    `seen` holds short hashes of the ids of earlier splits and gets those of this one: some 100 bytes each.
+    `seen`: see `with_pictures`.
     """
-    from tqdm import tqdm
-
     from folder.write import stream
 
     done = sorted(folder.glob(f"{split}-*.parquet"))
     if done and len(done) == int(done[0].stem[-5:]):
         print(f"{split}: complete, kept")
-        seen.update(_short(example.id) for _, example in stream(data_dir / f"{split}.jsonl"))
+        seen.update(short(example.id) for _, example in stream(data_dir / f"{split}.jsonl"))
         return
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in (*done, *folder.glob(f".{split}-*.tmp")):
         leftover.unlink()
     written = _Shards(folder, split, shard_bytes)
-    faults, count = [], 0
-    rows = stream(data_dir / f"{split}.jsonl")
-    for number, example in tqdm(rows, desc=split, unit="row", mininterval=0.5):
-        picture, fault = _picture(data_dir / example.image, example.image_sha256)
-        if not _within(example.image):
-            fault = f"picture {example.image!r} leads out of the folder, so that nobody could import it"
-        key = _short(example.id)
-        fault = f"id {example.id!r} is there twice" if key in seen else fault
-        seen.add(key)
-        if fault:
-            faults.append(f"{data_dir / split}.jsonl:{number}: {fault}")
-        elif not faults:
-            written.add(to_row(example, picture))
-        count += 1
-    if faults:
-        written.discard()
-        hint = "Generate the data again, or mend these lines."
-        raise listed(f"{len(faults)} of {count} examples cannot be exported", faults, hint)
-    written.finish()
-    if not count:
-        print(f"{split}: no examples, left out")
-
-
-def _within(name: str) -> bool:
-    """Whether a path stays in the folder that it is relative to."""
-    return not os.path.isabs(name) and not os.path.normpath(name).startswith("..")
-
-
-def _short(text: str) -> bytes:
-    return sha256(text.encode()).digest()[:8]
-
-
-def _picture(path: Path, digest: str) -> tuple[bytes, str | None]:
-    """(content, None), or what is wrong with it. `digest`: what it should be, where that is known."""
-    from clarifyvlm.images import open_image
-
     try:
-        content = path.read_bytes()
-        if not digest:
-            open_image(path)
-    except OSError as error:
-        return b"", f"picture {path}: {error.strerror}"
-    except UserError as error:
-        return b"", str(error)
-    if digest and sha256(content).hexdigest() != digest:
-        return b"", f"picture {path} is not the one that the record was made with (image_sha256 differs)"
-    return content, None
+        for example, picture in with_pictures(data_dir, split, seen):
+            written.add(to_row(example, picture))
+    except UserError:
+        written.discard()
+        raise
+    written.finish()
 
 
 class _Shards:

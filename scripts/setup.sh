@@ -4,11 +4,12 @@
 #
 #   CLARIFYVLM_PYTHON=/path/python   use this interpreter as it is and install nothing (a cluster's own environment)
 #   CLARIFYVLM_TORCH=cpu|cuda        which build of torch; default: cuda where nvidia-smi shows a GPU, else cpu
-#   CLARIFYVLM_DEV=1                 with the packages for tests and lint
+#   CLARIFYVLM_DEV=1                 with the extra dev: packages for tests and lint
 #   PYTHON=/path/python              the Python that makes .venv; default: the first of python3.11, python3, python3.1x
 #
-# pip's settings (PIP_FIND_LINKS, PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, pip.conf) hold, for uv too. A wheelhouse/ folder
-# (scripts/wheelhouse.sh) is looked into first; with PIP_NO_INDEX=1 nothing else is.
+# It installs with uv where there is one or pip finds one, else with pip; pip's settings (PIP_FIND_LINKS, PIP_INDEX_URL,
+# PIP_EXTRA_INDEX_URL, pip.conf) hold for both. Without network: fill wheelhouse/ on a machine that has one with
+# `pip download -r requirements.txt -d wheelhouse`, copy it along, and set PIP_NO_INDEX=1.
 
 CLARIFYVLM_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -39,38 +40,23 @@ _setup_find_python() {
 }
 
 _setup_kind() {
-    if [ -n "${CLARIFYVLM_TORCH:-}" ]; then
-        case $CLARIFYVLM_TORCH in
-            cpu | cuda) echo "$CLARIFYVLM_TORCH" ;;
-            *) _setup_fail "CLARIFYVLM_TORCH is '$CLARIFYVLM_TORCH'; it can be cpu or cuda" ;;
-        esac
-    elif nvidia-smi -L 2>/dev/null | grep -q '^GPU'; then
-        echo cuda
-    else
-        echo cpu
-    fi
+    case ${CLARIFYVLM_TORCH:-} in
+        cpu | cuda) echo "$CLARIFYVLM_TORCH" ;;
+        "") if nvidia-smi -L 2>/dev/null | grep -q '^GPU'; then echo cuda; else echo cpu; fi ;;
+        *) _setup_fail "CLARIFYVLM_TORCH is '$CLARIFYVLM_TORCH'; it can be cpu or cuda" ;;
+    esac
 }
 
 # What .venv was made from: a change of any of it sets up again. The folder is in it because an editable install
 # points there.
 _setup_fingerprint() {
-    local files=(pyproject.toml requirements.txt requirements-cuda.txt requirements-dev.txt scripts/setup.sh)
-    (cd "$CLARIFYVLM_ROOT" && { echo "$CLARIFYVLM_ROOT $1"; cat "${files[@]}"; } | cksum | tr ' ' '-')
-}
-
-_setup_install() { # the arguments of `pip install`
-    local links=()
-    if [ -d wheelhouse ]; then links=(--find-links wheelhouse); fi
-    if [ "$installer" = uv ]; then
-        VIRTUAL_ENV=$CLARIFYVLM_ROOT/.venv uv pip install --quiet ${PIP_NO_INDEX:+--no-index} ${links[@]+"${links[@]}"} "$@"
-    else
-        .venv/bin/python -m pip install -qq --disable-pip-version-check ${links[@]+"${links[@]}"} "$@"
-    fi
+    (cd "$CLARIFYVLM_ROOT" && { echo "$CLARIFYVLM_ROOT $1"; cat pyproject.toml requirements.txt scripts/setup.sh; } |
+        cksum | tr ' ' '-')
 }
 
 _setup_make() { # kind
-    local kind=$1 requirements=requirements.txt installer=pip log=.venv/torch.log
-    if command -v uv >/dev/null; then installer=uv; fi
+    local extras=${CLARIFYVLM_DEV:+dev} uv=uv torch="the CPU build where one is on offer, else the CUDA build (several GB)"
+    if [ "$1" = cuda ]; then extras=gpu${extras:+,$extras} torch="the CUDA build (several GB)"; fi
     PYTHON=$(_setup_find_python) || return 1
 
     # A half-copied package confuses every later install: after an interruption start from nothing.
@@ -79,53 +65,37 @@ _setup_make() { # kind
         rm -rf .venv
     fi
     if ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-        _setup_say "making .venv with $("$PYTHON" --version) and $installer"
+        _setup_say "making .venv with $("$PYTHON" --version)"
         rm -rf .venv
         mkdir .venv
         touch .venv/.installing
-        if [ "$installer" = uv ]; then
-            uv venv --quiet --allow-existing --no-config --python "$PYTHON" .venv || return 1
-            .venv/bin/python -m ensurepip >/dev/null 2>&1 || true # for `pip install` of an extra, by hand
-        else
-            "$PYTHON" -m venv .venv || { _setup_fail "python -m venv did not work (on Debian: apt install python3-venv)"; return 1; }
-        fi
-    elif [ "$installer" = pip ] && ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
-        .venv/bin/python -m ensurepip >/dev/null || return 1
+        "$PYTHON" -m venv .venv || { _setup_fail "python -m venv did not work (on Debian: apt install python3-venv)"; return 1; }
     fi
     rm -f .venv/.stamp-*
     touch .venv/.installing
-    if [ "$installer" = uv ]; then
+    .venv/bin/python -m pip --version >/dev/null 2>&1 || .venv/bin/python -m ensurepip >/dev/null # uv makes one without
+
+    # uv takes a third of pip's time. Where it is not to be had, pip does it all.
+    local install=(.venv/bin/python -m pip install -qq --disable-pip-version-check)
+    if [ -d wheelhouse ]; then install+=(--find-links wheelhouse); fi
+    if ! command -v uv >/dev/null; then
+        uv=.venv/bin/uv
+        [ -x "$uv" ] || "${install[@]}" --retries 1 uv 2>/dev/null || true
+    fi
+    if "$uv" --version >/dev/null 2>&1; then
         source scripts/pip_settings.sh
         pip_settings_to_uv
+        if [ -d wheelhouse ]; then export UV_FIND_LINKS=wheelhouse${UV_FIND_LINKS:+,$UV_FIND_LINKS}; fi
+        install=("$uv" pip install --quiet --python .venv/bin/python ${PIP_NO_INDEX:+--no-index})
     fi
-
-    # On Linux the plain build of torch is the CUDA build, and needs gigabytes beside it. Ask for the CPU build by
-    # name; where none is on offer, take the CUDA build and say so.
-    if [ "$kind" = cuda ]; then
-        requirements=requirements-cuda.txt
-        _setup_say "an NVIDIA GPU, or CLARIFYVLM_TORCH=cuda: installing the CUDA build of torch (several GB)"
-    elif [ "$(uname -s)" = Linux ]; then
-        _setup_say "installing the CPU build of torch"
-        if ! _setup_install --no-deps "$(sed -n 's/^cpu = \["\(torch==[^"]*\)"\]$/\1/p' pyproject.toml)" 2>"$log"; then
-            if grep -qiE 'no matching distribution|no version of torch|not found in the|only .* available|no solution' "$log"; then
-                _setup_say "no CPU build of torch is on offer here: taking the CUDA build (several GB). To avoid it, name" \
-                    "a folder or index that has the CPU build in PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL"
-                requirements=requirements-cuda.txt
-            else
-                tail -n 20 "$log" >&2
-                _setup_fail "torch could not be installed"
-                return 1
-            fi
-        fi
-    fi
-    _setup_say "installing $requirements${CLARIFYVLM_DEV:+ and requirements-dev.txt} with $installer (minutes, the first time)"
-    _setup_install --no-deps --require-hashes -r "$requirements" ${CLARIFYVLM_DEV:+-r requirements-dev.txt} || {
-        _setup_fail "the packages could not be installed (above). Behind a mirror: set PIP_INDEX_URL; without network: scripts/wheelhouse.sh"
+    _setup_say "installing requirements.txt${extras:+ and the extras $extras} (minutes, the first time); torch: $torch"
+    "${install[@]}" -r requirements.txt ${extras:+-e ".[$extras]"} || {
+        _setup_fail "the packages could not be installed (above). Behind a mirror: set PIP_INDEX_URL. Without network:" \
+            "\`pip download -r requirements.txt -d wheelhouse\` elsewhere, then PIP_NO_INDEX=1"
         return 1
     }
-    _setup_install --no-deps --no-build-isolation --editable . || return 1
     .venv/bin/python -c 'import clarifyvlm, torch, transformers' || { _setup_fail "the packages are in, but do not import (above)"; return 1; }
-    rm -f .venv/.installing "$log"
+    rm -f .venv/.installing
 }
 
 _setup_is_there() { [ "$(cat "$wanted" 2>/dev/null)" = "$fingerprint" ] && [ -x .venv/bin/python ]; }
@@ -169,7 +139,7 @@ _setup() {
         if command -v flock >/dev/null; then
             (_setup_locked) 9>.setup.lock || return 1
         else
-            _setup_once || return 1
+            (_setup_once) || return 1
         fi
     fi
     case ${PYTHONPATH:-} in

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from clarifyvlm.jsonl import write_text_atomic
 from clarifyvlm.strategies import AMBIGUITY_TYPES, LEVELS, STRATEGIES
+from folder.header import header, without_header
 
 SHEET_COLUMNS, SHEET_PER_STRATEGY = 4, 4
 TILE, MARGIN, TEXT_HEIGHT = 260, 22, 176
@@ -53,7 +54,7 @@ def write_card(
     `section`: lines below the rest."""
     example = contact_sheet(output, [s for s in ("test", "validation", "train") if s in stats["counts"]])
     splits = list(stats["counts"])
-    lines = ["# Dataset card", "", *about, "", "Made by", "", "```bash", command, "```", ""]
+    lines = [*header(output), "# Dataset card", "", *about, "", "Made by", "", "```bash", command, "```", ""]
     lines += [f"Seed {seed}. The same command gives the same bytes, {same}.", ""]
     if example:
         lines += ["![Examples of every strategy](contact_sheet.png)", ""]
@@ -146,8 +147,8 @@ def write_hub_card(output: Path, pretty_name: str, features, splits: dict[str, d
     named = sorted((" ".join((name or "not known").replace("|", "/").split()), n) for name, n in licenses.items())
     lines += [f"| {name} | {n:,} |" for name, n in named]
     lines += ["", *_demoted(about)]
-    header = hub_header(pretty_name, features, splits, licenses)
-    card = DatasetCard(f"---\n{header.to_yaml()}\n---\n\n" + "\n".join(lines).rstrip() + "\n")
+    data = hub_header(pretty_name, features, splits, licenses)
+    card = DatasetCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n".join(lines).rstrip() + "\n")
     write_text_atomic(output / "README.md", str(card))
 
 
@@ -186,7 +187,7 @@ def hub_header(pretty_name: str, features, splits: dict[str, dict], licenses: Co
 
 def _demoted(about: str) -> list[str]:
     """The card of the data folder as a section of another page: its headings one level lower, its picture left out."""
-    lines = [line for line in about.splitlines() if not line.startswith("![")]
+    lines = [line for line in without_header(about).splitlines() if not line.startswith("![")]
     lines = [f"#{line}" if line.startswith("#") else line for line in lines]
     return [line.replace("## Dataset card", "## How it was made") for line in lines]
 

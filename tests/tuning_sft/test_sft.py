@@ -1,7 +1,11 @@
 """SFT on a real tiny model with the real SFTTrainer: where the loss is, what is saved, and what a kill costs."""
 
+import contextlib
+import io
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -142,6 +146,54 @@ def test_output_loads_by_itself(trained, tmp_path, monkeypatch):
     assert set(record["counts"]["strategy_accuracy"]) > {"macro", "answer", "clarify"}
     rows = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
     assert any("eval_loss" in row for row in rows)
+
+
+WHOLE = """
+from transformers import AutoModelForImageTextToText, AutoProcessor
+model = AutoModelForImageTextToText.from_pretrained(folder)
+processor = AutoProcessor.from_pretrained(folder)
+"""
+ADAPTER = """
+from peft import PeftConfig, PeftModel
+from transformers import AutoModelForImageTextToText, AutoProcessor
+base = AutoModelForImageTextToText.from_pretrained(PeftConfig.from_pretrained(folder).base_model_name_or_path)
+model = PeftModel.from_pretrained(base, folder)
+processor = AutoProcessor.from_pretrained(folder)
+"""
+SAYS = """
+from PIL import Image
+import torch
+turn = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What color is the star?"}]}
+text = processor.apply_chat_template([turn], add_generation_prompt=True)
+inputs = processor(text=text, images=Image.new("RGB", (96, 96), "red"), return_tensors="pt")
+with torch.no_grad():
+    print(model.float()(**inputs).logits.sum().item())
+"""
+
+
+@pytest.mark.parametrize("kind", ["whole", "adapter"])
+def test_three_lines_of_transformers_or_peft_load_it(kind, request, data_dir, tiny_model_dir, tmp_path):
+    """Catches a checkpoint that only our own code loads, or that loads elsewhere with other weights."""
+    if kind == "whole":
+        folder, lines = request.getfixturevalue("trained"), WHOLE
+    else:
+        folder, lines = tmp_path / "adapter", ADAPTER
+        flags = ("--use_peft", "--max_steps", 2, "--learning_rate", 0.01, "--num_validation_examples", 0)
+        assert sft(tiny_model_dir, data_dir, folder, *flags) == 0
+    code = f"folder = {str(folder)!r}{lines}{SAYS}import sys\nassert 'clarifyvlm' not in sys.modules"
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = subprocess.run([sys.executable, "-c", code], cwd=elsewhere, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    said = []
+    for checkpoint in (folder, tiny_model_dir):
+        model, processor = loading.load(checkpoint, device="cpu")
+        names = {"model": model, "processor": processor}
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            exec(SAYS, names)  # noqa: S102
+        said.append(float(out.getvalue()))
+    there = float(done.stdout.split()[-1])
+    assert there == pytest.approx(said[0], rel=1e-3) and there != pytest.approx(said[1], rel=1e-3)
 
 
 def test_training_changes_what_it_should(trained, data_dir, tiny_model_dir, tmp_path):
