@@ -17,6 +17,11 @@ CLARIFYVLM_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # none at all (OMP_WAIT_POLICY=PASSIVE) costs a third of the speed on an idle one.
 export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-30000}"
 
+# Every batch has another shape. Unless told otherwise, oneDNN keeps the kernels of a thousand of them, and glibc keeps the
+# memory that they leave: GRPO of the default run takes 4.4 GB then, and 2.6 GB so, in the same time.
+export ONEDNN_PRIMITIVE_CACHE_CAPACITY="${ONEDNN_PRIMITIVE_CACHE_CAPACITY:-32}"
+export MALLOC_MMAP_THRESHOLD_="${MALLOC_MMAP_THRESHOLD_:-4194304}" MALLOC_TRIM_THRESHOLD_="${MALLOC_TRIM_THRESHOLD_:-67108864}"
+
 # Seconds that a step and its checkpoint may take after a SIGTERM, before the launcher of several processes kills them.
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT="${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-280}"
 

@@ -18,8 +18,7 @@ folder=$PWD/.venv/torchvision
 if ! PYTHONPATH=$folder python -c 'import torchvision, num2words' 2>/dev/null; then
     rm -rf "$folder"
     mkdir -p "$folder"
-    awk '/^[^ ]/ { wanted = /^(torchvision|num2words|docopt)==/ } wanted' requirements-cuda.txt >"$folder/requirements.txt"
-    python -m pip install -qq --no-deps --require-hashes --target "$folder" -r "$folder/requirements.txt"
+    python -m pip install -qq --no-deps --target "$folder" docopt $(grep -oE '(torchvision|num2words)==[0-9.]+' pyproject.toml)
     cat >>"$folder/torchvision/extension.py" <<'END'
 
 if not _has_ops():
