@@ -87,6 +87,8 @@ class Strategies:
 
     def _is_beside(self, d: Description | None) -> bool:
         """Whether `d` is something in the picture that the question is not about: "the circle beside it is red"."""
+        if d is not None and d.other:
+            return True
         if d is None or d.one or not d.given() or not self.case.targets:
             return False
         found = self.case.find(d.without("definite"))[0]
@@ -101,7 +103,7 @@ class Strategies:
         if "yesno" in self.case.asked:
             return len(self.pairs) > 1
         told = [c.subject for c in self.response.claims if c.kind == "attribute" and c.attribute in self.case.asked]
-        return not any(d is None or d.definite or not (d.one and (d.whole or d.number)) for d in told)
+        return not any(d is None or d.definite or not (d.one and (d.whole or d.most or d.number)) for d in told)
 
     def _names_reading(self, subjects: set[frozenset[int]]) -> bool:
         case, response = self.case, self.response

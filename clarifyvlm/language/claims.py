@@ -38,8 +38,8 @@ class Claims(Phrases):
         ):
             subject.cells = self.scope  # "on the left there is a star"
         if self.kind_of and kind in ("exists", "count", "fragment") and subject and not subject.definite:
-            if subject.name and not subject.plural:  # "two red things: a star and a circle" are red
-                for attribute in ("color", "size", "pattern"):
+            if subject.name and (subject.number or not subject.plural):  # "two red things: a star and a circle" are red
+                for attribute in ("color", "size", "pattern", "cells"):
                     if getattr(subject, attribute) is None and attribute not in self.asked:
                         setattr(subject, attribute, getattr(self.kind_of, attribute))
         if self.beside and kind == "attribute" and subject is not None and subject.whole and not subject.beside:
@@ -161,13 +161,17 @@ class Claims(Phrases):
             return meant, found[1]
         return found
 
-    def _between(self, relation: str, i: int) -> int:
-        """Past "(between the star) and the square", which is there, too."""
-        if relation == "near" and self.kind(i) == "and" and not self._opens_clause(i + 1):
-            second = self.noun_phrase(i + 1) if self.kind(i + 1) in ("det", "n") else None
-            if second:
+    def _and_to(self, subjects: list, relation: str, i: int, negated: bool = False) -> int:
+        """Past "(larger than the star) and the square": of both; "between" needs both to be there."""
+        while self.kind(i) == "and" and self.kind(i + 1) in ("det", "n") and not self._opens_clause(i + 1):
+            second = self.noun_phrase(i + 1)
+            if not second or not (relation == "near" or second[0].name or second[0].one):
+                break
+            if relation == "near":
                 self.presuppose(second[0])
-                return second[1]
+            for s in subjects if relation != "near" else ():
+                self.add("attribute", s, attribute="relation", value=(relation, second[0]), negated=negated)
+            i = second[1]
         return i
 
     def _tells_nothing(self, i: int) -> int | None:
@@ -177,7 +181,7 @@ class Claims(Phrases):
             j += 1
         rest = self.items[i:j]
         kinds = [kind for kind, _ in rest]
-        thinks = kinds[-2:] == ["cop", "mean"] and kinds[-3:-2] != ["rel"]  # "what the star is thinking"
+        thinks = kinds[-2:] == ["cop", "mean"] and "which" not in [v for _, v in rest] and kinds[-3:-2] != ["rel"]
         vain = strange(rest) or ("with", "without") in rest or kinds == ["det", "cop"] or thinks
         return j if vain or ("not", "never") in self.items[max(0, i - 2) : i] else None
 

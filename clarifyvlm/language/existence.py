@@ -1,7 +1,7 @@
 """Existence and absence: the scene reader's clauses that say what is there, and what is not."""
 
 from clarifyvlm.language.claims import BREAKS
-from clarifyvlm.language.descriptions import SHAPE_NAMES, STARTS, Description
+from clarifyvlm.language.descriptions import PARTS, SHAPE_NAMES, STARTS, Description
 from clarifyvlm.language.empty import strange
 from clarifyvlm.language.predicates import LISTED
 from clarifyvlm.language.subjects import Subjects
@@ -48,7 +48,8 @@ class Existence(Subjects):
                 if self.kind(i) not in LISTED or self._opens_clause(i + 1):
                     break
                 either = self.kind(i) == "or"
-                i += 1
+                serial = self.kind(i) == "," and self.kind(i + 1) in ("and", "or") and self.kind(i + 2) in PARTS
+                i += 2 if serial and not self._opens_clause(i + 2) else 1  # "a star, a circle, and a square"
             if self.kind(i) == "not":  # "a circle, not a star"
                 found = self.noun_phrase(i + 1)
                 if found:
@@ -63,7 +64,13 @@ class Existence(Subjects):
                     i += 1
                     continue
                 break
+            start = i
             d, i = found
+            if not first and (d.whole or d.most) and not d.one and (of := self._quantified(start)):
+                of.whole, of.most = d.whole, d.most  # "three small things, all stars"
+                self._attributes(of, Description(**d.given()))
+                continue
+            i = self._named_after(d, i)
             if only is not None:
                 only.append(d.without())
             if d.one and not d.definite and set(d.given()) == {"color"} and self.kind(i) in (",", "and"):
@@ -82,6 +89,20 @@ class Existence(Subjects):
             self.add("deny", self.echoed)
         self._exhausts(only if only and self.kind(i) not in STARTS else [])  # not "diamonds crosses"
         return i
+
+    def _named_after(self, d: Description, i: int) -> int:
+        """ "(One red object,) a large star": one thing, said twice. Goes on after it."""
+        if d.name or d.one or d.plural or d.unknown or self.kind(i) != "," or self.kind(i + 1) != "det":
+            return i
+        found = self.noun_phrase(i + 1)
+        if not found or found[0].name not in SHAPE_NAMES or self.kind(found[1]) in ("and", ",", "or"):
+            return i
+        for attribute, value in found[0].given().items():
+            if getattr(d, attribute) is None:
+                setattr(d, attribute, value)
+            elif attribute != "cells" and getattr(d, attribute) != value:
+                return i
+        return found[1]
 
     def _exhausts(self, listed: list[Description]) -> None:
         """ "There are only circles and a star": every object is one of these."""

@@ -4,7 +4,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 
 from clarifyvlm.language.descriptions import Claim, Description
-from clarifyvlm.language.fitting import CENTER, NO, NOT_ANNOTATED, YES, Fitting, is_guess, is_one_of, lies
+from clarifyvlm.language.fitting import CENTER, HIDDEN, NO, NOT_ANNOTATED, YES, Fitting, is_guess, is_one_of, lies
 from clarifyvlm.language.lexicon import KINDS
 from clarifyvlm.records import Object
 
@@ -143,7 +143,8 @@ class Case(Fitting):
         if claim.attribute == "relation" and claim.value[0] == "with" and subject is not None and not subject.whole:
             return YES in codes  # "the women are holding a cup and a bag"
         if subject is not None and subject.plural and (subject.whole or (subject.definite and subject.number is None)):
-            return all(code == YES for code in codes)
+            some = isinstance(claim.value, tuple) and YES in codes  # "they are circles and stars": so far as one sees
+            return all(code == YES or (some and code == HIDDEN) for code in codes)
         return YES in codes
 
     def _yesno_true(self, claim: Claim) -> bool | None:

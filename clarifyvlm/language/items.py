@@ -272,7 +272,7 @@ def items_of(tokens: list[str], words: Vocabulary) -> list[tuple]:
         elif word in ",:(":
             items.append((word, None))
         elif word == ")":
-            items.append((",", None))
+            items.append((",", ")"))
         elif word.isdigit():
             items.append(("#", int(word) if len(word) < 4 else 9999))
         else:

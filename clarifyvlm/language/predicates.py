@@ -74,6 +74,11 @@ class Predicates(Claims):
                 for s in subjects:
                     s.whole = s.plural = True
                 i += 1
+            elif k == "most" and v != "most":  # "they are mostly red"
+                subjects = [Description(one=True, plural=True) if s is None else s.without("number") for s in subjects]
+                for s in subjects:
+                    s.most = s.plural = True
+                i += 1
             elif k == "not":
                 negated, i = True, i + 1
             elif k == "hold" and (found := self._held(subjects, i + 1, negated, v)):
@@ -152,11 +157,11 @@ class Predicates(Claims):
                     found = last.value[1], found[1]  # "left of the star, not to its right"
                 for s in subjects:
                     self.add("attribute", s, attribute="relation", value=(v, found[0]), negated=negated, either=either)
-                i = self._between(v, found[1])
+                i = self._and_to(subjects, v, found[1], negated)
             elif k == "s" and self.kind(i + 1) == "than" and (found := self.noun_phrase(i + 2)):
                 for s in subjects:
                     self.add("attribute", s, attribute="relation", value=(v, found[0]), negated=negated, either=either)
-                i = found[1]
+                i = self._and_to(subjects, v, found[1], negated)
             elif k in (*STARTS, "unk") and (found := self.noun_phrase(i)):
                 value, end = found
                 if value.abstract:

@@ -5,7 +5,7 @@ bare value; what follows decides which claim it makes. Words it does not know ar
 """
 
 from clarifyvlm.language.claims import BREAKS
-from clarifyvlm.language.descriptions import SHAPE_NAMES, STARTS, Description
+from clarifyvlm.language.descriptions import SHAPE_NAMES, STARTS, Claim, Description
 from clarifyvlm.language.existence import Existence
 
 _PASSED = (
@@ -210,19 +210,20 @@ class Statements(Existence):
             if found:
                 return self._after_noun_phrase(i, *found)
         last = self.response.claims[-1] if self.response.claims else None
-        if (
-            k == ":"
-            and last
-            and last.subject
-            and last.subject.plural
-            and last.kind in ("count", "fragment", "attribute")
-        ):
-            self.kind_of = None if last.subject.name or last.negated else last.subject
+        if k in (":", "("):
+            self._lists(last)
+        elif v == ")":
+            self.kind_of = None
         if k in BREAKS:
             self.negated = self.possible = False
         elif k not in _PASSED and (k, v) not in (("rel", "if"), ("rel", "whether")):
             self.response.skipped.append(str(v if k in ("unk", "rel") else k))
         return i + 1
+
+    def _lists(self, last: Claim | None) -> None:
+        """ "Two red things: a star and a circle": what follows is red."""
+        if last and last.subject and last.subject.plural and last.kind in ("count", "fragment", "attribute"):
+            self.kind_of = None if last.subject.name or last.negated else last.subject
 
     def _unsettled(self, i: int) -> int | None:
         """ "Whether it is a circle I cannot tell": where that ends."""
@@ -268,7 +269,7 @@ class Statements(Existence):
             return None
         value = (self.items[i][1], found[0])  # "at the top, left of the square", "a star, overlapping the square"
         self.add("attribute", self.subject, attribute="relation", value=value)
-        return self._between(value[0], found[1])
+        return self._and_to([self.subject], value[0], found[1])
 
     def _nor(self, i: int) -> int | None:
         """ "(There is no star,) nor is there a circle", "neither does a circle (exist)", "nor is anything blue"."""

@@ -77,6 +77,8 @@ class Subjects(Predicates):
         value, end = found
         if value.definite and not ("cells" in self.asked and value.cells):
             return i
+        if d.plural and self.kind(end) in ("and", ","):
+            return self._predicate([d], j)  # "the blue ones: a star and a circle"
         self._attributes(d, value)
         return end
 
@@ -171,6 +173,8 @@ class Subjects(Predicates):
         if k in ("yes", "nay") and "yesno" in self.asked:  # "the left one yes"
             self._answers("yes" if k == "yes" else "no", d)
             return i + 1
+        if (k, v) == ("R", "overlap") and d.one and d.definite:  # "it overlaps the star"
+            return self._predicate([self._refer(d)], i)
         if k == "hold":
             return self._predicate([self._refer(s) for s in subjects], i)
         if k in ("do", "same", "differ") and (end := self._does(d, i)):
@@ -194,6 +198,10 @@ class Subjects(Predicates):
             return i
         if d.whole and d.one and not d.given() and k in ("c", "s", "t"):  # "all of them large"
             return self._predicate([d], i)
+        if (d.whole or d.most) and k in (None, ",", "and", "but", "prep") and (of := self._quantified(start)):
+            of.whole, of.most = d.whole, d.most  # "three stars, all red", "... mostly circles"
+            self._attributes(of, Description(**d.given()))
+            return i
         replies = "yesno" in self.asked and self.kind(i + 1) in ("yes", "nay", "no") and self.kind(i + 2) in (None, ",")
         if k == ":" or (k == "," and (replies or (d.definite and not set(d.given()) & self.asked))):
             if (d.number or 0) > 1 and d.name and not d.definite and self.items[i + 1 : i + 2] == [("det", "a")]:
@@ -237,6 +245,15 @@ class Subjects(Predicates):
                 if start == 0 and self.kind(i) == "," and self.kind(i + 1) == "no":
                     self.topic = d  # "large star: no square to its left"
         return i
+
+    def _quantified(self, start: int) -> Description | None:
+        """What "all red", "mostly circles" at `start` is said of: the things that were told of just before."""
+        last = self.response.claims[-1] if self.response.claims and self.kind(start - 1) in (",", "(") else None
+        if not last or last.kind not in ("exists", "count", "fragment") or not last.subject or not last.subject.plural:
+            return None
+        of = last.subject.without("number", "whole", "most", "at_least")
+        of.plural = True
+        return of
 
     def _apposed(self, d: Description, i: int) -> int | None:
         """ "The star, the one at the top left, is": what stands between the commas goes to `d`. Where it ends."""

@@ -382,5 +382,19 @@ TURNS = tuple(
         ("no such thing as an?", "no"),
         ("anywhere|at all|whatsoever|to be (?:found|seen)", ""),
         ("can spot|can see|can find|can count|can make out", "see"),
+        (r", (most|all|both|none|some|two|three|four|each|neither) of (?:which|whom)", r", \1 of them"),
+        ("(?:is |are |was )?(?:supposed|meant|intended) to (?:be|mean)|(?:should|ought to|was to) read", "means"),
+        (
+            "(?<=[a-z]) ?, (?:but )?(?:just|merely|simply|nothing but)"
+            "(?= (?:an?|some|two|three|four|five|[a-z]+s|[a-z]+ [a-z]+s)\\b)",
+            ", only",
+        ),
+        (
+            "(?:it|this|that) (?:only|just|merely) (?=contains|shows|depicts|features)|"
+            "(?:it|this|that) (?:contains|shows|depicts|features) (?:only|just|nothing but)",
+            "the picture only has",
+        ),
+        ("nothing but", "only"),
+        ("it (?:would )?(?:seems?|appears?|turns out)(?: to me)? (?:that|like|as (?:if|though))", ""),
     )
 )
