@@ -7,6 +7,9 @@ from clarifyvlm.language.facts import Case
 from clarifyvlm.language.foreign import is_foreign
 from clarifyvlm.language.items import speaks_of_pictures
 
+# Kinds of words that say what facts can check: passed over, they leave it unknown whether a response is grounded.
+_CHECKED = frozenset("R L # all most same than except hide".split())
+
 
 class Finding(Answers):
     """One response read against one case: what it answers, and its criteria, or why they are not known (`failure`)."""
@@ -76,7 +79,7 @@ class Finding(Answers):
         if any(str(value).startswith("?") for _, value, _ in self.pairs):  # "it is a rabbit": a word that nobody knows
             hangs = [name for name in ("grounded", "answer_right", "complete") if found[name] is not None]
             self.unknown = [name for name in hangs if name != "grounded" or grounded]
-        elif grounded and (self.response.unplaced or self._is_beyond()):
+        elif grounded and (self.response.unplaced or _CHECKED.intersection(self.response.skipped) or self._is_beyond()):
             self.unknown = ["grounded"]  # a color or a place that was said of nothing, so far as was read
         return found | dict.fromkeys(self.unknown), evidence
 
@@ -135,6 +138,7 @@ class Finding(Answers):
         said = [claim.subject for claim in self.response.claims if claim.subject is not None]
         said += [d.relation[1] for d in said if d.relation and d.relation[1]]
         said += [c.value[1] for c in self.response.claims if c.attribute == "relation" and c.value[1]]
+        said += [c.value for c in self.response.claims if c.kind == "is"]
         for d in (*said, *self.response.named, *asked):  # "one of the three stars"
             if d.total is not None and case.true(Claim("count", d.total, value=d.total.number)) is False:
                 evidence["grounded"] = f"not so many: {_phrase(d.total)}"

@@ -96,7 +96,13 @@ class Strategies:
 
     def _only_asks(self) -> bool:
         """Whether values are told of no reading in particular, and the user is asked for one."""
-        if not any((ask.open or ask.means and ask.dimensions) and not ask.wonders for ask in self.response.asks):
+        asks = [ask for ask in self.response.asks if not ask.wonders]
+        listed = all(
+            c.kind in ("count", "exists") for c in self.response.claims
+        )  # "two red ones: the star or the circle?"
+        if not any(
+            ask.open or (ask.means and ask.dimensions) or (listed and len(ask.alternatives) > 1) for ask in asks
+        ):
             return False
         if any(readings is not None for readings, _, _ in self.pairs):
             return False

@@ -83,7 +83,11 @@ class Claims(Phrases):
 
     def _skip(self, i: int) -> int:
         """Past copulas, modals and negations; sets self.negated and self.possible."""
-        while self.kind(i) in ("cop", "modal", "not") or (self.kind(i) == "do" and self.kind(i + 1) == "not"):
+        while (
+            self.kind(i) in ("cop", "modal", "not")
+            or (self.kind(i) == "do" and self.kind(i + 1) == "not")
+            or (self.kind(i) == "so" and self.kind(i + 1) in ("hide", "s", "c"))  # "is so small that"
+        ):
             if self.kind(i) == "not":
                 self.negated = True
             self.possible |= self.kind(i) == "modal"

@@ -169,6 +169,9 @@ class Existence(Subjects):
                 "but",
             ):
                 return self._none_is(d, i + 1)
+            if d.other and self.kind(i) == "see" and self.items[i][1] in ("has", "have"):
+                self.response.unplaced.append("other")  # "no other star has that color"
+                return i + 1
             yours = d.relation is not None and ("det", "your") in self.items[:i]
             if end := i if yours else self._narrowed(i):  # "no star in your hat"
                 return end

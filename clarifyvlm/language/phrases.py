@@ -71,7 +71,8 @@ class Phrases(Modifiers):
                 and self.kind(i + 1) in (*PARTS, "pron")
             ):
                 if self.kind(i + 1) == "pron":
-                    d.one, d.noun = True, self.noun
+                    d.one = d.part = True
+                    d.noun = self.noun
                     return d, self._post_modifiers(d, i + 2)
                 if part := self._part(d, i + 1):
                     return part

@@ -146,6 +146,11 @@ class Statements(Existence):
             return self._compared(i + 1)
         if k == "so" and following == "cop" and self.items[i + 2 : i + 4] == [("det", "that"), ("of", "of")]:
             self.items[i + 2 : i + 4], self.n = [], self.n - 2  # "so is that of the star"
+        if k == "so" and following == "do" and "yesno" in self.asked and (found := self.noun_phrase(i + 2)):
+            said = [c.value for c in self.response.claims if c.kind == "yesno"]
+            if said and found[0].given():  # "and so does the red one"
+                self._answers(said[-1], found[0])
+                return found[1]
         if k == "so" and following == "cop" and (found := self.noun_phrase(i + 2)):  # "and so is the star"
             while found:
                 end = self._likened(i + 2) or found[1]
@@ -211,11 +216,16 @@ class Statements(Existence):
                 return self._after_noun_phrase(i, *found)
         last = self.response.claims[-1] if self.response.claims else None
         if k in (":", "("):
+            if k == "(" and last and last.kind in ("count", "fragment") and last.subject and last.subject.plural:
+                if following in ("c", "t", "s") and self.kind(i + 2) in ("and", ","):  # "two stars (red and blue)"
+                    return self._predicate([last.subject.without("number")], i + 1)
             self._lists(last)
         elif v == ")":
             self.kind_of = None
         if k in BREAKS:
             self.negated = self.possible = False
+        elif k == "R" and self.kind(i + 2) == "pic":
+            pass  # "looking over the picture"
         elif k not in _PASSED and (k, v) not in (("rel", "if"), ("rel", "whether")):
             self.response.skipped.append(str(v if k in ("unk", "rel") else k))
         return i + 1

@@ -339,6 +339,16 @@ class Subjects(Predicates):
             self.scope = d.cells
             return self._objects(i)
         if "yesno" in self.asked:
+            alone = (
+                self.kind(i) in (None, ",", "but", "and")
+                or (  # "the left one has not", "the red one has one"
+                    self.items[i : i + 1] == [("#", 1)] and self.kind(i + 1) in (None, ",", "but", "and")
+                )
+            )
+            if alone and d is not None and d.given():
+                self._answers("no" if self.negated else "yes", d)
+                self.negated = False
+                return i + (self.kind(i) == "#")
             j = i
             while self.kind(j) in ("det", "not", "all", "prep"):
                 j += 1

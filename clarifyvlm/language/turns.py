@@ -395,6 +395,8 @@ TURNS = tuple(
             "the picture only has",
         ),
         ("nothing but", "only"),
+        ("in (?:that|which|this|either|any) case,?", ""),
+        ("touch(?:es|ed)?(?= )", "overlap"),
         ("it (?:would )?(?:seems?|appears?|turns out)(?: to me)? (?:that|like|as (?:if|though))", ""),
     )
 )
