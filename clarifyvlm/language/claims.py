@@ -44,6 +44,8 @@ class Claims(Phrases):
                         setattr(subject, attribute, getattr(self.kind_of, attribute))
         if self.beside and kind == "attribute" and subject is not None and subject.whole and not subject.beside:
             subject.beside = self.beside  # "apart from the star, they are all red"
+        if kind == "attribute" and subject is not None and subject.other and subject.plural and not subject.beside:
+            self._besides_last(subject, more["attribute"])
         claim = Claim(kind, subject, possible=self.possible, **more)
         self.response.claims.append(claim)
         if (
@@ -60,6 +62,13 @@ class Claims(Phrases):
             self._only(subject)
         return claim
 
+    def _besides_last(self, d: Description, attribute: str) -> None:
+        """ "Two of the stars are red, the others are blue": all but the red ones."""
+        last = self.response.claims[-1] if self.response.claims else None
+        if last and last.kind == "attribute" and last.attribute == attribute and last.subject and last.subject.number:
+            if not last.negated and isinstance(last.value, str) and d.definite and not d.number:
+                d.beside, d.whole = Description(name=last.subject.name, **{attribute: last.value}), True
+
     def _only(self, d: Description) -> None:
         """ "The only star": there is one; "the only two stars"."""
         d.only = False
@@ -70,7 +79,7 @@ class Claims(Phrases):
         if d.given() and not d.whole and d.plural and not d.number and alone:  # "the only stars"
             self.response.unplaced.append("only")
         if d.given() and not d.whole and (d.number or not d.plural):
-            subject = d.without("number", "definite")
+            subject = d.without("number", "definite") if d.definite else d.without("number", "relation")
             self.response.claims.append(Claim("count", subject, value=d.number or 1, aside=True))
 
     def presuppose(self, d: Description) -> None:

@@ -222,6 +222,9 @@ class Existence(Subjects):
         if self.kind(i) == "of":
             found = self.noun_phrase(i + 1)
             d, i = found if found else (d, i + 1)
+            last = self.response.claims[-1].subject if self.response.claims else None
+            if d.one and d.plural and not d.given() and last is not None and last.other and last.plural:
+                d = last.without("whole", "number")  # "the other ones are small, and none of them is a star"
             if d.number:  # "none of the three objects"
                 d.total, d.number = d.without(), None
             if self.kind(i) in ("c", "s", "t"):  # "none of them green"

@@ -111,7 +111,8 @@ class Case(Fitting):
         counted = subject is not None and (
             subject.part or (not subject.definite and (subject.name or subject.one and subject.noun))
         )
-        if counted and (subject.number or 0) > 1 and not claim.either and claim.value not in ("max", "min"):
+        compares = claim.attribute == "relation" and claim.value[0] in ("max", "min")  # "two are larger than the rest"
+        if counted and (subject.number or 0) > 1 and not (claim.either or compares or claim.value in ("max", "min")):
             if sum(code != NO for code in codes) < subject.number:
                 return False  # "two of the cars are red"
         if subject is not None and subject.number and not (subject.definite or subject.part):

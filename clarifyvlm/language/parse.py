@@ -61,8 +61,8 @@ _REQUEST = re.compile(
 _NEED = re.compile(
     r"\b(?:(?:need|have|want|like|must|got) (?:to )?(?:know|be told|hear|tell me|say|specify)|(?:not|"
     r"un) ?(?:sure|clear|certain|obvious)|unclear|"
-    r"uncertain|(?:do|can|could|would) not (?:know|tell|say|see|determine|identify|decide)|unable to (?:tell|say|determine|"
-    r"identify|decide)|depends on|wonder(?:ing)?|ambiguous)\b"
+    r"uncertain|(?:do|can|could|would) not (?:know|tell|say|see|determine|identify|decide)|"
+    r"unable to (?:tell|say|determine|identify|decide)|depends on|wonder(?:ing)?|ambiguous)\b"
     r"(?:(?: \w+){0,3}? (?:which|what|who|where|whether|if)\b.*\b(?:you|meant|intended)\b|"
     r"(?: on)? which\b(?! (?:color|size|shape|place))"
     r"(?! is| are)| (?:on )?what you mean)|\b(?:tell me|let me know) (?:which|where)\b|"

@@ -37,7 +37,8 @@ class Predicates(Claims):
         while i < self.n:
             k, v = self.items[i]
             if k in LISTED:
-                if k == ":" or self._opens_clause(i + 1):
+                shown = self.items[i + 1 : i + 2] == [("see", "visible")]  # "large and visible"
+                if k == ":" or (self._opens_clause(i + 1) and not shown):
                     break
                 j = i + 1
                 if k == "or":
@@ -55,7 +56,6 @@ class Predicates(Claims):
                 if gap := self._gapped(j, began):
                     i = gap
                     continue
-                shown = self.items[j : j + 1] == [("see", "visible")]  # "large and visible"
                 if (
                     not shown
                     and self.kind(j) not in (*STARTS, "hid", "attr", "R")

@@ -233,7 +233,9 @@ class Statements(Existence):
     def _lists(self, last: Claim | None) -> None:
         """ "Two red things: a star and a circle": what follows is red."""
         if last and last.subject and last.subject.plural and last.kind in ("count", "fragment", "attribute"):
-            self.kind_of = None if last.subject.name or last.negated else last.subject
+            self.kind_of = None if last.subject.name or last.negated else last.subject.without()
+            if self.kind_of and last.kind == "attribute" and last.attribute in ("color", "size", "pattern", "cells"):
+                setattr(self.kind_of, last.attribute, last.value)
 
     def _unsettled(self, i: int) -> int | None:
         """ "Whether it is a circle I cannot tell": where that ends."""
