@@ -89,7 +89,7 @@ class Finding(Answers):
         case, claims = self.case, self.response.claims
         for claim in claims if self.is_read else ():
             d = claim.subject
-            if claim.kind == "fragment" and not claim.alone and d.definite and d.name:
+            if claim.kind == "fragment" and not claim.alone and d.definite and (d.name or (d.given() and not d.one)):
                 repeats = case.question.given().items() >= d.given().items()  # "it depends on the star that you mean"
                 if not repeats and case.asked.isdisjoint(d.given()) and sum(c.subject is d for c in claims) == 1:
                     return True
@@ -257,6 +257,11 @@ class Finding(Answers):
         if self.whole:  # "both are stars", where one is
             values = [value for readings, value, _ in self.pairs if readings is None]
             found |= {r for r, (_, _, answer) in enumerate(self.case.readings) for v in values if _same(v, answer)}
+        for claim in self.response.claims:  # "a square and two stars"
+            for value in claim.subject.given().values() if claim.kind == "count" and claim.subject else ():
+                alike = {r for r, (_, _, answer) in enumerate(self.case.readings) if answer == value}
+                if len(alike) == claim.value and any(value == given for _, given, _ in self.pairs):
+                    found |= alike
         for readings, value in self.plural:  # "the two red ones are stars"
             found |= {r for r in readings if _same(value, self.case.readings[r][2])}
         return len(found) / len(self.case.readings)

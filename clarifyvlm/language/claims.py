@@ -72,6 +72,8 @@ class Claims(Phrases):
     def _only(self, d: Description) -> None:
         """ "The only star": there is one; "the only two stars"."""
         d.only = False
+        if d.other:  # "the only other shapes"
+            self.response.unplaced.append("only")
         if d.one and not d.given() and d.noun:  # "the only one"
             d = d.without("one")
             d.name = d.noun

@@ -29,6 +29,12 @@ class Case(Fitting):
             return None if found or unknown or claim.negated else False
         if claim.possible and claim.kind != "hidden":
             return None
+        if d is not None and d.spots and not d.whole and claim.kind in ("exists", "count", "fragment"):
+            for cells in d.spots:  # "stars at the top and on the left"
+                there = d.without("spots", "number")
+                there.cells = cells
+                if not any(self.find(there)):
+                    return False
         match claim.kind:
             case "attribute":
                 return self._attribute_true(claim)
@@ -136,7 +142,8 @@ class Case(Fitting):
             if self.complete and subject.number is None and len(codes) > 2:
                 return sum(code != NO for code in codes) > 1  # "the others are small"
         if subject is not None and subject.most:
-            return sum(code == YES for code in codes) * 2 > len(codes)
+            fitting = 2 * sum(code == YES for code in codes)
+            return fitting == len(codes) if subject.most == "half" else fitting > len(codes)
         if self.example.kind == "comparison" and self.other is not None and subject is not None and subject.whole:
             if subject.one and not subject.given():  # "both": the two that are compared
                 second = self.find(self.other.without("definite"), self.objects)[0]
@@ -157,11 +164,14 @@ class Case(Fitting):
         if d is None or not (d.given() or d.whole or d.number):
             return claim.value in answers
         found, unknown = self.find(d)
+        if d.beside:  # "all match, apart from the red one"
+            found = [o for o in found if o not in self.find(d.beside)[0]]
         values = [v for objects, _, v in self.readings if any(o in found for o in objects)]
         fitting = set(values)
         if len(self.readings) > 1 and values:
             if d.most:
-                return values.count(claim.value) * 2 > len(values)
+                fitting = 2 * values.count(claim.value)
+                return fitting == len(values) if d.most == "half" else fitting > len(values)
             if (d.number or 0) > 1 and (d.part or d.other or not d.definite):  # "two of them match"
                 return values.count(claim.value) >= d.number
         if not fitting:

@@ -145,7 +145,7 @@ _FUNCTION_WORDS = {
     "except": "except excluding save apart besides aside",
     "skip": "unlike versus vs compared",
     "least": "least",
-    "most": "most mostly mainly largely predominantly primarily chiefly",
+    "most": "most mostly mainly largely predominantly primarily chiefly half",
     "only": "only sole single lone unique solely exclusively",
     "same": "same match matches matching alike identical equal equals agree agrees coincide",
     "differ": "differ differs different distinct mismatch dissimilar",

@@ -73,6 +73,7 @@ class Modifiers:
                 k += 1
             if self.kind(k) != "L" or self.kind(k + 1) not in (None, "and", ",", "cop", "but"):
                 break
+            d.spots = [*(d.spots or [d.cells]), self.items[k][1]]
             d.cells, j = d.cells | self.items[k][1], k
         return j
 

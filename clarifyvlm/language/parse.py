@@ -68,6 +68,7 @@ _NEED = re.compile(
     r"(?! is| are)| (?:on )?what you mean)|\b(?:tell me|let me know) (?:which|where)\b|"
     r"\bneed (?:some |a (?:bit|little) )?more (?:information|details?|context|precision|to go on)\b"
 )
+_BUT = re.compile(r" , (?:but|so) (?!which|what|where|who|do |did |could |can |would |is it|are you|please|tell|let)")
 _HEDGE = re.compile(
     r"\b(?:but|though|maybe|perhaps|probably|possibly|likely|sure|certain|hard|difficult|think|guess|believe|might|may|could)\b"
 )
@@ -190,6 +191,8 @@ def _sentence(reader: "_Reader", tokens: list[str], end: str) -> None:
         return reader.statement(tokens)
     before, rest = text[: request.start()], text[request.start() :]
     after = ""
+    if _NEED.match(rest) and (turn := _BUT.search(rest)):  # "I am not sure which you mean, but the star is red"
+        rest, after = rest[: turn.start()], rest[turn.end() :]
     if " : " in rest:  # "It depends on which star: the large one is red ..."
         rest, _, after = rest.partition(" : ")
         if not re.search(r"\b(?:is|are|sits|lies|stands|red|yes|no)\b", after):

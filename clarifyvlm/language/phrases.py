@@ -46,7 +46,7 @@ class Phrases(Modifiers):
             elif k == "most" and self.kind(i + 1) == "s":
                 pass  # "the most prominent star"
             elif k == "most":
-                d.most = d.plural = True
+                d.most, d.plural = v, True
             elif k == "only" and i == start and self.kind(i + 1) == "det":
                 start += 1  # "only a bench"
             elif k == "only" and self.kind(i + 1) in ("#", *SLOTS, "n", "g", "unk", "attr", "other"):

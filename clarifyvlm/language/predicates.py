@@ -67,6 +67,11 @@ class Predicates(Claims):
             if k == "all":
                 if self.kind(i + 1) not in ("c", "s", "t", "det", "L", "prep", "hide", "R", "hold", "n"):
                     break
+                if (
+                    len(subjects) > 1 and v == "both" and "yesno" in self.asked
+                ):  # "the star and the circle are both red"
+                    i += 1
+                    continue
                 subjects = [Description(one=True, whole=True, plural=True) if s is None else s for s in subjects]
                 if any(c.kind == "deny" for c in self.response.claims):  # "no cyan here, it is all red"
                     subjects = [Description(plural=True) if s and s.one and not s.given() else s for s in subjects]
@@ -77,8 +82,10 @@ class Predicates(Claims):
             elif k == "most" and v != "most":  # "they are mostly red"
                 subjects = [Description(one=True, plural=True) if s is None else s.without("number") for s in subjects]
                 for s in subjects:
-                    s.most = s.plural = True
+                    s.most, s.plural = v, True
                 i += 1
+            elif k == "not" and not first and self.kind(i + 1) in ("see", "know"):
+                break  # "as it is wrapped I cannot see whether ..."
             elif k == "not":
                 negated, i = True, i + 1
             elif k == "hold" and (found := self._held(subjects, i + 1, negated, v)):

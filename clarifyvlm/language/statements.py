@@ -201,7 +201,7 @@ class Statements(Existence):
                 self.add("count", found[0], value=found[0].number, aside=True)
                 return found[1]
         if (
-            k == "det" and v in ("that", "this") and following == "cop" and self.subject is not None
+            k == "det" and v in ("that", "this", "those", "these") and following == "cop" and self.subject is not None
         ):  # "..., that is red"
             return self._predicate([self.subject], self._skip(i + 1))
         if k == "unk" and following == ":" and i == 0 and v in self.said:  # "pirple = purple: a triangle"

@@ -75,8 +75,8 @@ class Subjects(Predicates):
         if not found or self._opens_clause(j) or not set(found[0].given()) & self.asked:
             return i
         value, end = found
-        if value.definite and not ("cells" in self.asked and value.cells):
-            return i
+        if self.kind(end) == "for" or (value.definite and not ("cells" in self.asked and value.cells)):
+            return i  # "it depends on the star: red for the large one, ..."
         if d.plural and self.kind(end) in ("and", ","):
             return self._predicate([d], j)  # "the blue ones: a star and a circle"
         self._attributes(d, value)

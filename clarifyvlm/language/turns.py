@@ -15,7 +15,6 @@ TURNS = tuple(
         ("not that i (?:can )?(?:see|tell)", "no"),
         ("u", "you"),
         ("out of focus", "blurred"),
-        ("half (?:of )?(?=the )", "some of "),
         ("(?:lower|further|farther) down(?= (?:you|i|we|there))|higher up(?= (?:you|i|we|there))", ""),
         (
             r"(?:perhaps|maybe|possibly) you (?:(?:were|are) (?:thinking|asking|talking|looking)"
@@ -395,6 +394,9 @@ TURNS = tuple(
             "the picture only has",
         ),
         ("nothing but", "only"),
+        (r", as (?:is|are|was|does|do) (?=the|that|those|both|all)", ", like "),
+        ("whereabouts (?=is|are)", "where "),
+        ("(?:went|gone|going|go) (?:through|over)", "looked at"),
         ("in (?:that|which|this|either|any) case,?", ""),
         ("touch(?:es|ed)?(?= )", "overlap"),
         ("it (?:would )?(?:seems?|appears?|turns out)(?: to me)? (?:that|like|as (?:if|though))", ""),
