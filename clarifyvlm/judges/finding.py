@@ -89,7 +89,12 @@ class Finding(Answers):
         case, claims = self.case, self.response.claims
         for claim in claims if self.is_read else ():
             d = claim.subject
-            if claim.kind == "fragment" and not claim.alone and d.definite and (d.name or (d.given() and not d.one)):
+            if (
+                claim.kind == "fragment"
+                and not claim.alone
+                and d.definite
+                and (d.name or (d.color and not (d.one or d.plural)))
+            ):
                 repeats = case.question.given().items() >= d.given().items()  # "it depends on the star that you mean"
                 if not repeats and case.asked.isdisjoint(d.given()) and sum(c.subject is d for c in claims) == 1:
                     return True

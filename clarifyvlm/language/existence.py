@@ -66,6 +66,9 @@ class Existence(Subjects):
                 break
             start = i
             d, i = found
+            if not first and d.part and d.one and self.kind(i) in ("c", "s", "t"):
+                i = self._predicate([d], i)  # "four stars, three of them red"
+                continue
             if not first and (d.whole or d.most) and not d.one and (of := self._quantified(start)):
                 of.whole, of.most = d.whole, d.most  # "three small things, all stars"
                 self._attributes(of, Description(**d.given()))

@@ -196,7 +196,7 @@ class Subjects(Predicates):
             self.add("attribute", None, attribute=None, value=d, negated=True)  # "neither blue nor green: ..."
             self.negated = k == "or"
             return i
-        if d.whole and d.one and not d.given() and k in ("c", "s", "t"):  # "all of them large"
+        if (d.whole or d.part) and d.one and not d.given() and k in ("c", "s", "t"):  # "all of them large"
             return self._predicate([d], i)
         if (d.whole or d.most) and k in (None, ",", "and", "but", "prep") and (of := self._quantified(start)):
             of.whole, of.most = d.whole, d.most  # "three stars, all red", "... mostly circles"
