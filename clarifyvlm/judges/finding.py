@@ -171,7 +171,13 @@ class Finding(Answers):
             return False  # "whose hat?"
         if d.attribute or d.other or d.abstract or d.unknown or not (d.given() or d.number):
             return True
-        if d.part and d.name and not d.cells and case.complete and len(case.find(d)[0]) == 1:
+        if (
+            d.part
+            and d.name
+            and not (d.cells or d.size in ("max", "min"))
+            and case.complete
+            and len(case.find(d)[0]) == 1
+        ):
             return False  # "one of the circles", where there is one
         if offered and not d.definite and d.number is None and not d.cells:
             return True

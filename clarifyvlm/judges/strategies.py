@@ -27,7 +27,7 @@ class Strategies:
                 return "clarify"  # "red or blue, which one?"
             if self._only_asks():
                 return "clarify"  # "some match, some do not: which one do you mean?"
-            if response.unsure and all(either for _, _, either in self.pairs):
+            if (response.unsure or self._counts_hidden()) and all(either for _, _, either in self.pairs):
                 return "abstain"
             if response.unsure and case.asked & {"count", "yesno"} and not response.guessed:
                 return "abstain"  # what is said to be there explains it
@@ -109,7 +109,15 @@ class Strategies:
         if "yesno" in self.case.asked:
             return len(self.pairs) > 1
         told = [c.subject for c in self.response.claims if c.kind == "attribute" and c.attribute in self.case.asked]
-        return not any(d is None or d.definite or not (d.one and (d.whole or d.most or d.number)) for d in told)
+        return not any(
+            d is None or d.definite or not (d.one and (d.whole or d.most or d.other or d.number)) for d in told
+        )
+
+    def _counts_hidden(self) -> bool:
+        """ "One or two: the blurred one might be a star"."""
+        said = [c.subject for c in self.response.claims if c.subject is not None]
+        hides = any(c.kind == "hidden" for c in self.response.claims) or any(d.hidden or d.name == "blur" for d in said)
+        return "count" in self.case.asked and len(self.pairs) > 1 and hides
 
     def _names_reading(self, subjects: set[frozenset[int]]) -> bool:
         case, response = self.case, self.response

@@ -257,7 +257,10 @@ class Case(Fitting):
             found, unknown = self.find(d.without("definite") if d.cells else d)
             counts.add(len(found))
             if d.relation and d.relation[0] in ("on", "near"):  # "four chairs around the table"
-                counts.add(len(self.find(d.without("relation"))[0]))
+                there = len(self.find(d.without("relation"))[0])
+                if self.complete and n > there:
+                    return False  # "two blurred things next to the star", where there is one
+                counts.add(there)
         elif d is not None and d.given():
             counts.add(len(self.find(d)[0]))
         elif d is not None and d.noun:

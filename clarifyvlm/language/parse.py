@@ -68,6 +68,11 @@ _NEED = re.compile(
     r"(?! is| are)| (?:on )?what you mean)|\b(?:tell me|let me know) (?:which|where)\b|"
     r"\bneed (?:some |a (?:bit|little) )?more (?:information|details?|context|precision|to go on)\b"
 )
+# Compares numbers or places: nothing that is read.
+_COMPARED = re.compile(
+    r"\b(?:as many|(?:more|fewer) (?:[a-z]+ ){1,3}than|(?:same|equal) (?:number|row|column|corner|side|half|spot)|"
+    r"outnumbers?|(?:twice|half|three times) (?:as|the))\b"
+)
 _BUT = re.compile(r" , (?:but|so) (?!which|what|where|who|do |did |could |can |would |is it|are you|please|tell|let)")
 _HEDGE = re.compile(
     r"\b(?:but|though|maybe|perhaps|probably|possibly|likely|sure|certain|hard|difficult|think|guess|believe|might|may|could)\b"
@@ -336,6 +341,8 @@ class _Reader(Statements):
         self.parse()
         if self.scope and all(claim.kind == "yesno" for claim in response.claims[before:]):
             self.add("fragment", Description(cells=self.scope, one=True), alone=True)
+        if _COMPARED.search(" ".join(tokens)):
+            response.unplaced.append("comparison")
         told = [item for i, item in enumerate(items) if i not in self.excused]
         response.unplaced += unplaced(told, response.claims[before:], response.named[named:], self.said, self.words)
 

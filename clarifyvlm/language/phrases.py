@@ -178,7 +178,7 @@ class Phrases(Modifiers):
             self.noun = d.name if isinstance(d.name, str) else None
         elif headed and not d.one:
             self.noun = None
-        d.noun = self.noun if d.one else None
+        d.noun = self.noun if d.one and d.hidden != "name" else None
         if rank and headed and (d.name or d.noun):  # "a third star": there are three, at least
             d.total = Description(name=d.name or d.noun, number=rank, at_least=True, plural=True)
         i = self._post_modifiers(d, i)

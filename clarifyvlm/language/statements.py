@@ -122,6 +122,9 @@ class Statements(Existence):
             return i + 1
         if k == "skip":
             return self._skipped(i)
+        if k == "same" and following == "attr" and "yesno" not in self.asked and self.kind(i + 2) == "as":
+            if end := self._alike([self.subject], i, False):  # "red, the same color as the star"
+                return end
         if k == "like" or (k == "same" and following in ("as", "attr")):
             j = i + 1 + (k == "same") + (following == "attr")
             if (k == "like" or self.kind(j - 1) == "as") and (end := self._likened(j)):

@@ -389,13 +389,23 @@ TURNS = tuple(
             ", only",
         ),
         (
-            "(?:it|this|that) (?:only|just|merely) (?=contains|shows|depicts|features)|"
-            "(?:it|this|that) (?:contains|shows|depicts|features) (?:only|just|nothing but)",
+            "(?:it|this|that) (?:(?:only|just|merely) (?:contains|shows|depicts|features)|"
+            "(?:contains|shows|depicts|features) (?:only|just|nothing but))",
             "the picture only has",
         ),
         ("nothing but", "only"),
         (r", as (?:is|are|was|does|do) (?=the|that|those|both|all)", ", like "),
         ("whereabouts (?=is|are)", "where "),
+        ("up in the (left|right)(?= corner)", r"in the top \1"),
+        ("down in the (left|right)(?= corner)", r"in the bottom \1"),
+        ("happens? to be", "is"),
+        ("(star|square|circle|triangle|heart|diamond|hexagon|cross)s (?=wrapped|blurred|blurry|covered)", r"\1 is "),
+        (
+            "(?:prevents?|precludes?|rules out|stands in the way of) (?:an? |any )?(?:exact |precise |reliable )?"
+            "(?:count(?:ing)?|total|answer)",
+            ", so can not tell",
+        ),
+        ("(?:can )?only (?:be )?(?:sure|certain) of", "can not tell, but there are"),
         ("(?:went|gone|going|go) (?:through|over)", "looked at"),
         ("in (?:that|which|this|either|any) case,?", ""),
         ("touch(?:es|ed)?(?= )", "overlap"),
