@@ -66,7 +66,7 @@ class Existence(Subjects):
                 break
             start = i
             d, i = found
-            if not first and d.part and d.one and self.kind(i) in ("c", "s", "t"):
+            if not first and d.part and d.one and self.kind(i) in ("c", "s", "t", "n"):
                 i = self._predicate([d], i)  # "four stars, three of them red"
                 continue
             if not first and (d.whole or d.most) and not d.one and (of := self._quantified(start)):
@@ -93,9 +93,24 @@ class Existence(Subjects):
         self._exhausts(only if only and self.kind(i) not in STARTS else [])  # not "diamonds crosses"
         return i
 
+    def _lists_all(self, d: Description, i: int) -> None:
+        """ "Four red things, two stars, a circle and a square": as many as were counted, so all of them are red."""
+        total, colon = 0, self.kind(i) == ":"
+        while not d.name and (d.number or 0) > 1 and self.kind(i) in (",", "and", ":"):
+            i += 2 if self.kind(i) == "," and self.kind(i + 1) == "and" else 1
+            found = self.noun_phrase(i) if self.kind(i) in PARTS else None
+            if not found or found[0].definite or not found[0].name:
+                break
+            total, i = total + (found[0].number or 1), found[1]
+        if total and (colon or total == d.number):
+            self.kind_of = d.without()
+
     def _named_after(self, d: Description, i: int) -> int:
         """ "(One red object,) a large star": one thing, said twice. Goes on after it."""
+        self._lists_all(d, i)
         if d.name or d.one or d.plural or d.unknown or self.kind(i) != "," or self.kind(i + 1) != "det":
+            return i
+        if "count" in self.asked:
             return i
         found = self.noun_phrase(i + 1)
         if not found or found[0].name not in SHAPE_NAMES or self.kind(found[1]) in ("and", ",", "or"):
@@ -161,6 +176,9 @@ class Existence(Subjects):
             d, i = found
             if self.kind(i) == "cop" and self.kind(i + 1) == "as":
                 return self.n  # "no star is as red as this one"
+            placed = self.noun_phrase(i + 1) if self.kind(i) == "cop" and self.kind(i + 1) == "prep" else None
+            if placed and placed[0].cells and not (d.cells or d.other):  # "no object is on the left"
+                return self._none_is(d, i + 1)
             if self.kind(i) == "cop" and self.kind(i + 1) not in (
                 None,
                 "see",

@@ -140,7 +140,9 @@ class Case(Fitting):
             return sum(code != NO for code in codes) >= min(subject.number, len(codes))  # "the other three are small"
         if subject is not None and subject.other and subject.definite and subject.plural and not claim.either:
             if self.complete and subject.number is None and len(codes) > 2:
-                return sum(code != NO for code in codes) > 1  # "the others are small"
+                return sum(code != NO for code in codes) >= len(codes) - max(
+                    1, len(self.targets)
+                )  # "the others are small"
         if subject is not None and subject.most:
             fitting = 2 * sum(code == YES for code in codes)
             return fitting == len(codes) if subject.most == "half" else fitting > len(codes)
@@ -279,7 +281,10 @@ class Case(Fitting):
         if not d.number or d.number == 1 or d.at_least or d.unknown or d.abstract or not self.complete:
             return False
         kind = Description(name=d.name, color=d.color, pattern=d.pattern)
-        if d.number > sum(self.fits(kind, o) != NO for o in self.objects):
+        beside = (
+            d.other and d.definite and any(is_one_of(o.name, d.name) for o in self.targets)
+        )  # "the other four stars"
+        if d.number + beside > sum(self.fits(kind, o) != NO for o in self.objects):
             return True
         if not d.definite or d.one or d.other or d.part or d.whole or d.relation or d.name is None:
             return False

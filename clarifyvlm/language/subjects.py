@@ -32,6 +32,10 @@ class Subjects(Predicates):
 
     def _more_of(self, d: Description, i: int) -> int:
         """Past what an apposition says of a reading that is named: "the large one, the one on the left"."""
+        if self.kind(i) == "or" and self.kind(i + 1) in ("c", "n", "det") and not self._opens_clause(i + 1):
+            end = self.noun_phrase(i + 1)[1]  # "you mean yellow or orange"
+            self.excused.update(range(i, end))
+            return end
         found = self.noun_phrase(i + 1) if self.kind(i) == "," and self.kind(i + 1) in ("det", "prep") else None
         if not found or self.kind(found[1]) not in (None, ",", ":") or set(found[0].given()) & self.asked:
             return i
@@ -196,7 +200,7 @@ class Subjects(Predicates):
             self.add("attribute", None, attribute=None, value=d, negated=True)  # "neither blue nor green: ..."
             self.negated = k == "or"
             return i
-        if (d.whole or d.part) and d.one and not d.given() and k in ("c", "s", "t"):  # "all of them large"
+        if (d.whole or d.part) and d.one and not d.given() and k in ("c", "s", "t", "n"):  # "all of them large"
             return self._predicate([d], i)
         if (d.whole or d.most) and k in (None, ",", "and", "but", "prep") and (of := self._quantified(start)):
             of.whole, of.most = d.whole, d.most  # "three stars, all red", "... mostly circles"

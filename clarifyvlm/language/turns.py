@@ -385,7 +385,7 @@ TURNS = tuple(
         ("(?:is |are |was )?(?:supposed|meant|intended) to (?:be|mean)|(?:should|ought to|was to) read", "means"),
         (
             "(?<=[a-z]) ?, (?:but )?(?:just|merely|simply|nothing but)"
-            "(?= (?:an?|some|two|three|four|five|[a-z]+s|[a-z]+ [a-z]+s)\\b)",
+            "(?! (?:as|is|this|its|his|across)\\b)(?= (?:an?|some|two|three|four|five|[a-z]+s|[a-z]+ [a-z]+s)\\b)",
             ", only",
         ),
         (
@@ -399,6 +399,7 @@ TURNS = tuple(
         ("up in the (left|right)(?= corner)", r"in the top \1"),
         ("down in the (left|right)(?= corner)", r"in the bottom \1"),
         ("happens? to be", "is"),
+        (r", (?:just|exactly) as (?=the|all|every|both)", ", like "),
         ("(star|square|circle|triangle|heart|diamond|hexagon|cross)s (?=wrapped|blurred|blurry|covered)", r"\1 is "),
         (
             "(?:prevents?|precludes?|rules out|stands in the way of) (?:an? |any )?(?:exact |precise |reliable )?"
