@@ -33,9 +33,9 @@ class Subjects(Predicates):
     def _more_of(self, d: Description, i: int) -> int:
         """Past what an apposition says of a reading that is named: "the large one, the one on the left"."""
         if self.kind(i) == "or" and self.kind(i + 1) in ("c", "n", "det") and not self._opens_clause(i + 1):
-            end = self.noun_phrase(i + 1)[1]  # "you mean yellow or orange"
-            self.excused.update(range(i, end))
-            return end
+            other = self.noun_phrase(i + 1)  # "you mean yellow or orange"
+            self.excused.update(range(i, other[1] if other else i))
+            return other[1] if other else i
         found = self.noun_phrase(i + 1) if self.kind(i) == "," and self.kind(i + 1) in ("det", "prep") else None
         if not found or self.kind(found[1]) not in (None, ",", ":") or set(found[0].given()) & self.asked:
             return i
