@@ -6,9 +6,10 @@ import pytest
 
 from stages import ROOT
 
-pytest.MonkeyPatch().syspath_prepend(ROOT / "benchmarks")  # its names are met nowhere else
-import memory_plan  # noqa: E402
-from memory_shapes import SHAPES, batch, rope  # noqa: E402
+with pytest.MonkeyPatch.context() as patch:  # for the import only: benchmarks/ has names that stages have, too
+    patch.syspath_prepend(ROOT / "benchmarks")
+    import memory_plan
+    from memory_shapes import SHAPES, batch, rope
 
 TEXT = {"hidden_size": 256, "intermediate_size": 640, "num_hidden_layers": 5, "vocab_size": 3000}
 TEXT |= {"num_attention_heads": 4, "num_key_value_heads": 2}
