@@ -111,6 +111,7 @@ def test_output_among_the_pictures(tmp_path, inside):
     """A look-up by a name that is not unique: the pictures of an output folder within the folder of pictures are found
     by the next run, which takes them for others of the same names."""
     (tmp_path / "images").mkdir()
+    (tmp_path / "graphs.json").write_text("[]")
     flags = ["--source", "visual_genome", "--scene_graphs", str(tmp_path / "graphs.json"), "--num_examples", "9"]
     flags += ["--image_dir", str(tmp_path / "images"), "--output_dir", str(tmp_path / "images" / inside)]
     with pytest.raises(UserError, match="lies in --image_dir"):
