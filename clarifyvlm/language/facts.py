@@ -258,9 +258,6 @@ class Case(Fitting):
         if d is not None and not d.one:
             found, unknown = self.find(d.without("definite") if d.cells else d)
             counts.add(len(found))
-            if d.other and self.complete and not at_least:  # "two other shapes": than what was spoken of, one or all
-                least = sum(o not in self.targets for o in found)
-                return least <= n <= max(least, len(found) - 1) or (None if unknown or not self.targets else False)
             if d.relation and d.relation[0] in ("on", "near"):  # "four chairs around the table"
                 there = len(self.find(d.without("relation"))[0])
                 if self.complete and n > there:

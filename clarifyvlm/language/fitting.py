@@ -289,7 +289,7 @@ class Fitting:
             return self.objects  # "the six objects"
         if (d.anywhere or d.part and d.name) and (d.whole or d.size in ("max", "min")):
             return self.objects  # "the smallest thing in the picture"
-        if d.definite and not (d.other or d.most) and any(self.fits(d, o) == YES for o in self.targets):
+        if d.definite and not d.other and any(self.fits(d, o) == YES for o in self.targets):
             return self.targets  # "the star": the one that the question is about, where there are others
         return self.objects
 

@@ -60,8 +60,7 @@ class Phrases(Modifiers):
             elif (k == "same" or v == "different") and self.kind(i + 1) in ("attr", "abs", *SLOTS, "n", "g"):
                 pass
             elif k == "many":
-                compared = self.kind(i - 1) == "as"  # "as many stars as circles"
-                d.number, d.at_least, d.plural = 1 if compared else v, True, True
+                d.number, d.at_least, d.plural = v, True, True
             elif k == "least":
                 d.at_least = True
             elif k == "prep" and self.kind(i + 1) in ("det", "L", "R"):
