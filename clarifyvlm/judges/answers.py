@@ -8,7 +8,6 @@ from clarifyvlm.language.layout import plain
 from clarifyvlm.language.lexicon import PEOPLE
 from clarifyvlm.language.normal import TOKEN, normalise
 from clarifyvlm.language.parse import read
-from clarifyvlm.records import Object
 from clarifyvlm.world.places import STRIPS
 
 OPPOSITE = {"left": "right", "right": "left", "above": "below", "below": "above"}
@@ -288,13 +287,6 @@ class Answers(Strategies):
             self.plural.append((readings, value))
         self.pairs.append((readings, value, either))
 
-    def _almost(self, d: Description) -> list[Object]:
-        """The one target that all fits but one detail of a phrase: the answer is about it, and the detail is wrong."""
-        case, asked = self.case, self.case.question.given()
-        fitting = [case.find(d.without(a), case.targets)[0] for a in d.given() if a not in ("cells", *asked)]
-        fitting = [found for found in fitting if found]
-        return fitting[0] if len(fitting) == 1 and len(fitting[0]) == 1 else []
-
     def _readings_of(self, d: Description | None, attribute: str) -> frozenset[int] | None:
         """The readings that a subject fits; None when it tells none apart."""
         case = self.case
@@ -313,8 +305,6 @@ class Answers(Strategies):
         ):  # "a small star at the top": a large one
             found = [o for o in case.targets if o.place in d.cells]
             found = found if len(found) == 1 else []
-        if not found and not (unknown or d.plural or self._guessed()):
-            found = self._almost(d)
         fitting = frozenset(i for i, (objects, _, _) in enumerate(case.readings) if any(o in found for o in objects))
         return None if len(fitting) == len(case.readings) else fitting
 

@@ -7,9 +7,6 @@ from clarifyvlm.language.facts import Case
 from clarifyvlm.language.foreign import is_foreign
 from clarifyvlm.language.items import speaks_of_pictures
 
-# Kinds of words that say what facts can check: passed over, they leave it unknown whether a response is grounded.
-_CHECKED = frozenset("R L # all most same than except hide".split())
-
 
 class Finding(Answers):
     """One response read against one case: what it answers, and its criteria, or why they are not known (`failure`)."""
@@ -79,7 +76,7 @@ class Finding(Answers):
         if any(str(value).startswith("?") for _, value, _ in self.pairs):  # "it is a rabbit": a word that nobody knows
             hangs = [name for name in ("grounded", "answer_right", "complete") if found[name] is not None]
             self.unknown = [name for name in hangs if name != "grounded" or grounded]
-        elif grounded and (self.response.unplaced or _CHECKED.intersection(self.response.skipped) or self._is_beyond()):
+        elif grounded and (self.response.unplaced or self._is_beyond()):
             self.unknown = ["grounded"]  # a color or a place that was said of nothing, so far as was read
         return found | dict.fromkeys(self.unknown), evidence
 
@@ -89,12 +86,7 @@ class Finding(Answers):
         case, claims = self.case, self.response.claims
         for claim in claims if self.is_read else ():
             d = claim.subject
-            if (
-                claim.kind == "fragment"
-                and not claim.alone
-                and d.definite
-                and (d.name or (d.color and not (d.one or d.plural)))
-            ):
+            if claim.kind == "fragment" and not claim.alone and d.definite and d.name:
                 repeats = case.question.given().items() >= d.given().items()  # "it depends on the star that you mean"
                 if not repeats and case.asked.isdisjoint(d.given()) and sum(c.subject is d for c in claims) == 1:
                     return True
@@ -143,7 +135,6 @@ class Finding(Answers):
         said = [claim.subject for claim in self.response.claims if claim.subject is not None]
         said += [d.relation[1] for d in said if d.relation and d.relation[1]]
         said += [c.value[1] for c in self.response.claims if c.attribute == "relation" and c.value[1]]
-        said += [c.value for c in self.response.claims if c.kind == "is"]
         for d in (*said, *self.response.named, *asked):  # "one of the three stars"
             if d.total is not None and case.true(Claim("count", d.total, value=d.total.number)) is False:
                 evidence["grounded"] = f"not so many: {_phrase(d.total)}"
@@ -171,13 +162,7 @@ class Finding(Answers):
             return False  # "whose hat?"
         if d.attribute or d.other or d.abstract or d.unknown or not (d.given() or d.number):
             return True
-        if (
-            d.part
-            and d.name
-            and not (d.cells or d.size in ("max", "min"))
-            and case.complete
-            and len(case.find(d)[0]) == 1
-        ):
+        if d.part and d.name and not d.cells and case.complete and len(case.find(d)[0]) == 1:
             return False  # "one of the circles", where there is one
         if offered and not d.definite and d.number is None and not d.cells:
             return True
@@ -268,11 +253,6 @@ class Finding(Answers):
         if self.whole:  # "both are stars", where one is
             values = [value for readings, value, _ in self.pairs if readings is None]
             found |= {r for r, (_, _, answer) in enumerate(self.case.readings) for v in values if _same(v, answer)}
-        for claim in self.response.claims:  # "a square and two stars"
-            for value in claim.subject.given().values() if claim.kind == "count" and claim.subject else ():
-                alike = {r for r, (_, _, answer) in enumerate(self.case.readings) if answer == value}
-                if len(alike) == claim.value and any(value == given for _, given, _ in self.pairs):
-                    found |= alike
         for readings, value in self.plural:  # "the two red ones are stars"
             found |= {r for r in readings if _same(value, self.case.readings[r][2])}
         return len(found) / len(self.case.readings)

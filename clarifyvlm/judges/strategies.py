@@ -27,7 +27,7 @@ class Strategies:
                 return "clarify"  # "red or blue, which one?"
             if self._only_asks():
                 return "clarify"  # "some match, some do not: which one do you mean?"
-            if (response.unsure or self._counts_hidden()) and all(either for _, _, either in self.pairs):
+            if response.unsure and all(either for _, _, either in self.pairs):
                 return "abstain"
             if response.unsure and case.asked & {"count", "yesno"} and not response.guessed:
                 return "abstain"  # what is said to be there explains it
@@ -87,8 +87,6 @@ class Strategies:
 
     def _is_beside(self, d: Description | None) -> bool:
         """Whether `d` is something in the picture that the question is not about: "the circle beside it is red"."""
-        if d is not None and d.other:
-            return True
         if d is None or d.one or not d.given() or not self.case.targets:
             return False
         found = self.case.find(d.without("definite"))[0]
@@ -96,28 +94,14 @@ class Strategies:
 
     def _only_asks(self) -> bool:
         """Whether values are told of no reading in particular, and the user is asked for one."""
-        asks = [ask for ask in self.response.asks if not ask.wonders]
-        listed = all(
-            c.kind in ("count", "exists") for c in self.response.claims
-        )  # "two red ones: the star or the circle?"
-        if not any(
-            ask.open or (ask.means and ask.dimensions) or (listed and len(ask.alternatives) > 1) for ask in asks
-        ):
+        if not any((ask.open or ask.means and ask.dimensions) and not ask.wonders for ask in self.response.asks):
             return False
         if any(readings is not None for readings, _, _ in self.pairs):
             return False
         if "yesno" in self.case.asked:
             return len(self.pairs) > 1
         told = [c.subject for c in self.response.claims if c.kind == "attribute" and c.attribute in self.case.asked]
-        return not any(
-            d is None or d.definite or not (d.one and (d.whole or d.most or d.other or d.number)) for d in told
-        )
-
-    def _counts_hidden(self) -> bool:
-        """ "One or two: the blurred one might be a star"."""
-        said = [c.subject for c in self.response.claims if c.subject is not None]
-        hides = any(c.kind == "hidden" for c in self.response.claims) or any(d.hidden or d.name == "blur" for d in said)
-        return "count" in self.case.asked and len(self.pairs) > 1 and hides
+        return not any(d is None or d.definite or not (d.one and (d.whole or d.number)) for d in told)
 
     def _names_reading(self, subjects: set[frozenset[int]]) -> bool:
         case, response = self.case, self.response

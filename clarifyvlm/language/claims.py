@@ -38,14 +38,12 @@ class Claims(Phrases):
         ):
             subject.cells = self.scope  # "on the left there is a star"
         if self.kind_of and kind in ("exists", "count", "fragment") and subject and not subject.definite:
-            if subject.name and (subject.number or not subject.plural):  # "two red things: a star and a circle" are red
-                for attribute in ("color", "size", "pattern", "cells"):
+            if subject.name and not subject.plural:  # "two red things: a star and a circle" are red
+                for attribute in ("color", "size", "pattern"):
                     if getattr(subject, attribute) is None and attribute not in self.asked:
                         setattr(subject, attribute, getattr(self.kind_of, attribute))
         if self.beside and kind == "attribute" and subject is not None and subject.whole and not subject.beside:
             subject.beside = self.beside  # "apart from the star, they are all red"
-        if kind == "attribute" and subject is not None and subject.other and subject.plural and not subject.beside:
-            self._besides_last(subject, more["attribute"])
         claim = Claim(kind, subject, possible=self.possible, **more)
         self.response.claims.append(claim)
         if (
@@ -62,18 +60,9 @@ class Claims(Phrases):
             self._only(subject)
         return claim
 
-    def _besides_last(self, d: Description, attribute: str) -> None:
-        """ "Two of the stars are red, the others are blue": all but the red ones."""
-        last = self.response.claims[-1] if self.response.claims else None
-        if last and last.kind == "attribute" and last.attribute == attribute and last.subject and last.subject.number:
-            if not last.negated and isinstance(last.value, str) and d.definite and not d.number:
-                d.beside, d.whole = Description(name=last.subject.name, **{attribute: last.value}), True
-
     def _only(self, d: Description) -> None:
         """ "The only star": there is one; "the only two stars"."""
         d.only = False
-        if d.other:  # "the only other shapes"
-            self.response.unplaced.append("only")
         if d.one and not d.given() and d.noun:  # "the only one"
             d = d.without("one")
             d.name = d.noun
@@ -81,7 +70,7 @@ class Claims(Phrases):
         if d.given() and not d.whole and d.plural and not d.number and alone:  # "the only stars"
             self.response.unplaced.append("only")
         if d.given() and not d.whole and (d.number or not d.plural):
-            subject = d.without("number", "definite") if d.definite else d.without("number", "relation")
+            subject = d.without("number", "definite")
             self.response.claims.append(Claim("count", subject, value=d.number or 1, aside=True))
 
     def presuppose(self, d: Description) -> None:
@@ -94,11 +83,7 @@ class Claims(Phrases):
 
     def _skip(self, i: int) -> int:
         """Past copulas, modals and negations; sets self.negated and self.possible."""
-        while (
-            self.kind(i) in ("cop", "modal", "not")
-            or (self.kind(i) == "do" and self.kind(i + 1) == "not")
-            or (self.kind(i) == "so" and self.kind(i + 1) in ("hide", "s", "c"))  # "is so small that"
-        ):
+        while self.kind(i) in ("cop", "modal", "not") or (self.kind(i) == "do" and self.kind(i + 1) == "not"):
             if self.kind(i) == "not":
                 self.negated = True
             self.possible |= self.kind(i) == "modal"
@@ -176,17 +161,13 @@ class Claims(Phrases):
             return meant, found[1]
         return found
 
-    def _and_to(self, subjects: list, relation: str, i: int, negated: bool = False) -> int:
-        """Past "(larger than the star) and the square": of both; "between" needs both to be there."""
-        while self.kind(i) == "and" and self.kind(i + 1) in ("det", "n") and not self._opens_clause(i + 1):
-            second = self.noun_phrase(i + 1)
-            if not second or not (relation == "near" or second[0].name or second[0].one):
-                break
-            if relation == "near":
+    def _between(self, relation: str, i: int) -> int:
+        """Past "(between the star) and the square", which is there, too."""
+        if relation == "near" and self.kind(i) == "and" and not self._opens_clause(i + 1):
+            second = self.noun_phrase(i + 1) if self.kind(i + 1) in ("det", "n") else None
+            if second:
                 self.presuppose(second[0])
-            for s in subjects if relation != "near" else ():
-                self.add("attribute", s, attribute="relation", value=(relation, second[0]), negated=negated)
-            i = second[1]
+                return second[1]
         return i
 
     def _tells_nothing(self, i: int) -> int | None:
@@ -196,7 +177,7 @@ class Claims(Phrases):
             j += 1
         rest = self.items[i:j]
         kinds = [kind for kind, _ in rest]
-        thinks = kinds[-2:] == ["cop", "mean"] and "which" not in [v for _, v in rest] and kinds[-3:-2] != ["rel"]
+        thinks = kinds[-2:] == ["cop", "mean"] and kinds[-3:-2] != ["rel"]  # "what the star is thinking"
         vain = strange(rest) or ("with", "without") in rest or kinds == ["det", "cop"] or thinks
         return j if vain or ("not", "never") in self.items[max(0, i - 2) : i] else None
 

@@ -32,7 +32,6 @@ class Description:
         "anywhere",
         "total",
         "group",
-        "spots",
     )
 
     def __init__(self, **given):
@@ -48,7 +47,6 @@ class Description:
         self.abstract = False  # "a light blue background": nothing that facts know
         self.modified = False  # by a word that nobody knows: "the thick book"
         self.group = None  # "animals", "vehicles": names of a photograph's things
-        self.spots = None  # "stars at the top and on the left": the sets of cells, each of which has one
         self.total = None  # "one of the three stars": a Description of the three stars
         self.anywhere = False  # "no star in the picture"
         self.most = False  # "most of the stars"
@@ -69,7 +67,7 @@ class Description:
             setattr(
                 copy,
                 attribute,
-                None if attribute in (*ATTRIBUTES, "number", "beside", "ordinal", "total", "group", "spots") else False,
+                None if attribute in (*ATTRIBUTES, "number", "beside", "ordinal", "total", "group") else False,
             )
         return copy
 

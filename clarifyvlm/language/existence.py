@@ -1,7 +1,7 @@
 """Existence and absence: the scene reader's clauses that say what is there, and what is not."""
 
 from clarifyvlm.language.claims import BREAKS
-from clarifyvlm.language.descriptions import PARTS, SHAPE_NAMES, STARTS, Description
+from clarifyvlm.language.descriptions import SHAPE_NAMES, STARTS, Description
 from clarifyvlm.language.empty import strange
 from clarifyvlm.language.predicates import LISTED
 from clarifyvlm.language.subjects import Subjects
@@ -48,8 +48,7 @@ class Existence(Subjects):
                 if self.kind(i) not in LISTED or self._opens_clause(i + 1):
                     break
                 either = self.kind(i) == "or"
-                serial = self.kind(i) == "," and self.kind(i + 1) in ("and", "or") and self.kind(i + 2) in PARTS
-                i += 2 if serial and not self._opens_clause(i + 2) else 1  # "a star, a circle, and a square"
+                i += 1
             if self.kind(i) == "not":  # "a circle, not a star"
                 found = self.noun_phrase(i + 1)
                 if found:
@@ -64,16 +63,7 @@ class Existence(Subjects):
                     i += 1
                     continue
                 break
-            start = i
             d, i = found
-            if not first and d.part and d.one and self.kind(i) in ("c", "s", "t", "n"):
-                i = self._predicate([d], i)  # "four stars, three of them red"
-                continue
-            if not first and (d.whole or d.most) and not d.one and (of := self._quantified(start)):
-                of.whole, of.most = d.whole, d.most  # "three small things, all stars"
-                self._attributes(of, Description(**d.given()))
-                continue
-            i = self._named_after(d, i)
             if only is not None:
                 only.append(d.without())
             if d.one and not d.definite and set(d.given()) == {"color"} and self.kind(i) in (",", "and"):
@@ -92,35 +82,6 @@ class Existence(Subjects):
             self.add("deny", self.echoed)
         self._exhausts(only if only and self.kind(i) not in STARTS else [])  # not "diamonds crosses"
         return i
-
-    def _lists_all(self, d: Description, i: int) -> None:
-        """ "Four red things, two stars, a circle and a square": as many as were counted, so all of them are red."""
-        total, colon = 0, self.kind(i) == ":"
-        while not d.name and (d.number or 0) > 1 and self.kind(i) in (",", "and", ":"):
-            i += 2 if self.kind(i) == "," and self.kind(i + 1) == "and" else 1
-            found = self.noun_phrase(i) if self.kind(i) in PARTS else None
-            if not found or found[0].definite or not found[0].name:
-                break
-            total, i = total + (found[0].number or 1), found[1]
-        if total and (colon or total == d.number):
-            self.kind_of = d.without()
-
-    def _named_after(self, d: Description, i: int) -> int:
-        """ "(One red object,) a large star": one thing, said twice. Goes on after it."""
-        self._lists_all(d, i)
-        if d.name or d.one or d.plural or d.unknown or self.kind(i) != "," or self.kind(i + 1) != "det":
-            return i
-        if "count" in self.asked:
-            return i
-        found = self.noun_phrase(i + 1)
-        if not found or found[0].name not in SHAPE_NAMES or self.kind(found[1]) in ("and", ",", "or"):
-            return i
-        for attribute, value in found[0].given().items():
-            if getattr(d, attribute) is None:
-                setattr(d, attribute, value)
-            elif attribute != "cells" and getattr(d, attribute) != value:
-                return i
-        return found[1]
 
     def _exhausts(self, listed: list[Description]) -> None:
         """ "There are only circles and a star": every object is one of these."""
@@ -176,9 +137,6 @@ class Existence(Subjects):
             d, i = found
             if self.kind(i) == "cop" and self.kind(i + 1) == "as":
                 return self.n  # "no star is as red as this one"
-            placed = self.noun_phrase(i + 1) if self.kind(i) == "cop" and self.kind(i + 1) == "prep" else None
-            if placed and placed[0].cells and not (d.cells or d.other):  # "no object is on the left"
-                return self._none_is(d, i + 1)
             if self.kind(i) == "cop" and self.kind(i + 1) not in (
                 None,
                 "see",
@@ -190,9 +148,6 @@ class Existence(Subjects):
                 "but",
             ):
                 return self._none_is(d, i + 1)
-            if d.other and self.kind(i) == "see" and self.items[i][1] in ("has", "have"):
-                self.response.unplaced.append("other")  # "no other star has that color"
-                return i + 1
             yours = d.relation is not None and ("det", "your") in self.items[:i]
             if end := i if yours else self._narrowed(i):  # "no star in your hat"
                 return end
@@ -243,9 +198,6 @@ class Existence(Subjects):
         if self.kind(i) == "of":
             found = self.noun_phrase(i + 1)
             d, i = found if found else (d, i + 1)
-            last = self.response.claims[-1].subject if self.response.claims else None
-            if d.one and d.plural and not d.given() and last is not None and last.other and last.plural:
-                d = last.without("whole", "number")  # "the other ones are small, and none of them is a star"
             if d.number:  # "none of the three objects"
                 d.total, d.number = d.without(), None
             if self.kind(i) in ("c", "s", "t"):  # "none of them green"

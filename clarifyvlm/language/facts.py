@@ -4,7 +4,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 
 from clarifyvlm.language.descriptions import Claim, Description
-from clarifyvlm.language.fitting import CENTER, HIDDEN, NO, NOT_ANNOTATED, YES, Fitting, is_guess, is_one_of, lies
+from clarifyvlm.language.fitting import CENTER, NO, NOT_ANNOTATED, YES, Fitting, is_guess, is_one_of, lies
 from clarifyvlm.language.lexicon import KINDS
 from clarifyvlm.records import Object
 
@@ -29,12 +29,6 @@ class Case(Fitting):
             return None if found or unknown or claim.negated else False
         if claim.possible and claim.kind != "hidden":
             return None
-        if d is not None and d.spots and not d.whole and claim.kind in ("exists", "count", "fragment"):
-            for cells in d.spots:  # "stars at the top and on the left"
-                there = d.without("spots", "number")
-                there.cells = cells
-                if not any(self.find(there)):
-                    return False
         match claim.kind:
             case "attribute":
                 return self._attribute_true(claim)
@@ -117,8 +111,7 @@ class Case(Fitting):
         counted = subject is not None and (
             subject.part or (not subject.definite and (subject.name or subject.one and subject.noun))
         )
-        compares = claim.attribute == "relation" and claim.value[0] in ("max", "min")  # "two are larger than the rest"
-        if counted and (subject.number or 0) > 1 and not (claim.either or compares or claim.value in ("max", "min")):
+        if counted and (subject.number or 0) > 1 and not claim.either:
             if sum(code != NO for code in codes) < subject.number:
                 return False  # "two of the cars are red"
         if subject is not None and subject.number and not (subject.definite or subject.part):
@@ -140,12 +133,9 @@ class Case(Fitting):
             return sum(code != NO for code in codes) >= min(subject.number, len(codes))  # "the other three are small"
         if subject is not None and subject.other and subject.definite and subject.plural and not claim.either:
             if self.complete and subject.number is None and len(codes) > 2:
-                return sum(code != NO for code in codes) >= len(codes) - max(
-                    1, len(self.targets)
-                )  # "the others are small"
+                return sum(code != NO for code in codes) > 1  # "the others are small"
         if subject is not None and subject.most:
-            fitting = 2 * sum(code == YES for code in codes)
-            return fitting == len(codes) if subject.most == "half" else fitting > len(codes)
+            return sum(code == YES for code in codes) * 2 > len(codes)
         if self.example.kind == "comparison" and self.other is not None and subject is not None and subject.whole:
             if subject.one and not subject.given():  # "both": the two that are compared
                 second = self.find(self.other.without("definite"), self.objects)[0]
@@ -153,8 +143,7 @@ class Case(Fitting):
         if claim.attribute == "relation" and claim.value[0] == "with" and subject is not None and not subject.whole:
             return YES in codes  # "the women are holding a cup and a bag"
         if subject is not None and subject.plural and (subject.whole or (subject.definite and subject.number is None)):
-            some = isinstance(claim.value, tuple) and YES in codes  # "they are circles and stars": so far as one sees
-            return all(code == YES or (some and code == HIDDEN) for code in codes)
+            return all(code == YES for code in codes)
         return YES in codes
 
     def _yesno_true(self, claim: Claim) -> bool | None:
@@ -166,14 +155,11 @@ class Case(Fitting):
         if d is None or not (d.given() or d.whole or d.number):
             return claim.value in answers
         found, unknown = self.find(d)
-        if d.beside:  # "all match, apart from the red one"
-            found = [o for o in found if o not in self.find(d.beside)[0]]
         values = [v for objects, _, v in self.readings if any(o in found for o in objects)]
         fitting = set(values)
         if len(self.readings) > 1 and values:
             if d.most:
-                fitting = 2 * values.count(claim.value)
-                return fitting == len(values) if d.most == "half" else fitting > len(values)
+                return values.count(claim.value) * 2 > len(values)
             if (d.number or 0) > 1 and (d.part or d.other or not d.definite):  # "two of them match"
                 return values.count(claim.value) >= d.number
         if not fitting:
@@ -259,10 +245,7 @@ class Case(Fitting):
             found, unknown = self.find(d.without("definite") if d.cells else d)
             counts.add(len(found))
             if d.relation and d.relation[0] in ("on", "near"):  # "four chairs around the table"
-                there = len(self.find(d.without("relation"))[0])
-                if self.complete and n > there:
-                    return False  # "two blurred things next to the star", where there is one
-                counts.add(there)
+                counts.add(len(self.find(d.without("relation"))[0]))
         elif d is not None and d.given():
             counts.add(len(self.find(d)[0]))
         elif d is not None and d.noun:
@@ -281,10 +264,7 @@ class Case(Fitting):
         if not d.number or d.number == 1 or d.at_least or d.unknown or d.abstract or not self.complete:
             return False
         kind = Description(name=d.name, color=d.color, pattern=d.pattern)
-        beside = (
-            d.other and d.definite and any(is_one_of(o.name, d.name) for o in self.targets)
-        )  # "the other four stars"
-        if d.number + beside > sum(self.fits(kind, o) != NO for o in self.objects):
+        if d.number > sum(self.fits(kind, o) != NO for o in self.objects):
             return True
         if not d.definite or d.one or d.other or d.part or d.whole or d.relation or d.name is None:
             return False

@@ -37,9 +37,6 @@ ON = re.compile(
     r"the (?!(?:far |upper |lower )?(?:left|right|top|bottom|side)\b))",
     re.IGNORECASE,
 )
-STRAIGHT = re.compile(
-    r"\b(?:directly|immediately|right|straight|just|vertically) (above|below|beneath|under|underneath)\b", re.IGNORECASE
-)
 _FELLOW = re.compile(r"(?<=\w )(?<!you )(?<!hey )(?<!sorry )(?:fella|fellow|guy|lad|chap|bloke|bugger)(s?)\b", re.I)
 FIELDS = {"cells": "place", "name": "name", "color": "color", "size": "size", "pattern": "pattern"}
 
@@ -191,8 +188,6 @@ class Fitting:
 
     def readable(self, text: str) -> str:
         """ "Standing on a rug" answers what someone is standing on as "holding a cup" does: no place, but a thing."""
-        if self.side not in ("above", "below"):
-            text = STRAIGHT.sub(r"directly\1", text)
         if self.example.facts.source == "scenes":
             return _FELLOW.sub(r"one\1", text)  # "the big fella"
         return ON.sub(r"\1 ", text) if self.example.kind == "relation" and "name" in self.asked else text
@@ -289,7 +284,7 @@ class Fitting:
             return self.objects  # "the six objects"
         if (d.anywhere or d.part and d.name) and (d.whole or d.size in ("max", "min")):
             return self.objects  # "the smallest thing in the picture"
-        if d.definite and not d.other and any(self.fits(d, o) == YES for o in self.targets):
+        if d.definite and any(self.fits(d, o) == YES for o in self.targets):
             return self.targets  # "the star": the one that the question is about, where there are others
         return self.objects
 
@@ -383,9 +378,6 @@ SIDE_OF = dict(zip(EXTREMES, ("above", "below", "left", "right"), strict=True))
 def lies(o: Object, side: str, p: Object) -> bool:
     """Whether `o` lies to this side of `p`: left, right, above, below."""
     (ox, oy), (px, py) = center(o), center(p)
-    if side.startswith("directly "):  # in one column
-        apart = max(o.box[0], p.box[0]) >= min(o.box[2], p.box[2])
-        return not apart and lies(o, side.removeprefix("directly "), p)
     return {"left": ox < px, "right": ox > px, "above": oy < py, "below": oy > py}.get(side, False)
 
 

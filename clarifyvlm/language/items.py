@@ -33,7 +33,6 @@ RELATIONS = {"above": "above", "over": "above", "below": "below", "under": "belo
              "underneath": "below", "near": "near", "beside": "near", "next": "near", "behind": "near",
              "front": "near", "between": "near",
              "against": "near", "opposite": "near", "overlap": "overlap"}  # fmt: skip
-RELATIONS |= {f"directly{w}": f"directly {side}" for w, side in RELATIONS.items() if side in ("above", "below")}
 
 # Words of English that are one letter away from a color, a shape, a size or a place, and are none.
 _NO_TYPOS = frozenset(
@@ -219,7 +218,7 @@ def _ordinal(tokens: list[str], i: int) -> tuple | None:
         )
     ):  # "the first is red"
         return "other", "first", (i, i)
-    return ("other", tokens[i], (i, i)) if tokens[i] != "first" else None
+    return ("other", tokens[i], (i, i)) if tokens[i] in ("second", "third", "fourth") else None
 
 
 def items_of(tokens: list[str], words: Vocabulary) -> list[tuple]:
@@ -273,7 +272,7 @@ def items_of(tokens: list[str], words: Vocabulary) -> list[tuple]:
         elif word in ",:(":
             items.append((word, None))
         elif word == ")":
-            items.append((",", ")"))
+            items.append((",", None))
         elif word.isdigit():
             items.append(("#", int(word) if len(word) < 4 else 9999))
         else:

@@ -137,15 +137,14 @@ def _json(text: str) -> tuple[str, str] | None:
     if any(_VERDICT.search(key) for key in low):
         return None  # {"used_strategy": "clarify", "states_answer": true} speaks to a judge
     kind = str(low.get("action", low.get("type", ""))).lower()
-    unclear = any(value is True and re.search("ambig|clarif|unclear", key) for key, value in low.items())
+    unclear = any(low.get(key) is True for key in ("ambiguous", "is_ambiguous", "needs_clarification", "unclear"))
     if low.get("question") and (unclear or re.search("ask|clarif", kind)):
         return "", _spoken(low["question"])  # {"action": "ask_user", "question": "Which star?"}
     beside = [_spoken(low[key]) for key in low if key in _SAYS and low[key]]
     held = [_spoken(low[key]) for key in low if key in _HOLDS and low[key] not in (None, "", [], {})]
     if held:
-        taken = () if held[0].lower() in ("yes", "no") else _NAMES  # {"answer": "yes", "object": "red star"}
-        named = [f"I take you to mean {_spoken(low[k])}" for k in taken if low.get(k)]
-        said = [_spoken(low[k]) for k in low if k in _SAYS and k not in taken and low[k]]
+        named = [f"I take you to mean {_spoken(low[k])}" for k in _NAMES if low.get(k)]
+        said = [_spoken(low[k]) for k in low if k in _SAYS and k not in _NAMES and low[k]]
         return "\n".join(said), "\n".join([*named, *held])
     if any(key in low for key in _HOLDS):  # {"answer": null, "reason": ...}
         return "", "\n".join(beside)

@@ -48,8 +48,6 @@ class Modifiers:
             elif k == "R" and d.relation is None and (found := self.related_phrase(j)):
                 d.relation, j = (self.items[j][1], found[0]), found[1] - 1
                 self.noun = d.name if isinstance(d.name, str) else self.noun
-            elif d.plural and k in ("c", "t") and self.kind(i) == "(" and self.kind(j + 1) in ("and", ","):
-                return i  # "two stars (red and blue)"
             elif k in ("c", "t") and (j > i or self.kind(i - 1) == "g") and getattr(d, SLOTS[k]) is None:
                 setattr(d, SLOTS[k], self.items[j][1])
             elif k == "rel" and self.items[j][1] in ("which", "who") or (k == "det" and self.items[j][1] == "that"):
@@ -73,7 +71,6 @@ class Modifiers:
                 k += 1
             if self.kind(k) != "L" or self.kind(k + 1) not in (None, "and", ",", "cop", "but"):
                 break
-            d.spots = [*(d.spots or [d.cells]), self.items[k][1]]
             d.cells, j = d.cells | self.items[k][1], k
         return j
 

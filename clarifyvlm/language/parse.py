@@ -61,19 +61,12 @@ _REQUEST = re.compile(
 _NEED = re.compile(
     r"\b(?:(?:need|have|want|like|must|got) (?:to )?(?:know|be told|hear|tell me|say|specify)|(?:not|"
     r"un) ?(?:sure|clear|certain|obvious)|unclear|"
-    r"uncertain|(?:do|can|could|would) not (?:know|tell|say|see|determine|identify|decide)|"
-    r"unable to (?:tell|say|determine|identify|decide)|depends on|wonder(?:ing)?|ambiguous)\b"
+    r"uncertain|(?:do|can|could|would) not (?:know|tell|say|see)|depends on|wonder(?:ing)?|ambiguous)\b"
     r"(?:(?: \w+){0,3}? (?:which|what|who|where|whether|if)\b.*\b(?:you|meant|intended)\b|"
     r"(?: on)? which\b(?! (?:color|size|shape|place))"
     r"(?! is| are)| (?:on )?what you mean)|\b(?:tell me|let me know) (?:which|where)\b|"
     r"\bneed (?:some |a (?:bit|little) )?more (?:information|details?|context|precision|to go on)\b"
 )
-# Compares numbers or places: nothing that is read.
-_COMPARED = re.compile(
-    r"\b(?:as many|(?:more|fewer) (?:[a-z]+ ){1,3}than|(?:same|equal) (?:number|row|column|corner|side|half|spot)|"
-    r"outnumbers?|(?:twice|half|three times) (?:as|the))\b"
-)
-_BUT = re.compile(r" , (?:but|so) (?!which|what|where|who|do |did |could |can |would |is it|are you|please|tell|let)")
 _HEDGE = re.compile(
     r"\b(?:but|though|maybe|perhaps|probably|possibly|likely|sure|certain|hard|difficult|think|guess|believe|might|may|could)\b"
 )
@@ -196,8 +189,6 @@ def _sentence(reader: "_Reader", tokens: list[str], end: str) -> None:
         return reader.statement(tokens)
     before, rest = text[: request.start()], text[request.start() :]
     after = ""
-    if _NEED.match(rest) and (turn := _BUT.search(rest)):  # "I am not sure which you mean, but the star is red"
-        rest, after = rest[: turn.start()], rest[turn.end() :]
     if " : " in rest:  # "It depends on which star: the large one is red ..."
         rest, _, after = rest.partition(" : ")
         if not re.search(r"\b(?:is|are|sits|lies|stands|red|yes|no)\b", after):
@@ -341,8 +332,6 @@ class _Reader(Statements):
         self.parse()
         if self.scope and all(claim.kind == "yesno" for claim in response.claims[before:]):
             self.add("fragment", Description(cells=self.scope, one=True), alone=True)
-        if _COMPARED.search(" ".join(tokens)):
-            response.unplaced.append("comparison")
         told = [item for i, item in enumerate(items) if i not in self.excused]
         response.unplaced += unplaced(told, response.claims[before:], response.named[named:], self.said, self.words)
 

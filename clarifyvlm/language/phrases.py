@@ -6,7 +6,6 @@ from clarifyvlm.language.lexicon import GROUPS
 from clarifyvlm.language.modifiers import Modifiers
 
 _AFTER = (None, ",", "prep", "and", "with")
-RANKS = {"second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6}
 _NOUNS_IN_ING = frozenset(
     "awning building ceiling clothing crossing earring icing king painting railing ring string swing wing".split()
 )
@@ -23,7 +22,7 @@ class Phrases(Modifiers):
 
     def noun_phrase(self, i: int) -> tuple[Description, int] | None:
         """The noun phrase, or bare run of attributes, that starts at i: (description, where it ends)."""
-        start, d, rank = i, Description(), None
+        start, d = i, Description()
         headed = False
         k = self.kind(i)
         if k == "pron":
@@ -39,14 +38,13 @@ class Phrases(Modifiers):
                 d.whole = d.plural = True
             elif k == "other":
                 d.other = True
-                rank = RANKS.get(v, rank)
             elif k == "ord":
                 d.ordinal = v
                 d.definite = True
             elif k == "most" and self.kind(i + 1) == "s":
                 pass  # "the most prominent star"
             elif k == "most":
-                d.most, d.plural = v, True
+                d.most = d.plural = True
             elif k == "only" and i == start and self.kind(i + 1) == "det":
                 start += 1  # "only a bench"
             elif k == "only" and self.kind(i + 1) in ("#", *SLOTS, "n", "g", "unk", "attr", "other"):
@@ -73,8 +71,7 @@ class Phrases(Modifiers):
                 and self.kind(i + 1) in (*PARTS, "pron")
             ):
                 if self.kind(i + 1) == "pron":
-                    d.one = d.part = True
-                    d.noun = self.noun
+                    d.one, d.noun = True, self.noun
                     return d, self._post_modifiers(d, i + 2)
                 if part := self._part(d, i + 1):
                     return part
@@ -178,9 +175,7 @@ class Phrases(Modifiers):
             self.noun = d.name if isinstance(d.name, str) else None
         elif headed and not d.one:
             self.noun = None
-        d.noun = self.noun if d.one and d.hidden != "name" else None
-        if rank and headed and (d.name or d.noun):  # "a third star": there are three, at least
-            d.total = Description(name=d.name or d.noun, number=rank, at_least=True, plural=True)
+        d.noun = self.noun if d.one else None
         i = self._post_modifiers(d, i)
         if d.name and self.kind(i) == "poss" and self.kind(i + 1) in ("n", "c", "s", "unk"):  # "the woman's coat"
             found = self.noun_phrase(i + 1)

@@ -37,8 +37,7 @@ class Predicates(Claims):
         while i < self.n:
             k, v = self.items[i]
             if k in LISTED:
-                shown = self.items[i + 1 : i + 2] == [("see", "visible")]  # "large and visible"
-                if k == ":" or (self._opens_clause(i + 1) and not shown):
+                if k == ":" or self._opens_clause(i + 1):
                     break
                 j = i + 1
                 if k == "or":
@@ -56,6 +55,7 @@ class Predicates(Claims):
                 if gap := self._gapped(j, began):
                     i = gap
                     continue
+                shown = self.items[j : j + 1] == [("see", "visible")]  # "large and visible"
                 if (
                     not shown
                     and self.kind(j) not in (*STARTS, "hid", "attr", "R")
@@ -67,11 +67,6 @@ class Predicates(Claims):
             if k == "all":
                 if self.kind(i + 1) not in ("c", "s", "t", "det", "L", "prep", "hide", "R", "hold", "n"):
                     break
-                if (
-                    len(subjects) > 1 and v == "both" and "yesno" in self.asked
-                ):  # "the star and the circle are both red"
-                    i += 1
-                    continue
                 subjects = [Description(one=True, whole=True, plural=True) if s is None else s for s in subjects]
                 if any(c.kind == "deny" for c in self.response.claims):  # "no cyan here, it is all red"
                     subjects = [Description(plural=True) if s and s.one and not s.given() else s for s in subjects]
@@ -79,13 +74,6 @@ class Predicates(Claims):
                 for s in subjects:
                     s.whole = s.plural = True
                 i += 1
-            elif k == "most" and v != "most":  # "they are mostly red"
-                subjects = [Description(one=True, plural=True) if s is None else s.without("number") for s in subjects]
-                for s in subjects:
-                    s.most, s.plural = v, True
-                i += 1
-            elif k == "not" and not first and self.kind(i + 1) in ("see", "know"):
-                break  # "as it is wrapped I cannot see whether ..."
             elif k == "not":
                 negated, i = True, i + 1
             elif k == "hold" and (found := self._held(subjects, i + 1, negated, v)):
@@ -164,11 +152,11 @@ class Predicates(Claims):
                     found = last.value[1], found[1]  # "left of the star, not to its right"
                 for s in subjects:
                     self.add("attribute", s, attribute="relation", value=(v, found[0]), negated=negated, either=either)
-                i = self._and_to(subjects, v, found[1], negated)
+                i = self._between(v, found[1])
             elif k == "s" and self.kind(i + 1) == "than" and (found := self.noun_phrase(i + 2)):
                 for s in subjects:
                     self.add("attribute", s, attribute="relation", value=(v, found[0]), negated=negated, either=either)
-                i = self._and_to(subjects, v, found[1], negated)
+                i = found[1]
             elif k in (*STARTS, "unk") and (found := self.noun_phrase(i)):
                 value, end = found
                 if value.abstract:

@@ -5,7 +5,7 @@ bare value; what follows decides which claim it makes. Words it does not know ar
 """
 
 from clarifyvlm.language.claims import BREAKS
-from clarifyvlm.language.descriptions import SHAPE_NAMES, STARTS, Claim, Description
+from clarifyvlm.language.descriptions import SHAPE_NAMES, STARTS, Description
 from clarifyvlm.language.existence import Existence
 
 _PASSED = (
@@ -122,9 +122,6 @@ class Statements(Existence):
             return i + 1
         if k == "skip":
             return self._skipped(i)
-        if k == "same" and following == "attr" and "yesno" not in self.asked and self.kind(i + 2) == "as":
-            if end := self._alike([self.subject], i, False):  # "red, the same color as the star"
-                return end
         if k == "like" or (k == "same" and following in ("as", "attr")):
             j = i + 1 + (k == "same") + (following == "attr")
             if (k == "like" or self.kind(j - 1) == "as") and (end := self._likened(j)):
@@ -149,11 +146,6 @@ class Statements(Existence):
             return self._compared(i + 1)
         if k == "so" and following == "cop" and self.items[i + 2 : i + 4] == [("det", "that"), ("of", "of")]:
             self.items[i + 2 : i + 4], self.n = [], self.n - 2  # "so is that of the star"
-        if k == "so" and following == "do" and "yesno" in self.asked and (found := self.noun_phrase(i + 2)):
-            said = [c.value for c in self.response.claims if c.kind == "yesno"]
-            if said and found[0].given():  # "and so does the red one"
-                self._answers(said[-1], found[0])
-                return found[1]
         if k == "so" and following == "cop" and (found := self.noun_phrase(i + 2)):  # "and so is the star"
             while found:
                 end = self._likened(i + 2) or found[1]
@@ -204,7 +196,7 @@ class Statements(Existence):
                 self.add("count", found[0], value=found[0].number, aside=True)
                 return found[1]
         if (
-            k == "det" and v in ("that", "this", "those", "these") and following == "cop" and self.subject is not None
+            k == "det" and v in ("that", "this") and following == "cop" and self.subject is not None
         ):  # "..., that is red"
             return self._predicate([self.subject], self._skip(i + 1))
         if k == "unk" and following == ":" and i == 0 and v in self.said:  # "pirple = purple: a triangle"
@@ -218,27 +210,19 @@ class Statements(Existence):
             if found:
                 return self._after_noun_phrase(i, *found)
         last = self.response.claims[-1] if self.response.claims else None
-        if k in (":", "("):
-            if k == "(" and last and last.kind in ("count", "fragment") and last.subject and last.subject.plural:
-                if following in ("c", "t", "s") and self.kind(i + 2) in ("and", ","):  # "two stars (red and blue)"
-                    return self._predicate([last.subject.without("number")], i + 1)
-            self._lists(last)
-        elif v == ")":
-            self.kind_of = None
+        if (
+            k == ":"
+            and last
+            and last.subject
+            and last.subject.plural
+            and last.kind in ("count", "fragment", "attribute")
+        ):
+            self.kind_of = None if last.subject.name or last.negated else last.subject
         if k in BREAKS:
             self.negated = self.possible = False
-        elif k == "R" and self.kind(i + 2) == "pic":
-            pass  # "looking over the picture"
         elif k not in _PASSED and (k, v) not in (("rel", "if"), ("rel", "whether")):
             self.response.skipped.append(str(v if k in ("unk", "rel") else k))
         return i + 1
-
-    def _lists(self, last: Claim | None) -> None:
-        """ "Two red things: a star and a circle": what follows is red."""
-        if last and last.subject and last.subject.plural and last.kind in ("count", "fragment", "attribute"):
-            self.kind_of = None if last.subject.name or last.negated else last.subject.without()
-            if self.kind_of and last.kind == "attribute" and last.attribute in ("color", "size", "pattern", "cells"):
-                setattr(self.kind_of, last.attribute, last.value)
 
     def _unsettled(self, i: int) -> int | None:
         """ "Whether it is a circle I cannot tell": where that ends."""
@@ -284,7 +268,7 @@ class Statements(Existence):
             return None
         value = (self.items[i][1], found[0])  # "at the top, left of the square", "a star, overlapping the square"
         self.add("attribute", self.subject, attribute="relation", value=value)
-        return self._and_to([self.subject], value[0], found[1])
+        return self._between(value[0], found[1])
 
     def _nor(self, i: int) -> int | None:
         """ "(There is no star,) nor is there a circle", "neither does a circle (exist)", "nor is anything blue"."""

@@ -32,10 +32,6 @@ class Subjects(Predicates):
 
     def _more_of(self, d: Description, i: int) -> int:
         """Past what an apposition says of a reading that is named: "the large one, the one on the left"."""
-        if self.kind(i) == "or" and self.kind(i + 1) in ("c", "n", "det") and not self._opens_clause(i + 1):
-            other = self.noun_phrase(i + 1)  # "you mean yellow or orange"
-            self.excused.update(range(i, other[1] if other else i))
-            return other[1] if other else i
         found = self.noun_phrase(i + 1) if self.kind(i) == "," and self.kind(i + 1) in ("det", "prep") else None
         if not found or self.kind(found[1]) not in (None, ",", ":") or set(found[0].given()) & self.asked:
             return i
@@ -79,10 +75,8 @@ class Subjects(Predicates):
         if not found or self._opens_clause(j) or not set(found[0].given()) & self.asked:
             return i
         value, end = found
-        if self.kind(end) == "for" or (value.definite and not ("cells" in self.asked and value.cells)):
-            return i  # "it depends on the star: red for the large one, ..."
-        if d.plural and self.kind(end) in ("and", ","):
-            return self._predicate([d], j)  # "the blue ones: a star and a circle"
+        if value.definite and not ("cells" in self.asked and value.cells):
+            return i
         self._attributes(d, value)
         return end
 
@@ -177,8 +171,6 @@ class Subjects(Predicates):
         if k in ("yes", "nay") and "yesno" in self.asked:  # "the left one yes"
             self._answers("yes" if k == "yes" else "no", d)
             return i + 1
-        if (k, v) == ("R", "overlap") and d.one and d.definite:  # "it overlaps the star"
-            return self._predicate([self._refer(d)], i)
         if k == "hold":
             return self._predicate([self._refer(s) for s in subjects], i)
         if k in ("do", "same", "differ") and (end := self._does(d, i)):
@@ -200,12 +192,8 @@ class Subjects(Predicates):
             self.add("attribute", None, attribute=None, value=d, negated=True)  # "neither blue nor green: ..."
             self.negated = k == "or"
             return i
-        if (d.whole or d.part) and d.one and not d.given() and k in ("c", "s", "t", "n"):  # "all of them large"
+        if d.whole and d.one and not d.given() and k in ("c", "s", "t"):  # "all of them large"
             return self._predicate([d], i)
-        if (d.whole or d.most) and k in (None, ",", "and", "but", "prep") and (of := self._quantified(start)):
-            of.whole, of.most = d.whole, d.most  # "three stars, all red", "... mostly circles"
-            self._attributes(of, Description(**d.given()))
-            return i
         replies = "yesno" in self.asked and self.kind(i + 1) in ("yes", "nay", "no") and self.kind(i + 2) in (None, ",")
         if k == ":" or (k == "," and (replies or (d.definite and not set(d.given()) & self.asked))):
             if (d.number or 0) > 1 and d.name and not d.definite and self.items[i + 1 : i + 2] == [("det", "a")]:
@@ -249,15 +237,6 @@ class Subjects(Predicates):
                 if start == 0 and self.kind(i) == "," and self.kind(i + 1) == "no":
                     self.topic = d  # "large star: no square to its left"
         return i
-
-    def _quantified(self, start: int) -> Description | None:
-        """What "all red", "mostly circles" at `start` is said of: the things that were told of just before."""
-        last = self.response.claims[-1] if self.response.claims and self.kind(start - 1) in (",", "(") else None
-        if not last or last.kind not in ("exists", "count", "fragment") or not last.subject or not last.subject.plural:
-            return None
-        of = last.subject.without("number", "whole", "most", "at_least")
-        of.plural = True
-        return of
 
     def _apposed(self, d: Description, i: int) -> int | None:
         """ "The star, the one at the top left, is": what stands between the commas goes to `d`. Where it ends."""
@@ -343,16 +322,6 @@ class Subjects(Predicates):
             self.scope = d.cells
             return self._objects(i)
         if "yesno" in self.asked:
-            alone = (
-                self.kind(i) in (None, ",", "but", "and")
-                or (  # "the left one has not", "the red one has one"
-                    self.items[i : i + 1] == [("#", 1)] and self.kind(i + 1) in (None, ",", "but", "and")
-                )
-            )
-            if alone and d is not None and d.given():
-                self._answers("no" if self.negated else "yes", d)
-                self.negated = False
-                return i + (self.kind(i) == "#")
             j = i
             while self.kind(j) in ("det", "not", "all", "prep"):
                 j += 1
