@@ -1,13 +1,12 @@
 """Photographs with COCO-format annotations: examples a second from 500 pictures, and the time and memory that a very
-large annotations file takes to read; and rows a second of a released benchmark that is converted.
+large annotations file takes to read.
 
     python benchmarks/photographs.py            # minutes, and 900 MB in the folder for temporary files
     python benchmarks/photographs.py --quick    # under a minute
 
 The first time is that of the whole command: start, annotations, pictures, records and card; its baseline is one worker.
 The pictures are noise, so that decoding them takes as long as that of photographs. The baseline of the reading is
-json.load of the same file. The rows that are converted have a picture each, of 640 x 480.
-Nothing of what is written stays.
+json.load of the same file. Nothing of what is written stays.
 """
 
 import json
@@ -35,8 +34,7 @@ class Arguments:
     num_pictures: int = option("to make examples from", 500)
     num_workers: int = option("workers to compare with one", 2)
     file_mb: int = option("size of the large annotations file", 900)
-    num_rows: int = option("rows of a benchmark to convert", 10_000)
-    quick: bool = option("200 pictures, a file of 60 MB, 1,000 rows", False)
+    quick: bool = option("200 pictures, a file of 60 MB", False)
     output_dir: str = option("folder for photographs.json", "benchmarks/results")
 
 
@@ -48,8 +46,6 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         invent(folder, pictures)
-        num_rows = min(args.num_rows, 1_000) if args.quick else args.num_rows
-        converted_s = convert(folder, num_rows)
         seconds, memory = generate(folder, "many", count, args.num_workers)
         alone, _ = generate(folder, "one", count, 1)
         large = folder / "large.json"
@@ -62,7 +58,6 @@ def main(argv: list[str] | None = None) -> int:
         row(f"{count} examples from {pictures} pictures, {args.num_workers} workers", count / seconds, "examples/s",
             baseline=count / alone, at_least=200),
         row("peak memory of that, all processes", memory, "MiB"),
-        row(f"{num_rows} rows of VQAv2's form converted", num_rows / converted_s, "rows/s", at_least=500),
         row(f"annotations of {size}: read", read_s, "s", baseline=plain_s, at_most=90),
         row(f"annotations of {size}: peak memory", read_memory, "MiB", baseline=plain_memory, at_most=6 * 1024),
     ]  # fmt: skip
@@ -77,21 +72,6 @@ def generate(folder: Path, name: str, num_examples: int, num_workers: int) -> tu
          "--coco_annotations", folder / "instances.json", "--image_dir", folder / "images", "--audit", "off",
          "--num_examples", num_examples, "--num_workers", num_workers]
     )  # fmt: skip
-
-
-def convert(folder: Path, num_rows: int) -> float:
-    """Seconds of one run of benchmark.py, start and writing included. No two pictures have the same bytes."""
-    (folder / "shown").mkdir()
-    photo = (folder / "images" / "0.jpg").read_bytes()
-    with open(folder / "rows.jsonl", "w") as file:
-        for i in range(num_rows):
-            (folder / "shown" / f"{i}.jpg").write_bytes(photo + str(i).encode())  # readers stop at the end mark
-            answers = [{"answer": "kite", "answer_confidence": "yes", "answer_id": n} for n in range(10)]
-            about = {"question_id": i, "image_id": f"{i}.jpg", "question": f"What is it that thing {i} shows?"}
-            file.write(json.dumps(about | {"answers": answers}) + "\n")
-    command = [sys.executable, "dataset_generation/benchmark.py", "--benchmark", "vqav2", "--output_dir"]
-    command += [folder / "converted", "--data_file", folder / "rows.jsonl", "--image_dir", folder / "shown"]
-    return run(command)[0]
 
 
 def invent(folder: Path, count: int) -> None:

@@ -91,9 +91,6 @@ class Fitting:
         ends = [i for i, token in enumerate(self.question_tokens) if token in ".?!" and i > 3]
         end = ends[0] if ends else None  # options may follow: "... on the right. Triangle or star?"
         self.question, self.other = self._described(self.question_tokens[:end])
-        if example.kind == "comparison" and example.facts.source != "scenes" and self.question.relation:
-            self.other = self.other or self.question.relation[1]  # "is the horse further to the left than the cup?"
-            self.question = self.question.without("relation")
         sides = {"left": "left", "right": "right", "above": "above", "up": "above", "below": "below", "down": "below"}
         self.side = next((sides[token] for token in self.question_tokens if token in sides), "")
         self.question_words = frozenset(self.question_tokens)
@@ -213,8 +210,7 @@ class Fitting:
             answers = [v for objects, _, v in self.readings if any(p in others for p in objects[:1])]
             if answers and all(v == "no" for v in answers):
                 return NO
-        size = (lambda p: p.salience) if self.example.facts.source == "scenes" else area
-        sizes = {"max": lambda p: size(o) > size(p), "min": lambda p: size(o) < size(p)}
+        sizes = {"max": lambda p: o.salience > p.salience, "min": lambda p: o.salience < p.salience}
         holds = [sizes[relation](p) if relation in sizes else lies(o, relation, p) for p in others]
         every = d.whole or (d.definite and d.plural and not d.part)  # "to the left of both"
         return YES if holds and (all(holds) if every else any(holds)) else NO

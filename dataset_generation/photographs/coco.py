@@ -1,18 +1,14 @@
 """The `coco` source: photographs with COCO-format annotations, without any model.
 
 Questions ask what classes and boxes can tell: where something is, on which side, how many there are, whether there is
-one, whether one is left of, right of, above or below another, whether it is larger in the picture, and how many of its
-kind are beside it. The readings of a question are the instances of its class (where it is compared with one of several,
-each pair), or, with `supercategories`, all animals, vehicles or appliances. Salience is AQuA's: 0.7 x share of the area
-+ 0.3 x centrality. A class with crowd annotations is not asked for: the boxes are those of some. With instances too
-small to be seen, only questions are asked that call for a question back however many there are. Boxes cannot carry
+one, and whether one is left or right of another. The readings of a question are the instances of its class, or, with
+`supercategories`, of all animals, vehicles or appliances. Salience is AQuA's: 0.7 x share of the area + 0.3 x
+centrality. A class with crowd annotations, or with instances too small to be seen, is not asked for. Boxes cannot carry
 `abstain`: nothing in them is hidden; and where the place itself is asked for, no place can tell the readings apart, so
-`clarify` comes from questions about something else.
+`clarify` comes from left-and-right questions only.
 """
 
-from collections import Counter
 from functools import partial
-from itertools import product
 from pathlib import Path
 
 import yaml
@@ -27,26 +23,13 @@ from photographs.boxes import salience_weights
 from photographs.build import build_examples
 from photographs.plan import plan_jobs
 from photographs.question import SALIENT, Candidate, Job, Question, Settings, slot_for
+from photographs.words import middle
 
 MIN_AREA = 0.001  # share of the picture: classes with smaller instances are not asked for
-LARGER, MUCH_LARGER = 1.2, 2  # times as wide and as high, or times the area: larger without a doubt
-FURTHER = 0.5  # of the narrower one's width: how far apart the middles are of which one is further to the left
-SIDES = ("left", "right", "above", "below")
 SLIVER = 4  # a cut-off instance smaller than so many times that: a matter of taste whether it counts
 PAIRED = ("scissors", "skis")  # "where is the scissors" is not asked
 SUPERCATEGORIES = ("animal", "vehicle", "appliance")  # of COCO's twelve, those that one says of a single thing
 LOOKALIKES = {"animal": "teddy bear"}  # where there is one, people may count it
-TAKEN_FOR = {"car": "truck", "truck": "car"}  # vans are both
-THIN = (
-    "fork",
-    "knife",
-    "spoon",
-    "toothbrush",
-    "baseball bat",
-    "skis",
-    "tie",
-    "kite",
-)  # their boxes are mostly not they
 WORDS = yaml.safe_load((Path(__file__).parent / "coco.yaml").read_text(encoding="utf-8"))
 
 
@@ -123,14 +106,13 @@ def _questions(objects: list[Object], crowds: list[str], names, rng, min_area=MI
     questions += [Question("count", n) for n in clear if n not in slivers]
     questions += [Question("position", n, sided=True) for n in clear]
     questions += [Question(k, n) for n in absent for k in ("position", "existence")]
-    asked = [(n, 0.0) for n in (*clear, *absent[:2])]
-    asked += [(n, min_area) for n in small if n not in crowds and n not in PAIRED]
-    for n, smallest in asked:
-        about = partial(Question, name=n, min_area=smallest)
-        others = [o for o in clear if o != n and o != TAKEN_FOR.get(n)]
-        questions += [about(k, other=o, side=s) for k in ("relation", "comparison") for o in others for s in SIDES]
-        questions += [about("comparison", other=o) for o in others if not {n, o} & set(THIN)]
-    questions += [Question("count", n, side=s) for n in clear if n not in slivers for s in SIDES[:2]]
+    questions += [
+        Question("relation", n, other=other, side=side)
+        for n in [*clear, *absent[:2]]
+        for other in clear
+        if other != n
+        for side in ("left", "right")
+    ]
     # No left and right of an animal: the offline judge would take the other thing for what is asked about.
     for name, classes in (members or {}).items():
         shown = set(classes) & set(present)
@@ -148,106 +130,43 @@ def _questions(objects: list[Object], crowds: list[str], names, rng, min_area=MI
 def answers(question: Question, objects: list[Object]) -> list[str | None]:
     """The answer for each instance of the class, or the one answer of a count or existence question."""
     named = question.named(objects)
-    others = [o for o in objects if o.name == question.other]
-    match question.form:
+    match question.kind:
         case "count":
             return [NUMBERS[len(named)] if len(named) < len(NUMBERS) else None]
         case "existence":
             return ["yes" if named else "no"]
         case "relation":
+            others = [o for o in objects if o.name == question.other]
             return [_beside(o, others, question.side) for o in named]
-        case "comparison":
-            pairs = product(named, others)
-            return [_further(o, p, question.side) if question.side else _larger(o, p) for o, p in pairs]
-        case "others":
-            return [_number_beside(o, named, question.side) for o in named]
-        case "side":
-            return [{"left": "left", "right": "right"}.get(o.place.split()[-1]) for o in named]
+    if question.sided:
+        return [{"left": "left", "right": "right"}.get(o.place.split()[-1]) for o in named]
     return [o.place for o in named]
-
-
-def _toward(box, side: str) -> tuple[float, float, float, float]:
-    """A box as if `side` were the left: its near and far edge, then its edges across."""
-    x0, y0, x1, y1 = box
-    return {
-        "left": (x0, x1, y0, y1),
-        "right": (-x1, -x0, y0, y1),
-        "above": (y0, y1, x0, x1),
-        "below": (-y1, -y0, x0, x1),
-    }[side]
 
 
 def _beside(o: Object, others: list[Object], side: str) -> str | None:
     """ "yes" where the middle of another is past that side of `o`, "no" where none reaches past it or all are past the
-    other side; None where people would not agree: a table around a plate, a kite that is higher up and far to the left
-    of somebody."""
+    other side; None where people would not agree (a table around a plate)."""
     doubt = False
-    edge, far, start, end = _toward(o.box, side)
     for p in others:
-        near, back, first, last = _toward(p.box, side)
-        if near <= edge and far <= back and first <= start and end <= last:
-            doubt = True  # around it
-            continue
-        past = (near + back) / 2 < edge
-        in_line = side in SIDES[:2] or min(end, last) > max(start, first)
-        if past and in_line:
+        left, right, start, where = o.box[0], o.box[2], p.box[0], middle(p)
+        if side == "right":
+            left, right, start, where = -right, -left, -p.box[2], -where
+        if where < left:
             return "yes"
-        doubt = doubt or past or near < edge and (near + back) / 2 <= far
+        doubt = doubt or start < left and where <= right
     return None if doubt else "no"
-
-
-def _further(o: Object, p: Object, side: str) -> str | None:
-    """Whether `o` is further to that side than `p`; None where it hardly is, or one reaches further both ways."""
-    (near, far, *_), (other_near, other_far, *_) = (_toward(x.box, side) for x in (o, p))
-    apart = (other_near + other_far - near - far) / 2
-    if abs(apart) < FURTHER * min(far - near, other_far - other_near):
-        return None
-    if near < other_near and far < other_far:
-        return "yes"
-    return "no" if near > other_near and far > other_far else None
-
-
-def _larger(o: Object, p: Object) -> str | None:
-    """Whether `o` is larger in the picture than `p`; None where people would not agree: wider, but not higher."""
-    sides = [(b[2] - b[0], b[3] - b[1]) for b in (o.box, p.box)]
-    for (w, h), (other_w, other_h), answer in ((*sides, "yes"), (*sides[::-1], "no")):
-        if min(w / other_w, h / other_h) >= LARGER or w * h >= MUCH_LARGER * other_w * other_h:
-            return answer
-    return None
-
-
-def _number_beside(o: Object, named: list[Object], side: str) -> str | None:
-    """How many of the others are on that side of `o`; None where the middle of one is neither before nor past it."""
-    number, (edge, far, *_) = 0, _toward(o.box, side)
-    for p in named:
-        near, back, *_ = _toward(p.box, side)
-        if p is o:
-            continue
-        if (near + back) / 2 < edge:
-            number += 1
-        elif (near + back) / 2 <= far:
-            return None
-    return NUMBERS[number] if number < len(NUMBERS) else None
 
 
 def classify(question: Question, objects: list[Object], salient: float = SALIENT) -> Slot | None:
     """The type and strategy of a question; None where people would not agree or the words would not do."""
-    found, named = answers(question, objects), question.named(objects)
-    if question.overall:
-        unsure = None in found or question.kind == "count" and not named  # too many to count, or none
-        return None if unsure else Slot("none", "answer")
-    if question.form == "others" and len(named) < 2 or question.min_area and not _counted(question, objects):
+    found = answers(question, objects)
+    if None in found:  # in the middle, or too many to count
         return None
-    slot = slot_for(question, question.meant(objects), found, salient)
-    in_doubt = slot and slot.strategy == "enumerate" and question.form in ("relation", "comparison", "others")
-    return None if in_doubt else slot
-
-
-def _counted(question: Question, objects: list[Object]) -> bool:
-    """Whether no small one is among those that are told apart by counting them in one place."""
-    places = Counter(o.place for o in question.named(objects))
-    small = [o for o in objects if o.name == question.name and o.area_share < question.min_area]
-    return all(places[o.place] < 2 for o in small)
+    named = question.named(objects)
+    if question.kind in ("count", "existence"):
+        return None if question.kind == "count" and not named else Slot("none", "answer")
+    slot = slot_for(question, named, found, salient)
+    return None if slot and question.kind == "relation" and slot.strategy == "enumerate" else slot
 
 
 def build(settings: Settings, split: str, index: int, job: Job, salt: int, image_dir: Path) -> list[Example]:

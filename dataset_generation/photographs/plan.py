@@ -1,12 +1,10 @@
 """The plan for any annotated photographs: pictures dealt to splits, questions picked to exact shares."""
 
 import random
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
-from clarifyvlm.config import read_yaml
 from clarifyvlm.errors import UserError
 from folder.pictures import check_readable, distinct
 from folder.shares import Slot, apportion
@@ -14,8 +12,6 @@ from photographs.question import Candidate, Job
 
 DEALS = 300  # of pictures to splits, until every share can be met
 FEWEST_PICTURES = 2000  # that are looked at, where there are as many; then four times as many, until all shares are met
-PLENTY = 2  # times what is asked for: so much of a slot has to be there to take the place of one that is lacking
-CONFIGS = Path(__file__).parents[1] / "configs"
 SAME_PICTURE = 0.25  # a picture that already has a question is the likelier to get another: its strategies differ
 SAME_SLOT = 2  # ... and one that has a question of the slot is so much less likely to get one more of it
 RICH = 32  # a picture that could give one more strategy is so much likelier to be asked about: it tells less
@@ -35,8 +31,7 @@ def plan_jobs(
 
     Of many pictures only as many are looked at as it takes: `facts_of` gives the facts of some, `candidates` what may
     be asked of one, `never` why no picture can give a slot, `origin` what is known of a picture's license and
-    source_url. Where a share cannot be met, it is lowered with a warning if it is the shipped config's own; else a
-    UserError.
+    source_url. UserError where a share cannot be met.
     """
     if options.num_test_ood:
         raise UserError("num_test_ood: photographs have no unseen pairs of shape and color; leave it at 0")
@@ -49,8 +44,6 @@ def plan_jobs(
     wanted = {
         split: dict(zip(shares, apportion(n, list(shares.values())), strict=True)) for split, n in sizes.items() if n
     }
-    given = {split: dict(slots) for split, slots in wanted.items()}
-    shipped = read_yaml(CONFIGS / f"{options.source}.yaml")["shares"]
     rng = random.Random(f"{options.seed}:plan")
     order = sorted(pictures)
     rng.shuffle(order)
@@ -68,18 +61,9 @@ def plan_jobs(
         dealt, lack = _deal(wanted, sizes, list(facts), able, rng)
         if lack is None:
             break
-        if count < len(order):
-            count *= 4
-        elif options.shares != shipped or not _lower(wanted, lack, able):
+        if count >= len(order):
             raise _too_few(*lack, wanted, kinds, able, never)
-    for slot in shares:
-        now, asked = (sum(slots[slot] for slots in each.values()) for each in (wanted, given))
-        if now < asked:
-            print(
-                f"warning: share {slot.type}:{slot.strategy} is lowered to {now} of {asked} examples: the "
-                f"{len(facts)} pictures give no more. --shares sets the shares; more pictures give more",
-                file=sys.stderr,
-            )
+        count *= 4
     jobs = {}
     for split, names in dealt.items():
         picked = _pick(wanted[split], names, able, kinds, options, rng)
@@ -109,25 +93,6 @@ def _deal(wanted: dict, sizes: dict, names: list[str], able: dict, rng) -> tuple
         if lack is None:
             return dealt, None
     return dealt, lack
-
-
-def _lower(wanted: dict, lack: tuple, able: dict) -> bool:
-    """Ask for less of what is lacking and for more of what the pictures have plenty of; False where that is nothing."""
-    where, lacking, found, needed, _ = lack
-    total = Counter(slot for candidates in able.values() for _, slot in candidates)
-    for slots in wanted.values() if where == "all splits" else [wanted[where]]:
-        less = slots[lacking] - slots[lacking] * found // needed
-        spare = [
-            slot
-            for slot in slots
-            if slot != lacking and total[slot] >= PLENTY * (sum(w[slot] for w in wanted.values()) + less)
-        ]
-        if less and not spare:
-            return False
-        slots[lacking] -= less
-        for slot, more in zip(spare, apportion(less, [slots[slot] for slot in spare]), strict=True):
-            slots[slot] += more
-    return True
 
 
 def _lacking(wanted: dict, dealt: dict, counts: dict) -> tuple | None:

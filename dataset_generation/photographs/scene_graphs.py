@@ -95,13 +95,10 @@ class Words:
 
     def may_be(self, a: str, b: str) -> bool:
         """Whether where somebody wrote `b`, another may see an `a`: a name that is related, one that is often meant by
-        the other, what people wear where there is a person, or a person where there is something worn."""
+        the other, or what people wear where there is a person."""
         if self.related(a, b) or frozenset((a, b)) in self.near_names:
             return True
-        return a in self.worn and self._is_person(b) or b in self.worn and self._is_person(a)
-
-    def _is_person(self, name: str) -> bool:
-        return name == "person" or "person" in self.all_above(name)
+        return a in self.worn and (b == "person" or "person" in self.all_above(b))
 
     def _all_above(self, name: str) -> set[str]:
         found, new = set(), {name}

@@ -172,7 +172,7 @@ def classify(question: Question, objects: list[Object], salient: float = SALIENT
         return None if question.kind == "count" and not named else Slot("none", "answer")
     if any(_alike(question.kind, a, b) for a, b in combinations(sorted(set(found)), 2)):
         return None
-    slot = slot_for(question, question.meant(objects), found, salient)
+    slot = slot_for(question, named, found, salient)
     if slot is None or slot.strategy not in ("infer", "enumerate") or question.kind == "position":
         return slot
     if slot.strategy == "enumerate":  # the list tells them apart by their places

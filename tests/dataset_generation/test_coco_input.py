@@ -86,8 +86,6 @@ def test_a_share_that_cannot_be_met_names_classes_and_numbers(tmp_path):
     flags = ["--shares", "referential:infer=1", "--num_examples", "999"]
     code, text = generate(tmp_path / "d", path, tmp_path / "a" / "images", *flags)
     assert code == 2 and "referential:infer asks for 999" in text and "They come from: " in text, text
-    code, text = generate(tmp_path / "l", path, tmp_path / "a" / "images", "--num_examples", "60")
-    assert code == 0 and ("warning: share" in text) == ("is lowered to" in text), text
     code, text = generate(tmp_path / "e", path, tmp_path / "a" / "images", "--shares", "unanswerable:abstain=1")
     assert code == 2 and "boxes cannot say that something is hidden" in text, text
 

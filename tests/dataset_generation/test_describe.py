@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import os
 import re
 import subprocess
 import sys
@@ -16,12 +15,9 @@ from PIL import Image
 import invented_photos
 from authoring import boxes
 from clarifyvlm import jsonl
-from clarifyvlm.endpoint.pictures import LOSSLESS_SIDE
 from clarifyvlm.errors import UserError
-from clarifyvlm.judges.scene import SceneJudge
-from clarifyvlm.records import Example, Prediction
+from clarifyvlm.records import Example
 from judge_server import Server, completion
-from photographs import coco_annotations
 from stages import ROOT, script
 
 SCALE = 1000
@@ -299,46 +295,3 @@ def test_pixels_of_a_picture_that_a_server_makes_smaller(describe, pictures, tmp
             return
         with pytest.raises(UserError, match="not in those of a picture of 1024 x 640.*max_pixels"):
             run(describe, server, folder, tmp_path / "graphs.json")
-
-
-PHOTOS = Path(os.environ.get("CLARIFYVLM_COCO_DIR", ROOT.parent / "shared" / "photos" / "coco"))
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not (PHOTOS / "instances.json").exists(), reason="no photographs: set CLARIFYVLM_COCO_DIR")
-def test_photographs_that_are_seen_as_they_are_annotated(describe, tmp_path):
-    """Denials of what the photographs show: the model sees what COCO's annotators did, so no class of theirs that a
-    picture has may be denied of it; references that are not right by the facts."""
-    annotations = coco_annotations.load(str(PHOTOS / "instances.json"))
-    folder, truth, shown = tmp_path / "images", {}, {}
-    folder.mkdir()
-    for name, image in sorted(annotations.images.items())[::4]:
-        rows = annotations.rows.get(image["id"], [])
-        shown[name] = {of for _, of, _, _ in rows}
-        scale = LOSSLESS_SIDE / max(image["width"], image["height"])  # so that it is sent as it is
-        boxes_of = [(of, [round(scale * v) for v in box]) for _, of, box, crowd in rows if not crowd]
-        objects = {str(i): thing(of, *box) for i, (of, box) in enumerate(boxes_of, start=1) if min(box[2:]) >= 8}
-        if objects:
-            photo = Image.open(PHOTOS / "images" / name).convert("RGB")
-            photo = photo.resize([round(scale * side) for side in photo.size])
-            shown[f"{name}.png"] = shown.pop(name)
-            truth[f"{name}.png"] = {"width": photo.width, "height": photo.height, "objects": objects}
-            photo.save(folder / f"{name}.png")
-    with Seer(folder, truth) as server:
-        assert run(describe, server, folder, tmp_path / "graphs.json") == 0
-    flags = ["--image_dir", folder, "--num_examples", 16, "--kinds", "position=1", "existence=1"]
-    flags += ["--shares", "none:answer=2", "premise:correct=2"]
-    code, text = invented_photos._generate(
-        "visual_genome", tmp_path / "data", "--scene_graphs", tmp_path / "graphs.json", *flags
-    )
-    assert code == 0, text
-    examples = [
-        e for s in ("train", "validation", "test") for e in jsonl.read(tmp_path / "data" / f"{s}.jsonl", Example)
-    ]
-    for e in examples:
-        there = shown[Path(e.image).name]
-        if e.strategy == "correct" or e.ambiguity.readings[0].answer == "no":
-            assert e.provenance["query"]["name"] not in there, (e.image, e.question)
-        (verdict,) = SceneJudge().judge([e], [Prediction(example_id=e.id, text=e.reference)])
-        assert verdict.criteria["strategy_right"] == verdict.criteria["grounded"] == 1, (e.question, e.reference)
-    assert {e.strategy for e in examples} == {"answer", "correct"}
