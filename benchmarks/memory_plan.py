@@ -6,7 +6,8 @@
 Weights, gradients and AdamW's moments are counted on the preset's real shape. For the rest, one training step of the
 same code as TRL's (its loss, bf16 autocast, gradient checkpointing) and the reading of the prompts run on fake tensors,
 which have sizes and no contents, at two depths of each tower; what a layer adds is taken times the layers that there
-are. The reading of the prompts is the weakest part: for a small Gemma 3 torch allocates twice of it. Pictures are squares of --image_max_side; the length of texts is an option. Worked out, not measured on a card:
+are. The reading of prompts is the weakest part: for a small Gemma 3, torch allocates twice of it.
+Pictures are squares of --image_max_side; the length of texts is an option. Worked out, not measured on a card:
 the fused kernels of a card may save some, and RESERVE stands for the CUDA context and for memory in pieces.
 """
 
