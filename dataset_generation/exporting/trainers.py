@@ -80,11 +80,13 @@ def export(data_dir: Path, output: Path, format: str) -> dict[str, int]:
 def _rows(examples: Iterator[tuple[Example, bytes]], output: Path, format: str, kind: str) -> Iterator[dict]:
     from folder.pictures import write_bytes
 
+    silent = 0
     for example, content in examples:
         mark = "" if format == "trl" else "<image>"  # TRL puts the picture in front of the first turn itself
         taught = [(_plain(prompt, mark), _plain(said, mark)) for prompt, said in chat.reference_messages(example)]
         if kind == "sft" and not all(said[0]["content"].strip() for _, said in taught):
-            continue  # no reference response: it would teach silence
+            silent += 1
+            continue
         if format == "trl":
             pictures = [{"bytes": content, "path": None}]
         else:
@@ -101,6 +103,8 @@ def _rows(examples: Iterator[tuple[Example, bytes]], output: Path, format: str, 
         else:
             prompt, said = taught[-1]
             yield {"messages": [*prompt, *said], "images": pictures}
+    if silent:
+        print(f"{kind}: {silent} examples without a reference response are left out (they would teach silence)")
 
 
 def for_rewards(example: Example) -> dict[str, str]:

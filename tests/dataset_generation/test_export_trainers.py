@@ -134,8 +134,9 @@ def test_swift_rows_name_their_pictures_wherever_it_is_run(data, tmp_path, monke
 
 
 @pytest.mark.parametrize("format", ["trl", "llamafactory", "swift"])
-def test_what_a_trainer_would_misread(data, tmp_path, format):
-    """Catches a question that tells the trainer of a second picture, and examples that teach silence."""
+def test_what_a_trainer_would_misread(data, tmp_path, capsys, format):
+    """Catches a question that tells the trainer of a second picture, and examples that teach silence, or that are left
+    out without a word."""
     from clarifyvlm.errors import UserError
 
     folder = tmp_path / "data"
@@ -146,6 +147,7 @@ def test_what_a_trainer_would_misread(data, tmp_path, format):
     (folder / "train.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     export(folder, tmp_path / "out", format)
     counts = json.loads((tmp_path / "out/run.json").read_text())["counts"]
+    assert "sft: 1 examples without a reference response are left out" in capsys.readouterr().out
     assert counts["sft_train"] == (6 if format == "trl" else 5)  # of five examples, one a dialogue of two rows
     lines[1]["question"] = "What is <image>?"
     (folder / "train.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -212,8 +212,8 @@ def test_grpo_needs_an_sft_checkpoint(bench, refused, tmp_path):
 
 def test_groups_that_do_not_fill_a_batch(refused):
     """A group size that does not divide the batch, found by the trainer after the model is loaded."""
-    refused(GRPO, "num_generations", "divisible", num_generations=3)
-    refused(GRPO, "at least 2 generations", num_generations=1)
+    refused(GRPO, "num_generations", "whole groups", num_generations=3)
+    refused(GRPO, "--num_generations 1", "at least 2", num_generations=1)
     refused(GRPO, "--num_prompts 600", "Lower it", num_prompts=600)
     refused(GRPO, "--save_steps", "multiple", save_steps=1, steps_per_generation=2)
 

@@ -1,7 +1,7 @@
 """Kind: the machine that stops. Every stage is killed at random moments, and writes to a disk that fills up: the same
 command again ends with the outputs of a run that nothing disturbed.
 
-    python -m pytest -n 0 -m endurance tests/outside/test_endurance.py       # all moments; some 60 minutes on two cores
+    python -m pytest -n 0 -m endurance tests/outside/test_endurance.py       # all moments
 
 Without -m endurance two moments of each are tried.
 """
