@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
         raise UserError(f"something was changed since this run was made.\n{table}\n{advice()}")
     check_pictures(made)
     check_records(made)
-    check_models(made, options.dry_run)
+    check_models(made, {str(step.output) for step in steps}, options.dry_run)
     check_endpoints(made, options.dry_run)
     return 0
 
@@ -272,11 +272,10 @@ def _lacking(line: str, root: Path) -> str | None:
     return name if isinstance(name, str) and not (root / name).exists() else None
 
 
-def check_models(steps: list[Step], offline: bool) -> None:
-    """UserError where a step is to load a model that no step makes, and there is none."""
+def check_models(steps: list[Step], outputs: set[str], offline: bool) -> None:
+    """UserError where a step is to load a model that is none of the run's own `outputs`, and there is none."""
     from clarifyvlm.models import loading
 
-    outputs = {str(step.output) for step in steps}
     here = [step.values for step in steps if step.values.get("backend", "transformers") != "openai"]
     for path in dict.fromkeys(values["model_name_or_path"] for values in here if "model_name_or_path" in values):
         if path not in outputs:
