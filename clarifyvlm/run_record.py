@@ -3,6 +3,7 @@ keeps two runs out of one folder."""
 
 import ast
 import datetime
+import glob
 import hashlib
 import json
 import os
@@ -98,6 +99,9 @@ class RunRecord:
         folder.mkdir(parents=True, exist_ok=True)
         lock = locks.take(lock_path, output)
         try:
+            for name in {output.name, record_path.name}:  # of a run that was killed while it wrote one of them
+                for torn in folder.glob(f".{glob.escape(name)}.????????.tmp"):
+                    torn.unlink()
             content = {
                 "stage": stage,
                 "status": "running",

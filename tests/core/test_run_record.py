@@ -45,6 +45,18 @@ def test_complete_run_is_recognised(tmp_path, start):
         assert not run.complete
 
 
+@pytest.mark.parametrize("output", ["out", "out/audit.json"])
+def test_what_a_kill_left_half_written_is_gone(tmp_path, start, output):
+    """A temporary file of a killed run that stays for ever; that of another run beside it, deleted while it writes."""
+    (tmp_path / "out").mkdir()
+    torn = tmp_path / "out" / (".audit.run.json.js7xnxh3.tmp" if output.endswith(".json") else ".run.json.js7xnxh3.tmp")
+    other = tmp_path / "out/.audit.more.json.js7xnxh3.tmp"
+    (other if output.endswith(".json") else torn).write_text("{")
+    torn.write_text("{")
+    with start(output=output):
+        assert not torn.exists() and other.exists() == output.endswith(".json")
+
+
 def test_changed_settings_are_refused_by_name(tmp_path, start):
     """A resume that mixes two configs, or a refusal that does not say what changed."""
     with start() as run:
