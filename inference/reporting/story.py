@@ -60,13 +60,12 @@ def sentences(content: dict) -> list[str]:
         return f" ({', '.join(f'{title(name)} {say(key, name)}' for name in before)})" if before else ""
 
     who, key = title(subject), "right_in_the_end"
-    found = [
+    return [
         f"{who} gets {of(key)} of the questions right in the end, counting the user's reply when it asks{others(key)}.",
         f"When a question is ambiguous, it answers as if there were only one meaning in {of('overconfident')} of the "
         f"cases{others('overconfident')}.",
         f"It asks needlessly about {of('over_asked')} of the questions with a single answer{others('over_asked')}.",
     ]
-    return found
 
 
 def cards(content: dict, audit_command: str) -> list[Card]:
@@ -100,18 +99,17 @@ def _judge(content: dict, audit_command: str) -> Card:
     audit, heading = content.get("judge_audit"), "Can the judge be trusted?"
     if not audit:
         return Card(heading, f"Not measured. This does it: `{audit_command}`", "#judge", "The judge")
-    natural = audit["natural"]
-    strategy = (
-        natural["all"]["used_strategy"] if natural else audit["criteria"].get("used_strategy", {}).get("accuracy")
-    )
+    natural = audit["natural"] and audit["natural"]["files"]["blind"]
+    constructed = audit["criteria"].get("used_strategy", {}).get("accuracy")
     text = "It was audited."
-    if strategy and strategy["value"] is not None:
-        kind = "natural" if natural else "constructed"
-        n = natural["responses"] if natural else strategy["n"]
-        text = f"On {n:,} {kind} responses with known labels, it recognizes the strategy in "
-        text += f"*{tables.number(strategy['value'])} %*"
-        false = natural["all"]["ungrounded_paid"]["value"] if natural else None
+    if natural and natural["used_strategy"]["value"] is not None:
+        false = natural["ungrounded_paid"]["value"]
+        text = f"On {natural['understood']['n']:,} natural responses with known labels, on which it was not tuned, "
+        text += f"it recognizes the strategy in *{tables.number(natural['used_strategy']['value'])} %*"
         text += "." if false is None else f" and takes *{tables.number(false)} %* of the false claims for true."
+    elif constructed and constructed["value"] is not None:
+        text = f"On {constructed['n']:,} constructed responses with known labels, it recognizes the strategy in "
+        text += f"*{tables.number(constructed['value'])} %*."
     if audit["not_audited"]:
         text += " That is another judge than the one used here."
     return Card(heading, text, "#judge", "The audit")

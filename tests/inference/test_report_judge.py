@@ -113,16 +113,20 @@ def test_the_audit_of_the_judge_is_shown(three_models, test_file, make, tmp_path
 
 
 def test_natural_wordings_are_shown_with_who_wrote_them(three_models, test_file, make, tmp_path):
-    """A report that shows the agreement on the judge's own wordings only, or figures of which nobody says who wrote
-    the responses that they rest on."""
+    """A report that shows the agreement on the judge's own wordings only, or opens with that on responses on which
+    it was tuned, or figures of which nobody says who wrote the responses that they rest on."""
     share = {"value": 0.871, "low": 0.85, "high": 0.89, "n": 300}
     row = dict.fromkeys(("understood", "all_met", "used_strategy", "grounded"), share)
     row["ungrounded_paid"] = share | {"value": None, "low": None, "high": None, "n": 0}
-    natural = {"responses": 300, "all": row, "styles": {"terse": row}, "files": {"blind": row}, "facts_alone": True}
+    blind = row | {"used_strategy": share | {"value": 0.612}}
+    natural = {"responses": 300, "all": row, "styles": {"terse": row}, "files": {"blind": blind}, "facts_alone": True}
     _, markdown, html = make(three_models, test_file, "--judge_audit", write_audit(tmp_path, natural=natural))
     for text in (markdown, " ".join(parse(html).text)):
         assert "written and labeled by language-model agents, all but one of whom had not seen the judge" in text
         assert "87.1" in text and "terse" in text and "300 natural responses" in text and "from the facts alone" in text
+    assert "on which it was not tuned, it recognizes the strategy in 61.2 %" in " ".join(
+        " ".join(parse(html).text).split()
+    )
     without = make(three_models, test_file, "--judge_audit", write_audit(tmp_path), out="without")[2]
     assert "language-model agents" not in without
 
