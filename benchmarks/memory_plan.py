@@ -2,6 +2,7 @@
 
     python benchmarks/memory_plan.py --output_dir benchmarks/results      # all presets, minutes
     python benchmarks/memory_plan.py --presets qwen3-vl-2b                # one, printed only
+    python benchmarks/memory_plan.py --against benchmarks/results/gpu.json    # with what a card allocated
 
 Weights, gradients and AdamW's moments are counted on the preset's real shape. For the rest, one training step of the
 same code as TRL's (its loss, bf16 autocast, gradient checkpointing) and the reading of the prompts run on fake tensors,
@@ -21,8 +22,9 @@ from unittest import mock
 
 import yaml
 
+import gpu
 from clarifyvlm.config import option, parse_args
-from clarifyvlm.errors import run_main
+from clarifyvlm.errors import UserError, run_main
 from measure import ROOT
 from memory_shapes import SHAPES, Shape, batch
 
@@ -38,6 +40,7 @@ class Arguments:
     text_tokens: int = option("of a prompt, beside its picture", 128, min=1)
     response_tokens: int = option("of a reference response, in SFT", 96, min=1)
     output_dir: str | None = option("folder for memory_plan.json; unset: printed only", None)
+    against: str | None = option("gpu.json of gpu.py: compare with what its card allocated, and stop", None)
 
 
 # --- bytes of a step, on tensors without contents ------------------------------------------------------------------
@@ -223,6 +226,40 @@ def counted(shape: Shape, dtype, lora) -> tuple[int, int]:
     return sum(size for _, size, _ in sizes), trained
 
 
+def parts(shape: Shape, dtype, lora, rows: int, together: int, prompts: int, side: int, lengths) -> dict[str, float]:
+    """Bytes of weights, gradients, moments, activations (beyond those), cache and generation (beyond the weights and
+    moments), and the number of trained parameters; `together` responses are said at once to so many prompts."""
+    import torch
+
+    step = extrapolated(shape, dtype, lora, rows, prompts, side, lengths)
+    weights, trained = counted(shape, dtype, lora)
+    tokens = shape.picture(side, 1)[0] + sum(lengths)
+    width = 4 if dtype == torch.float32 or lora else 2  # an adapter is trained in float32
+    cache = step.cache * tokens * together
+    generation = max(step.reading + step.cache * tokens * prompts, cache + 3 * 4 * together * shape.text["vocab_size"])
+    gradients = trained * width
+    found = {"trained": trained, "weights": weights, "gradients": gradients, "moments": 2 * gradients}
+    return found | {"activations": step.training, "cache": cache, "generation": generation}
+
+
+def against_card(path: str) -> tuple[float, float]:
+    """GiB of gpu.py's GRPO step: worked out, and as the card of its results allocated."""
+    import torch
+
+    rows = json.loads(Path(path).read_text(encoding="utf-8"))["rows"]
+    measured = [r["value"] for r in rows if r["measure"].startswith("GRPO step") and r["measure"].endswith("memory")]
+    if not measured:
+        raise UserError(
+            f"{path}: no row of the peak memory of GRPO. `python benchmarks/gpu.py --parts grpo` measures it."
+        )
+    s = gpu.Sizes()
+    lengths = (gpu.TEXT_TOKENS, s.new_tokens)
+    together = s.prompts * s.completions
+    shape = SHAPES["qwen2.5-vl-3b"]
+    p = parts(shape, torch.bfloat16, None, s.completions, together, s.prompts, s.pixels, lengths)
+    return (p["weights"] + p["moments"] + max(p["gradients"] + p["activations"], p["generation"])) / 2**30, measured[0]
+
+
 def plan(preset: str, stage: str, args: Arguments) -> dict:
     """Bytes of each part, and of a card in all, for one GPU and for `args.gpus` of them."""
     import torch
@@ -238,35 +275,38 @@ def plan(preset: str, stage: str, args: Arguments) -> dict:
     together = rows * config["gradient_accumulation_steps"] if grpo else 0  # responses said at once
     prompts = together // config["num_generations"] if grpo else 0  # each is read once
     response = config["max_completion_length"] if grpo else args.response_tokens
-    how = (dtype, lora, rows, prompts, config["image_max_side"], (args.text_tokens, response))
-    step = extrapolated(shape, *how)
-    weights, trained = counted(shape, dtype, lora)
-    tokens = shape.picture(config["image_max_side"], 1)[0] + args.text_tokens + response
-    width = 4 if dtype == torch.float32 or lora else 2  # an adapter is trained in float32
+    lengths = (args.text_tokens, response)
+    found = parts(shape, dtype, lora, rows, together, prompts, config["image_max_side"], lengths)
+    weights, trained, gradients, moments, activations, generation = (
+        found[name] for name in ("weights", "trained", "gradients", "moments", "activations", "generation")
+    )
     reference = weights if grpo and config.get("beta") and not lora else 0
-    cache = step.cache * tokens * together
-    generation = max(step.reading + step.cache * tokens * prompts, cache + 3 * 4 * together * shape.text["vocab_size"])
-    gradients, moments = trained * width, 2 * trained * width
-    working = max(gradients + step.training, generation)  # no gradients are there while it generates
+    working = max(gradients + activations, generation)  # no gradients are there while it generates
     layer = weights / (shape.text["num_hidden_layers"] + shape.vision[shape.depth])
     n, shared = args.gpus, weights + reference
     zero_weights = weights * (2 / dtype.itemsize) + trained * 4 * (not lora)  # bf16, and a float32 copy of what trains
     cards = {
         "one": shared + moments + working,
-        "ddp": shared + moments + max(2 * gradients + step.training, generation),  # a copy in buckets, to be summed
-        "fsdp2": (shared + moments) / n + 2 * layer + max(gradients / n + step.training, generation),
-        "zero3": (zero_weights + reference + moments) / n + 2 * layer + max(gradients / n + step.training, generation),
+        "ddp": shared + moments + max(2 * gradients + activations, generation),  # a copy in buckets, to be summed
+        "fsdp2": (shared + moments) / n + 2 * layer + max(gradients / n + activations, generation),
+        "zero3": (zero_weights + reference + moments) / n + 2 * layer + max(gradients / n + activations, generation),
     }
-    parts = {"weights": weights, "reference": reference, "gradients": gradients, "moments": moments}
-    parts |= {"activations": step.training, "cache": cache, "generation": generation}
+    del found["trained"]
+    listed = {"weights": weights, "reference": reference} | found
     needs = {name: size * RESERVE + CONTEXT for name, size in cards.items()}
     fits = {name: next((card for card in CARDS if size <= card * 1e9), None) for name, size in needs.items()}
-    gigabytes = {name: round(size / 1e9, 1) for name, size in (parts | needs).items()}
+    gigabytes = {name: round(size / 1e9, 1) for name, size in (listed | needs).items()}
     return {"preset": preset, "stage": stage.removeprefix("tuning_"), "gpus": n, "gb": gigabytes, "smallest_card": fits}
 
 
 def main(argv: list[str] | None = None) -> int:
     (args,) = parse_args([Arguments], argv, description=__doc__)
+    if args.against:
+        with contextlib.redirect_stdout(sys.stderr):
+            worked_out, measured = against_card(args.against)
+        print(f"GRPO of Qwen2.5-VL-3B in bf16, as gpu.py has it: worked out {worked_out:.1f} GiB, ", end="")
+        print(f"allocated {measured:.1f} GiB ({100 * (worked_out / measured - 1):+.0f} %)")
+        return 0
     rows = []
     for preset in args.presets:
         for stage in ("tuning_sft", "tuning_grpo"):

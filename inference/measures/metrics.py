@@ -297,9 +297,10 @@ def left_open(examples: Sequence[Example], model: Judged) -> str | None:
     asked = [e for e, v, p in judged if v.used_after_reply is None and ends_open(e, v, p)]
     if not asked:
         return None
+    questions, these = ("question", "this one") if len(asked) == 1 else ("questions", "these")
     return (
-        f"{title(model.name)} asked back on {len(asked):,} questions and nobody replied: how these end is not known, "
-        f"and {METRICS['served'].label!r} leaves them out. `predict.py --turns 2` plays the reply; another "
+        f"{title(model.name)} asked back on {len(asked):,} {questions} and nobody replied: how {these} would end is not "
+        f"known, and {METRICS['served'].label!r} leaves them out. `predict.py --turns 2` plays the reply; another "
         'tool gives it as "turns", with "reading".'
     )
 
