@@ -299,8 +299,8 @@ def left_open(examples: Sequence[Example], model: Judged) -> str | None:
         return None
     questions, these = ("question", "this one") if len(asked) == 1 else ("questions", "these")
     return (
-        f"{title(model.name)} asked back on {len(asked):,} {questions} and nobody replied: how {these} would end is not "
-        f"known, and {METRICS['served'].label!r} leaves them out. `predict.py --turns 2` plays the reply; another "
+        f"{title(model.name)} asked back on {len(asked):,} {questions} and nobody replied: how {these} would end is "
+        f"not known, and {METRICS['served'].label!r} leaves them out. `predict.py --turns 2` plays the reply; another "
         'tool gives it as "turns", with "reading".'
     )
 
