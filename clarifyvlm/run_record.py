@@ -11,7 +11,7 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from clarifyvlm import __version__, locks, processes
@@ -207,13 +207,24 @@ def hash_code(paths: Iterable[str], root: Path = ROOT) -> dict:
     "syntax" is blind for comments, docstrings and line breaks. A path that is gone counts as no code: what it made is
     out of date."""
     paths = list(paths)
-    found = [f for path in paths for f in ((root / path).rglob("*") if (root / path).is_dir() else [root / path])]
-    exact, meant = hashlib.sha256(), hashlib.sha256()
-    for file in sorted(f for f in found if f.suffix in (".py", ".yaml") and f.is_file()):
-        name, text = file.relative_to(root).as_posix(), file.read_text(encoding="utf-8")
+    meant = hashlib.sha256()
+    for name, text in _code(paths, root):
+        meant.update(f"{name}\n{_syntax(text) if name.endswith('.py') else text}\n".encode())
+    return {"paths": paths, "bytes": code_bytes(paths, root), "syntax": meant.hexdigest()}
+
+
+def code_bytes(paths: Iterable[str], root: Path = ROOT) -> str:
+    """ "bytes" of `hash_code`: quick."""
+    exact = hashlib.sha256()
+    for name, text in _code(paths, root):
         exact.update(f"{name}\n{text}\n".encode())
-        meant.update(f"{name}\n{_syntax(text) if file.suffix == '.py' else text}\n".encode())
-    return {"paths": paths, "bytes": exact.hexdigest(), "syntax": meant.hexdigest()}
+    return exact.hexdigest()
+
+
+def _code(paths: Iterable[str], root: Path) -> Iterator[tuple[str, str]]:
+    found = [f for path in paths for f in ((root / path).rglob("*") if (root / path).is_dir() else [root / path])]
+    for file in sorted(f for f in found if f.suffix in (".py", ".yaml") and f.is_file()):
+        yield file.relative_to(root).as_posix(), file.read_text(encoding="utf-8")
 
 
 def _syntax(text: str) -> str:

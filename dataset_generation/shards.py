@@ -166,12 +166,12 @@ def _differences(a: Shard, b: Shard) -> list[str]:
 
 def _check_code(shard: Shard) -> None:
     """Pictures that two splits show are drawn anew here: with the code that drew the others."""
-    from clarifyvlm.run_record import hash_code, versions
+    from clarifyvlm.run_record import code_bytes, versions
     from generating.plan import MAKING
 
     here = versions()
     others = [f"{p} {shard.versions.get(p)}, here {here[p]}" for p in SHAPING if shard.versions.get(p) != here[p]]
-    if shard.code != hash_code(MAKING)["bytes"]:
+    if shard.code != code_bytes(MAKING):
         others.insert(0, "files of dataset_generation/ or clarifyvlm/ were changed since")
     if others:
         raise UserError(

@@ -157,7 +157,7 @@ def ask(command: list[str], count: int) -> tuple[int, str]:
 def look(step: Step, made: list[Step], new: Path, old: Path | None) -> tuple[str, str]:
     """(state, why) of a step whose output is where it belongs, or where `old` has it; `made` are the steps before it
     that will run."""
-    from clarifyvlm.run_record import FILE_SUFFIXES, changes, hash_code, hash_input
+    from clarifyvlm.run_record import FILE_SUFFIXES, changes, code_bytes, hash_code, hash_input
 
     def there(path: str | Path) -> Path:
         inside = old is not None and Path(path).is_relative_to(new)
@@ -184,8 +184,8 @@ def look(step: Step, made: list[Step], new: Path, old: Path | None) -> tuple[str
         now["args"] = now["args"] | {"pictures": record["args"]["pictures"]}
     if now["args"] is None:
         record, now["args"] = given(record, step.options["given"])
-    if "code" in record and (code := hash_code(record["code"]["paths"]))["bytes"] != record["code"]["bytes"]:
-        now["code"] = code
+    if "code" in record and code_bytes(record["code"]["paths"]) != record["code"]["bytes"]:
+        now["code"] = hash_code(record["code"]["paths"])
     if found := changes(record, now):
         return OUT_OF_DATE, f"({'; '.join(found)})"
     if from_made:
@@ -244,7 +244,7 @@ def check_records(steps: list[Step]) -> None:
     judges = [JudgeArguments(**{k: v for k, v in values.items() if k in fields}) for values in judging]
     for file in data_files(steps):
         made_by_script = (file.parent / "run.json").is_file()  # its test set tells whether it knows facts
-        if file.parent in generated or (made_by_script and file.stem != "test"):
+        if file.parent in generated or (made_by_script and (file.stem != "test" or not judges)):
             continue
         examples = jsonl.read(file, Example, unique="id")
         for judge in judges:
