@@ -19,12 +19,24 @@ CHAT_TEMPLATE = (
 )
 
 
+LONG = (
+    "test_pipeline.py",
+    "test_redo.py",
+    "test_sharded.py",
+    "test_real_server.py",
+    "test_processes.py",
+    "test_sweep.py",
+)
+
+
 def pytest_configure(config):
-    config.addinivalue_line("markers", "endurance: many moments at which a stage is stopped; -m endurance runs all")
+    config.addinivalue_line("markers", "endurance: tests of hours, of which a few run often; -m endurance runs all")
 
 
 def pytest_collection_modifyitems(config, items):
-    """Of the tests marked `endurance`, those that run often, unless all of them are asked for."""
+    """The files of whole pipelines first, so that none is left when all others are done; of the tests marked
+    `endurance` those that run often, unless all are asked for."""
+    items.sort(key=lambda item: item.path.name not in LONG)
     if "endurance" in config.option.markexpr:
         return
     marks = {item: item.get_closest_marker("endurance") for item in items}
@@ -200,6 +212,15 @@ def tiny_adapter_dir(tmp_path_factory, tiny_model_dir) -> Path:
     peft_model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A finished `./run.sh smoke`: see run_sh.Finished."""
+    from run_sh import Finished
+
+    base = tmp_path_factory.getbasetemp()
+    return Finished((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "smoke")
 
 
 @pytest.fixture

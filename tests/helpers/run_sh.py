@@ -1,5 +1,6 @@
-"""./run.sh as a user runs it: started, followed step by step, killed."""
+"""./run.sh as a user runs it: started, followed step by step, killed; and one run that the test files share."""
 
+import json
 import os
 import re
 import signal
@@ -7,6 +8,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+from filelock import FileLock
 
 from stages import ROOT
 
@@ -56,3 +59,30 @@ class Run:
         """kill -9, the whole group: as a power cut takes it."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+
+class Finished:
+    """An undisturbed smoke run, made once for all test files (and workers of xdist). Do not change its folder: copy it.
+
+    `folder` is where it is, `made_in` where it was made (its files name that place), `said` what it printed, `seconds`
+    how long each step took.
+    """
+
+    def __init__(self, place: Path):
+        place.mkdir(exist_ok=True)
+        self.folder, self.made_in = place / "finished", place / "run"
+        with FileLock(place / "lock"):
+            if not self.folder.exists():
+                self._make(place)
+        self.said = (place / "log").read_text(errors="replace")
+        self.seconds = json.loads((place / "seconds.json").read_text())
+
+    def _make(self, place: Path) -> None:
+        run, starts = Run("smoke", self.made_in, log=place / "log"), []
+        for number in range(STEPS):
+            assert run.wait_for_step(number), run.said[-1500:]
+            starts.append(time.monotonic())
+        assert run.wait() and run.process.returncode == 0, run.said[-1500:]
+        seconds = [b - a for a, b in zip(starts, [*starts[1:], time.monotonic()], strict=True)]
+        (place / "seconds.json").write_text(json.dumps(seconds))
+        self.made_in.rename(self.folder)

@@ -41,15 +41,6 @@ EDITS = {
 MAY_STAY = {"JUDGE_ARGS": GRPO[::2]}
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("redo")
-    run = Run("smoke", folder / "run", log=folder / "log")
-    said = run.wait()
-    assert run.process.returncode == 0, said[-2000:]
-    return folder / "run"
-
-
 def remade(said: str, run: Path) -> list[str]:
     """The outputs that were made anew, in order."""
     lines = [line.partition(" is made anew (") for line in said.splitlines()]
@@ -63,14 +54,25 @@ def planned(said: str, run: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("variable", EDITS)
-def test_an_edit_is_said_and_redone(finished, tmp_path, variable):
-    """Stages that the edit does not concern made anew; advice that deletes data; an old output that is lost."""
+def test_an_edit_is_said(finished, tmp_path, variable):
+    """A run that goes on with other settings than it began with; a plan for stages that the edit does not concern."""
     flags, change, parts = EDITS[variable]
-    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    run = finished.folder
     refused = Run("smoke", run, log=tmp_path / "refused", **{variable: flags})
     said = refused.wait()
     assert refused.process.returncode == 2 and not refused.steps and change in said
     assert planned(said, run) == parts
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [pytest.param(name, marks=pytest.mark.endurance(often=name in ("GRPO_ARGS", "AUDIT_ARGS"))) for name in EDITS],
+)
+def test_an_edit_is_redone(finished, tmp_path, variable):
+    """Stages that the edit does not concern made anew; advice that deletes data; an old output that is lost."""
+    flags, _, parts = EDITS[variable]
+    run = Path(shutil.copytree(finished.folder, tmp_path / "run"))
+    said = Run("smoke", run, log=tmp_path / "refused", **{variable: flags}).wait()
     (command,) = [line.strip() for line in said.splitlines() if line.startswith("  ") and line.endswith("--redo")]
     environment = os.environ | {"CLARIFYVLM_PYTHON": sys.executable}
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True)
@@ -87,7 +89,7 @@ def test_an_edit_is_said_and_redone(finished, tmp_path, variable):
 
 def test_an_edit_of_the_report_needs_no_redo(finished, tmp_path):
     """A report of before the edit, or one that the user is sent to --redo for."""
-    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    run = Path(shutil.copytree(finished.folder, tmp_path / "run"))
     done = Run("smoke", run, "--from", "report", log=tmp_path / "log", REPORT_ARGS="--resamples 300")
     said = done.wait()
     assert done.process.returncode == 0 and "made anew" not in said, said[-2000:]
@@ -96,23 +98,22 @@ def test_an_edit_of_the_report_needs_no_redo(finished, tmp_path):
 
 def test_another_run_takes_over_what_is_unchanged(finished, tmp_path):
     """A run beside the old one that makes all of it again, or that writes into files of the old one."""
-    before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in finished.rglob("*") if p.is_file()}
+    old = finished.folder
+    before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in old.rglob("*") if p.is_file()}
     new = tmp_path / "new run"
-    run = Run(
-        "smoke", new, "--reuse", finished, log=tmp_path / "log", GRPO_ARGS="--learning_rate 0.1 --weight_decay 3.0"
-    )
+    run = Run("smoke", new, "--reuse", old, log=tmp_path / "log", GRPO_ARGS="--learning_rate 0.1 --weight_decay 3.0")
     said = run.wait()
     assert run.process.returncode == 0, said[-2000:]
     assert remade(said, new) == ["grpo", *GRPO]
-    assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in finished.rglob("*") if p.is_file()} == before
-    assert os.path.samefile(new / "sft/model.safetensors", finished / "sft/model.safetensors")
+    assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in old.rglob("*") if p.is_file()} == before
+    assert os.path.samefile(new / "sft/model.safetensors", old / "sft/model.safetensors")
     assert (new / "report/report.html").is_file()
 
 
 def test_other_code_makes_data_anew_and_no_more(finished, tmp_path):
     """Data of other code that is taken for today's; and trainings that are made anew though the data stayed the
     same."""
-    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    run = Path(shutil.copytree(finished.folder, tmp_path / "run"))
     record = json.loads((run / "data/run.json").read_text())
     assert "dataset_generation/scenes" in record["code"]["paths"]
     record["code"] |= {"bytes": "0" * 64, "syntax": "0" * 64}
@@ -128,7 +129,7 @@ def test_other_code_makes_data_anew_and_no_more(finished, tmp_path):
 
 def test_a_killed_redo_goes_on(finished, tmp_path):
     """A redo that is killed in its training and then begins with less than it had."""
-    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    run = Path(shutil.copytree(finished.folder, tmp_path / "run"))
     old = {p.relative_to(run / "grpo"): p.read_bytes() for p in (run / "grpo").rglob("*") if p.is_file()}
     how = {"GRPO_ARGS": "--learning_rate 2.0e-5"}
     first = Run("smoke", run, "--redo", log=tmp_path / "first", **how)

@@ -3,7 +3,7 @@ command again ends with the outputs of a run that nothing disturbed.
 
     python -m pytest -n 0 -m endurance tests/outside/test_endurance.py       # all moments
 
-Without -m endurance two moments of each are tried.
+Without -m endurance one moment of each is tried.
 """
 
 import json
@@ -21,7 +21,7 @@ import pytest
 from stages import ROOT
 
 pytestmark = pytest.mark.slow
-KILLS, FULL, OFTEN = 20, 10, 2  # moments of each stage; so many of them in every run of the tests
+KILLS, FULL, OFTEN = 20, 10, 1  # moments of each stage; so many of them in every run of the tests
 STAGES = ("generate", "sft", "grpo", "predict", "judge", "report")
 PATIENCE_S = 600
 PASSING = ("checkpoint-", ".", "run.json", "predictions.run.json", "verdicts.run.json")  # differ from run to run
