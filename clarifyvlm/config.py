@@ -131,7 +131,7 @@ def _parse(
     section: str | Sequence[str],
 ) -> argparse.Namespace:
     """The values of the config under those of `argv`. UserError where a name or a value is wrong."""
-    actions = {}
+    actions: dict[str, argparse.Action] = {}
     for action in parser._actions:  # the first of a name: `--no_x` comes after `--x`
         actions.setdefault(action.dest, action)
     config = read_yaml(config_path, section) if config_path else {}
@@ -143,7 +143,7 @@ def _parse(
         from_file = any(f.lstrip("-") in config for f in flags) and not any(a.split("=")[0] in flags for a in argv)
         raise UserError(f"{config_path}: {message}" if from_file else message)
 
-    parser.error = error
+    parser.error = error  # type: ignore[method-assign]  # of TRL's parser, too: it raises, and does not exit
     namespace, rest = parser.parse_known_args(tokens + argv)
     if rest:
         flag = rest[0].split("=")[0]
@@ -207,7 +207,7 @@ def override(options, changes: dict, where: str):
     def error(message: str):
         raise UserError(f"{where}: {message}")
 
-    parser.error = error
+    parser.error = error  # type: ignore[method-assign]  # it raises, and does not exit
     namespace = parser.parse_args(_tokens(changes, actions, nullable, where))
     check_ranges([type(options)], namespace, error)
     return _build(type(options), namespace)

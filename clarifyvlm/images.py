@@ -194,7 +194,8 @@ def check_unchanged(examples: "Iterable[Example | Shown]", root: str | Path) -> 
     Many pictures are read once: afterwards their names, sizes and times are enough, until one of these changes. Of
     several processes the leader looks. Where none was changed, those that are missing are left to `check_images`.
     """
-    root, known, stats = Path(root).resolve(), {}, []
+    root, stats = Path(root).resolve(), []
+    known: dict[str, str] = {}
     if not processes.is_leader():
         return None
     for example in examples:

@@ -22,7 +22,7 @@ from clarifyvlm.text_files import refuse_wide
 R = TypeVar("R", bound=BaseModel)
 
 MAX_SHOWN = 5  # bad lines named in one error
-MADE_BY = {  # file name -> the script that makes it
+MADE_BY: dict[str, str] = {  # file name -> the script that makes it
     **dict.fromkeys(SPLITS, "dataset_generation/generate.py"),
     "predictions": "inference/predict.py",
     "verdicts": "inference/judge.py",
@@ -66,7 +66,7 @@ class Indexed(Sequence[R]):
     def __len__(self) -> int:
         return len(self._starts)
 
-    def __getitem__(self, index: int) -> R:
+    def __getitem__(self, index: int) -> R:  # type: ignore[override]  # one row at a time: no slices
         with self.path.open("rb") as file:
             file.seek(self._starts[index])
             return self.model.model_validate_json(file.readline())
@@ -76,7 +76,8 @@ def _rows(
     path: Path, model: type[R], unique: str | None = None, made_by: str | None = None, mend: bool = False
 ) -> Iterator[tuple[int, R]]:
     """(where its line begins, row) of every row; raises the UserError of `read` after the last."""
-    faults, seen, end = [], {}, 0
+    faults, end = [], 0
+    seen: dict[object, int] = {}  # value of `unique` -> its line
     for number, line in enumerate(_lines(path, made_by), start=1):
         start, end = end, end + len(line)
         if number == 1 and line.startswith(BOM_UTF8):  # of Excel, Notepad

@@ -10,8 +10,11 @@ import sys
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 WAIT = timedelta(days=7)  # for a rank whose share takes longest
+
+Limit = TypeVar("Limit", int, float)
 
 
 def rank() -> int:
@@ -82,7 +85,7 @@ def gather(items: list) -> list:
     """The items (picklable) of all processes, in every process: those of rank 0 first."""
     if count() == 1:
         return items
-    boxes = [None] * count()
+    boxes: list = [None] * count()
     _joined().all_gather_object(boxes, items)
     return [item for box in boxes for item in box]
 
@@ -92,11 +95,11 @@ def any_of(flag: bool) -> bool:
     return any(gather([flag]))
 
 
-def part_of(limit: int | float | None) -> int | float | None:
+def part_of(limit: Limit | None) -> Limit | None:
     """This process's part of a limit that holds for all of them together."""
     if limit is None or count() == 1:
         return limit
-    return limit / count() if isinstance(limit, float) else (limit + rank()) // count()
+    return (limit + rank()) // count() if isinstance(limit, int) else limit / count()
 
 
 def share_of(path: str | Path) -> Path:

@@ -186,9 +186,9 @@ def hash_input(path: str | Path) -> str:
     path = Path(path)
     digest = hashlib.sha256()
     if path.is_dir():
-        for file in sorted(path.iterdir()):
-            if file.suffix in CHECKPOINT_SUFFIXES and file.name not in LOGS and file.is_file():
-                digest.update(f"{file.name} {hash_input(file)}\n".encode())
+        for part in sorted(path.iterdir()):
+            if part.suffix in CHECKPOINT_SUFFIXES and part.name not in LOGS and part.is_file():
+                digest.update(f"{part.name} {hash_input(part)}\n".encode())
     elif path.is_file():
         with open(path, "rb") as file:
             size = path.stat().st_size

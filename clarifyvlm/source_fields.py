@@ -5,6 +5,7 @@ import dataclasses
 import importlib.util
 from functools import cache
 from pathlib import Path
+from types import UnionType
 
 PLAIN = {
     "int": int, "float": float, "bool": bool, "str": str,
@@ -28,7 +29,7 @@ def light(name: str) -> type | None:
     return dataclasses.make_dataclass(class_name, fields)
 
 
-def _fields(module: str, class_name: str) -> dict[str, tuple[type, dict]]:
+def _fields(module: str, class_name: str) -> dict[str, tuple[type | UnionType, dict]]:
     """Field -> (type, metadata) of a class that `module` defines or imports. LookupError where it does neither."""
     tree = _tree(module)
     for node in tree.body:
@@ -36,13 +37,15 @@ def _fields(module: str, class_name: str) -> dict[str, tuple[type, dict]]:
             break
     else:
         return _fields(*_imported(module, class_name))
-    found = {}
+    found: dict[str, tuple[type | UnionType, dict]] = {}
     for base in reversed(node.bases):
         if isinstance(base, ast.Name) and base.id != "object":
             found |= _fields(module, base.id)
     for line in node.body:
-        if isinstance(line, ast.AnnAssign) and not ast.unparse(line.annotation).startswith("ClassVar"):
-            found[line.target.id] = PLAIN.get(ast.unparse(line.annotation), ANYTHING), _default(line.value)
+        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
+            hint = ast.unparse(line.annotation)
+            if not hint.startswith("ClassVar"):
+                found[line.target.id] = PLAIN.get(hint, ANYTHING), _default(line.value)
     return found
 
 

@@ -195,7 +195,7 @@ def main(argv: list[str], root: Path) -> int:
 
 def named(words: list[str]) -> dict[str, str]:
     """Name -> model: NAME of NAME=MODEL, else the last part of a path or hub name. UserError where two have one."""
-    found = {}
+    found: dict[str, str] = {}
     for word in words:
         name, equals, model = word.partition("=")
         if not equals or "/" in name or Path(word).exists():
@@ -252,7 +252,8 @@ def error_of(said: str) -> str:
 def _split(argv: list[str]) -> tuple[list[str], list[str], list[str]]:
     """What stands before the flags, the flags, and those of predict.py (--predict.KEY)."""
     first = next((i for i, word in enumerate(argv) if word.startswith("-")), len(argv))
-    rest, predict = [], []
+    rest: list[str] = []
+    predict: list[str] = []
     into = rest
     for word in argv[first:]:
         if word.startswith("--"):

@@ -15,7 +15,7 @@ OWN = {  # name -> where metrics.json has it, for a model: on the rows of any be
     "noticing what cannot be answered, F1": ("published", "unanswerable", "f1"),
     "noticing ambiguity, F1": ("published", "ambiguous", "f1"),
 }
-OWN_OF = {  # benchmark -> further ones, which mean something on its rows only
+OWN_OF: dict[str, dict[str, tuple[str, ...]]] = {  # benchmark -> further ones, which mean something on its rows only
     "aqua": {"all levels": ("strata", "aqua", "all"), "grounded": ("strata", "aqua", "grounded")},
     "clearvqa": {f"asking, {rate}": ("strata", "asking", rate) for rate in ("precision", "recall", "f1")},
     "mm_upd": {"dual accuracy": ("strata", "dual")},

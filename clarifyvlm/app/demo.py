@@ -219,7 +219,7 @@ class Page:
             gr.on([anew.click, dialogue.clear], self.new_question, [visit], talking, **quick)
             if gallery is not None:
 
-                def pick(visit: Visit, event: gr.SelectData):
+                def pick(visit: Visit, event: gr.SelectData):  # type: ignore[name-defined]  # Gradio reads this type
                     return self.pick(visit, event.index)
 
                 gallery.select(pick, [visit], [picture, *talking], **quick)
@@ -253,7 +253,7 @@ class Page:
         last = visit.dialogue
         return self._begin(visit, Dialogue(last.path, last.picture, last.refused, last.annotated))
 
-    def _about(self, path: str | None, original: Path | None = None) -> Dialogue:
+    def _about(self, path: str | None, original: str | Path | None = None) -> Dialogue:
         """A dialogue about the picture that the page has at `path`, which may be a copy of `original`."""
         if path is None:
             return Dialogue()
@@ -345,7 +345,7 @@ class Page:
                 for said in one.respond():
                     growing = said if isinstance(said, str) else None
                     if one is dialogue.talks[0]:  # what it thinks aloud is in the panel
-                        answer = after_reasoning(said.text if growing is None else growing)
+                        answer = after_reasoning(said if isinstance(said, str) else said.text)
                         shown = answer or ("(nothing)" if growing is None else "...")
                         dialogue.shown = [*dialogue.shown[:-1], _turn("assistant", shown)]
                     yield dialogue.shown, keep, keep, demo_panel.of(dialogue.talks, speaking=one, growing=growing)

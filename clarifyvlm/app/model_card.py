@@ -13,7 +13,6 @@ from clarifyvlm.strategies import STRATEGIES
 
 SIGNATURE = "Made by ClarifyVLM's `python main.py publish`"
 NOT_SETTINGS = ("data_dir", "output_dir", "model_name_or_path", "overwrite", "resume_from_checkpoint", "logging_dir")
-NOT_SETTINGS += tracking.SPEED_ONLY
 METRICS = {
     "strategy_accuracy_macro": "Strategy accuracy (macro over the strategies)",
     "overconfident": "Overconfident on ambiguous questions (lower is better)",
@@ -139,7 +138,7 @@ def _stage(stage: provenance.Stage) -> list[str]:
         if key in counts
     ]
     versions = ", ".join(f"{name} {version}" for name, version in record.get("versions", {}).items())
-    settings = {k: v for k, v in record.get("args", {}).items() if k not in NOT_SETTINGS}
+    settings = {k: v for k, v in record.get("args", {}).items() if k not in NOT_SETTINGS + tracking.SPEED_ONLY}
     lines = [
         f"data: {_data(stage)}",
         f"steps: {steps}" + (f"; {', '.join(seen)}" if seen else ""),

@@ -49,7 +49,7 @@ def _card(talk: Talk, growing: str | None) -> str:
     turns = []
     for number, (said, verdict) in enumerate(zip(talk.said, talk.verdicts, strict=True)):
         right = verdict.criteria.get("strategy_right") if talk.known and number == 0 else None
-        mark = {1: " <b class=right>right</b>", 0: " <b class=wrong>not right here</b>"}.get(right, "")
+        mark = {1.0: " <b class=right>right</b>", 0.0: " <b class=wrong>not right here</b>"}.get(right, "")
         false = talk.known and number == 0 and verdict.criteria.get("grounded") == 0
         distorts = " <b class=wrong>makes a false claim</b>" if false else ""
         cut = " <i>(cut: --max_new_tokens)</i>" if said.finish_reason == "length" else ""

@@ -59,7 +59,11 @@ def publish(args: PublishArguments) -> Path:
     folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
     try:
         folder.chmod(0o755)
-        merging = _merge(model, folder, args.dtype) if args.merge else _copy(model, folder, base, output)
+        merging = None
+        if args.merge:
+            merging = _merge(model, folder, args.dtype)
+        else:
+            _copy(model, folder, base, output)
         _remove_paths(folder)
         facts = model_card.Facts(
             name=args.push_to_hub or output.resolve().name,

@@ -62,7 +62,7 @@ class Cell:
     @property
     def variables(self) -> dict[str, str]:
         """Of run.sh, after what the environment has in them."""
-        found = {}
+        found: dict[str, str] = {}
         for stage, key, value in self.settings:
             name = VARIABLES[stage]
             before = found.get(name, os.environ.get(name, ""))
@@ -133,7 +133,8 @@ def grid(values: dict[tuple[str, str], list[str]], seeds: list[int]) -> list[Cel
 def _split(argv: list[str]) -> tuple[list[str], dict[tuple[str, str], list[str]], list[str]]:
     """What stands before the flags, (stage, key) -> values, and the other flags."""
     first = next((i for i, word in enumerate(argv) if word.startswith("-")), len(argv))
-    places, values, rest = argv[:first], {}, []
+    places, values = argv[:first], {}
+    rest: list[str] = []
     into = rest
     for word in argv[first:]:
         if found := FLAG.fullmatch(word):
@@ -154,7 +155,8 @@ def _split(argv: list[str]) -> tuple[list[str], dict[tuple[str, str], list[str]]
 
 def _new_values(cells: list[Cell]) -> list[Cell]:
     """Some of the cells, in which each value occurs."""
-    seen, some = set(), []
+    seen: set[tuple[str, str, str]] = set()
+    some: list[Cell] = []
     for cell in cells:
         if not seen.issuperset(cell.settings) or not some:
             some.append(cell)

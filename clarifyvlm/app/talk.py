@@ -108,11 +108,13 @@ class Talk:
         for said in self.speaker.generator.stream(self.messages, self.picture):
             if isinstance(said, str):
                 yield said
-        self.messages.append(chat.text_turn("assistant", after_reasoning(said.text)))
-        self.said.append(said)
-        (verdict,) = SceneJudge().judge([self.example], [Prediction(example_id=self.example.id, text=said.text)])
+            else:
+                whole = said
+        self.messages.append(chat.text_turn("assistant", after_reasoning(whole.text)))
+        self.said.append(whole)
+        (verdict,) = SceneJudge().judge([self.example], [Prediction(example_id=self.example.id, text=whole.text)])
         self.verdicts.append(verdict)
-        yield said
+        yield whole
 
     def reply(self, text: str, pointed: tuple[float, float] | None = None) -> None:
         """What the user says to a question of the model; `pointed`: where they clicked instead of typing."""

@@ -13,7 +13,7 @@ from clarifyvlm.paths import cache_folder
 if TYPE_CHECKING:
     from clarifyvlm.endpoint.client import Endpoint
 
-FLAGS = {  # name -> (type, default, help, limits where it has some); a role's flags are --<role>_<name>
+FLAGS: dict[str, tuple] = {  # name -> (type, default, help, limits if any); a role's flags are --<role>_<name>
     "model": (str | None, None, "model name at the endpoint"),
     "base_url": (str | None, None, "OpenAI-compatible endpoint, e.g. http://localhost:8000/v1; unset: OPENAI_BASE_URL"),
     "api_key_env": (str, "OPENAI_API_KEY", "environment variable with its key"),

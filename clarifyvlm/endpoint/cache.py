@@ -61,6 +61,7 @@ class ReplyCache:
                 return self._db.execute(statement, values).fetchone()
         except sqlite3.Error as error:
             self._fail(error)
+            return None
 
     def _fail(self, error: Exception) -> None:
         what = (

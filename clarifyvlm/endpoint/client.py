@@ -101,9 +101,11 @@ class Endpoint:
         self.timeout_s, self.max_retries, self.max_tokens = timeout_s, max_retries, max_tokens
         self.concurrency = max(1, concurrency // int(os.environ.get("WORLD_SIZE", "1")))
         self.cache, self.usage = cache, usage or Usage()
-        self._habits, self._shown = habits.Habits(), set()
+        self._habits = habits.Habits()
+        self._shown: set[str] = set()  # failures that were told
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._clients, self._limit = deque(), None
+        self._clients: deque = deque()  # of AsyncOpenAI
+        self._limit: AdaptiveLimit | None = None
         self._refused: str | None = None  # what a FATAL reply said: calls that wait for a place are not made
 
     def run(self, coroutine):
@@ -265,7 +267,7 @@ class Endpoint:
         """What `check` runs."""
         import openai
 
-        content = "Say ok."
+        content: str | list[dict] = "Say ok."
         if picture_url:
             content = [{"type": "text", "text": content}, {"type": "image_url", "image_url": {"url": picture_url}}]
         body = {"model": self.model, "messages": [{"role": "user", "content": content}], "max_tokens": tokens}

@@ -53,18 +53,19 @@ def clients(count: int, base_url: str, key_variable: str, timeout_s: float) -> l
     """So many OpenAI clients, each with its own connections. UserError where proxy or certificates cannot be used."""
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
+    through = proxy(base_url)
     # No redirects: a 301 turns a call into the reading of a page, and a key does not follow to other hosts.
-    how = {"trust_env": False, "follow_redirects": False, "verify": _certificates(base_url), "proxy": proxy(base_url)}
+    how = {"trust_env": False, "follow_redirects": False, "verify": _certificates(base_url), "proxy": through}
     options = {"base_url": base_url, "api_key": key(key_variable), "timeout": timeout_s, "max_retries": 0}
     try:
         return [AsyncOpenAI(**options, http_client=DefaultAsyncHttpxClient(**how)) for _ in range(count)]
     except ImportError:
         raise UserError(
-            f"the way to {base_url} is a SOCKS proxy ({_shown(how['proxy'])}), which needs one more package: "
+            f"the way to {base_url} is a SOCKS proxy ({_shown(through)}), which needs one more package: "
             f"pip install socksio. {_around(base_url)}"
         ) from None
     except ValueError as error:
-        raise UserError(f"the proxy {_shown(how['proxy'])} cannot be used: {error}. {_around(base_url)}") from None
+        raise UserError(f"the proxy {_shown(through)} cannot be used: {error}. {_around(base_url)}") from None
 
 
 def proxy(base_url: str) -> str | None:
@@ -94,9 +95,10 @@ def reason(error: Exception, base_url: str) -> str:
         if response.status_code in (404, 405) and not urlsplit(base_url).path.strip("/"):
             hint = " The address of most servers ends in /v1."
         return f"Error code: {response.status_code} - {words(error) or 'no word of why'}{hint}"
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__
-    said = _line(str(error)) or type(error).__name__
+    first: BaseException = error
+    while first.__cause__ or first.__context__:
+        first = first.__cause__ or first.__context__
+    said = _line(str(first)) or type(first).__name__
     if "CERTIFICATE_VERIFY_FAILED" in said:
         said += ". Name your own certificates in SSL_CERT_FILE."
     elif "WRONG_VERSION_NUMBER" in said or "record layer" in said:

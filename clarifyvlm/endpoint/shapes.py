@@ -108,7 +108,8 @@ def _joined(text: str) -> dict:
     lines = [line[5:].strip() for line in text.split("\n") if line.startswith("data:")]  # U+2028 ends no line
     chunks = [json.loads(line) for line in lines if line and line != "[DONE]"]
     message: dict = {"role": "assistant", "content": ""}
-    finish, usage = None, {}
+    finish = None
+    usage: dict = {}
     for chunk in chunks:
         usage = chunk.get("usage") or usage
         for choice in chunk.get("choices") or []:

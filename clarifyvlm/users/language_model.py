@@ -59,7 +59,7 @@ class Played:
         said = await asyncio.gather(*(self._one(a) for a in asked), return_exceptions=True)  # what comes is kept
         if error := next((reply for reply in said if isinstance(reply, BaseException)), None):
             raise error
-        return said
+        return [reply for reply in said if not isinstance(reply, BaseException)]
 
     async def _one(self, asked: Asked) -> str | None:
         if not asked.response.strip():

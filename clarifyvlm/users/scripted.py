@@ -72,7 +72,7 @@ def _changes_mind(case: Case, asks: list[Ask], reading: int, speech: wording.Spe
     """ "The one at the top left. No, the one in the center." """
     told = tell(case, asks, reading)
     meant = wording.say(case, asks, told, reading, speech)
-    others = {}
+    others: dict[str, None] = {}
     for other in range(len(case.readings)):
         if tell(case, asks, other) != told:
             others.setdefault(wording.say(case, asks, tell(case, asks, other), other, speech))
