@@ -1,5 +1,7 @@
 """The claims that the scene reader adds, and what "it" means: the base of its clause parsers."""
 
+from collections.abc import Callable
+
 from clarifyvlm.language.descriptions import SHAPE_NAMES, STARTS, Claim, Description, Response
 from clarifyvlm.language.empty import strange
 from clarifyvlm.language.items import both_places
@@ -11,6 +13,8 @@ BREAKS = (",", ":", "but", "so", "as")
 
 class Claims(Phrases):
     """Adds claims to `response`, one sentence after another. `subject` is what "it" means by then."""
+
+    _predicate: Callable[[list[Description | None], int], int]  # defined in Predicates
 
     def __init__(self, response: Response, words: Vocabulary, asked: frozenset[str]):
         super().__init__(words)

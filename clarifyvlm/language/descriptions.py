@@ -1,6 +1,7 @@
 """What is read from a response: Description, Claim, Ask, Response."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from clarifyvlm.language.lexicon import SHAPES
 
@@ -85,7 +86,7 @@ class Claim:
     kind: str
     subject: Description | None = None
     attribute: str | None = None
-    value: object = None
+    value: Any = None  # of a type that goes by kind and attribute
     negated: bool = False
     possible: bool = False  # "there may be"
     either: bool = False  # one of several joined by "or"

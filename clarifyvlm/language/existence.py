@@ -1,5 +1,7 @@
 """Existence and absence: the scene reader's clauses that say what is there, and what is not."""
 
+from collections.abc import Callable
+
 from clarifyvlm.language.claims import BREAKS
 from clarifyvlm.language.descriptions import SHAPE_NAMES, STARTS, Description
 from clarifyvlm.language.empty import strange
@@ -9,6 +11,8 @@ from clarifyvlm.language.subjects import Subjects
 
 class Existence(Subjects):
     """Reads on after "there is", "I see", "no", "none", "nothing"."""
+
+    _clause: Callable[[int], int]  # defined in Statements
 
     def _there(self, i: int) -> int:
         i = self._skip(i)

@@ -59,17 +59,10 @@ class Case(Fitting):
             return False
         return bool(self.other.given()) and d.noun in (None, self.other.name) and "yesno" in self.asked
 
-    def is_told(self, d: Description | None) -> bool:
-        """Whether the annotation would have what `d` says: it is complete, or colors other things of this name."""
-        if self.complete or d is None:
-            return True
-        alike = [o for o in self.objects if is_one_of(o.name, d.name)] if d.name else self.targets if d.one else []
-        return bool(alike) and d.color is not None and all(o.color for o in alike)
-
     def _attribute_true(self, claim: Claim) -> bool | None:
         if isinstance(claim.value, Description):  # "not red"
-            found = [self.fits(claim.value, o) for o in self.pool(None)]
-            return None if not found or NOT_ANNOTATED in found else NO in found
+            codes = [self.fits(claim.value, o) for o in self.pool(None)]
+            return None if not codes or NOT_ANNOTATED in codes else NO in codes
         found, unknown = self.find(claim.subject)
         if claim.value == "blur" and claim.subject is not None and claim.subject.one and claim.subject.cells:
             found = self.find(claim.subject, self.objects)[0] or found  # "the middle one is just a blur"

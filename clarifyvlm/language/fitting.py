@@ -235,8 +235,8 @@ class Fitting:
     def _accompanies(self, o: Object, relation: str, d: Description, others: list[Object]) -> int:
         """Whether `o` is "in the green hat", "holding the cup", "on the rug", "carried by the man": as readings say, or
         as the boxes lie; where they do not tell, no fact does."""
-        held = [objects for objects, _, _ in self.readings if len(objects) > 1]
-        if any(p in objects and o in objects for objects in held for p in others):
+        together = [objects for objects, _, _ in self.readings if len(objects) > 1]
+        if any(p in objects and o in objects for objects in together for p in others):
             return YES
         for p in others:
             rivals = [q for q in self.objects if q.name == (p if relation == "of" else o).name]
@@ -253,6 +253,13 @@ class Fitting:
             held = any(shared(q, o) > TOUCH for q in self.objects if q not in others and q.name in ("person", *PEOPLE))
             return NO if held and not any(shared(p, o) for p in others) else NOT_ANNOTATED
         return NO if taken and relation == "with" else NOT_ANNOTATED
+
+    def is_told(self, d: Description | None) -> bool:
+        """Whether the annotation would have what `d` says: it is complete, or colors other things of this name."""
+        if self.complete or d is None:
+            return True
+        alike = [o for o in self.objects if is_one_of(o.name, d.name)] if d.name else self.targets if d.one else []
+        return bool(alike) and d.color is not None and all(o.color for o in alike)
 
     def word(self, o: Object, attribute: str) -> str | None:
         """How one would say an attribute of `o`; a size in a photograph is relative to others of its class."""
@@ -320,14 +327,14 @@ class Fitting:
         if not pool and d.one and d.noun and not d.given():  # "two men: one of them ..."
             found = [o for o in self.objects if o.name == d.noun]
         if d.ordinal and found:
-            far = {"left": 0, "right": 0, "top": 1, "bottom": 1}[d.ordinal[1]]
-            order = sorted(found, key=lambda o: center(o)[far], reverse=d.ordinal[1] in ("right", "bottom"))
+            axis = {"left": 0, "right": 0, "top": 1, "bottom": 1}[d.ordinal[1]]
+            order = sorted(found, key=lambda o: center(o)[axis], reverse=d.ordinal[1] in ("right", "bottom"))
             found = order[d.ordinal[0] - 1 : d.ordinal[0]]
         if d.size in ("max", "min") and found:
-            order = [o.salience for o in found]
-            extreme = max(order) if d.size == "max" else min(order)
+            saliences = [o.salience for o in found]
+            extreme = max(saliences) if d.size == "max" else min(saliences)
             found = [o for o in found if o.salience == extreme]
-            if len(found) > 1 and len(found) == len(order) and not d.plural and d.definite and found[0].size:
+            if len(found) > 1 and len(found) == len(saliences) and not d.plural and d.definite and found[0].size:
                 found = []  # "the bigger diamond", of two of one size
             if d.cells and len(d.cells) == 1 and searched:  # "the largest star, at the top left": of all stars
                 largest = self.find(d.without("cells"), pool)[0]

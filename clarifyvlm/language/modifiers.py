@@ -1,5 +1,7 @@
 """What follows a noun and belongs to it: places, relations, relative clauses."""
 
+from collections.abc import Callable
+
 from clarifyvlm.language.descriptions import SHAPE_NAMES, SLOTS, STARTS, Description
 from clarifyvlm.language.lexicon import Vocabulary
 
@@ -12,6 +14,8 @@ _ACCOMPANIED = (
 
 class Modifiers:
     """The items of one sentence, and what may follow a noun in them; noun phrases themselves: Phrases."""
+
+    noun_phrase: Callable[[int], tuple[Description, int] | None]  # defined in Phrases
 
     def __init__(self, words: Vocabulary):
         self.words = words

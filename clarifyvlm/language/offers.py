@@ -66,7 +66,7 @@ def offers_of(case: Case, ask: Ask) -> list[Offer]:
         if offer:
             found.append(offer)
     if not either and not any(o.mark for o in found) and len(found) > 1:  # one thing, described at length
-        found = [Offer([], [d for o in found for d in o.descriptions], found[0].order, found[0].extreme)]
+        found = [Offer(frozenset(), [d for o in found for d in o.descriptions], found[0].order, found[0].extreme)]
     for offer, following in zip(found, [*found[1:], None], strict=False):
         _complete(offer, following)
     _widen_middle(found)

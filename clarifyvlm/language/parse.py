@@ -174,9 +174,9 @@ def _sentence(reader: "_Reader", tokens: list[str], end: str) -> None:
             return reader.rhetorical([t for t in tokens if t != "not"])
         onset = _ONSET.search(text)
         if onset:
-            before = _OF_WORDS.sub("", text[: onset.start()]).split()
-            if any(kind in _TELLS for kind, _ in items_of(before, reader.words)):
-                reader.statement(before)
+            told = _OF_WORDS.sub("", text[: onset.start()]).split()
+            if any(kind in _TELLS for kind, _ in items_of(told, reader.words)):
+                reader.statement(told)
             if not _CHAT.search(text):
                 reader.ask(text[onset.start() :].split())
         elif not _CHAT.search(text):

@@ -1,5 +1,7 @@
 """What of a sentence went into no claim: a color, a shape, a place, a relation or a number that nobody checks then."""
 
+from typing import Any
+
 from clarifyvlm.language.descriptions import SLOTS, Claim, Description
 from clarifyvlm.language.fitting import CENTER, CROSS
 from clarifyvlm.language.items import items_of
@@ -44,14 +46,14 @@ def _is_idle(items: list[tuple], i: int) -> bool:
     return kinds[i] in ("c", "s", "t") and after == "abs"
 
 
-def _value(kind: str, value: object) -> object:
+def _value(kind: str, value: Any) -> object:
     return value[0] if kind == "n" else value
 
 
 class _Placed:
     """The values that claims and phrases have."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.values: set[tuple[str, object]] = set()
         self.cells: list[frozenset[str]] = []
         self.hidden = False
@@ -95,7 +97,7 @@ class _Placed:
         for one in value if isinstance(value, tuple) else (value,):
             self.values.add((attribute, one))
 
-    def has(self, kind: str, value: object) -> bool:
+    def has(self, kind: str, value: Any) -> bool:
         if value in ("max", "min"):
             return True  # "two smaller ones": than what?
         if kind in ("c", "s", "t"):

@@ -76,10 +76,10 @@ class Predicates(Claims):
                 i += 1
             elif k == "not":
                 negated, i = True, i + 1
-            elif k == "hold" and (found := self._held(subjects, i + 1, negated, v)):
-                i, verb = found, v
-            elif verb and k in ("det", "#") and (found := self._held(subjects, i, negated, verb)):
-                i = found  # "(is holding a cup), a book and a bag"
+            elif k == "hold" and (end := self._held(subjects, i + 1, negated, v)):
+                i, verb = end, v
+            elif verb and k in ("det", "#") and (end := self._held(subjects, i, negated, verb)):
+                i = end  # "(is holding a cup), a book and a bag"
             elif k == "hold" and first:
                 i += 1
                 continue
@@ -95,10 +95,10 @@ class Predicates(Claims):
                 i = self._compared(i + 1)
             elif k in ("same", "differ"):
                 i = self._alike(subjects, i, negated) or i + 1
-            elif k == "except" and (found := self._excepted(i)):
-                i = found
-            elif k == "like" and (found := self._likened(i + 1)):
-                i = found
+            elif k == "except" and (end := self._excepted(i)):
+                i = end
+            elif k == "like" and (end := self._likened(i + 1)):
+                i = end
             elif k == "skip":
                 i = self._skipped(i)
             elif k in ("pic", "there", "absent") or (

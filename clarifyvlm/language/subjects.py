@@ -1,5 +1,7 @@
 """Subjects of the scene reader, and what goes by them: "the star and the circle are red", "its color is hidden"."""
 
+from collections.abc import Callable
+
 from clarifyvlm.language.descriptions import STARTS, Description
 from clarifyvlm.language.items import both_places
 from clarifyvlm.language.predicates import Predicates
@@ -7,6 +9,8 @@ from clarifyvlm.language.predicates import Predicates
 
 class Subjects(Predicates):
     """Reads on from a noun phrase or a property's word; the predicate is read by Predicates."""
+
+    _objects: Callable[[int], int]  # defined in Existence
 
     def _named(self, i: int) -> int:
         """After "you mean", "read gred as": the reading that the response takes."""

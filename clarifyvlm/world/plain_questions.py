@@ -59,7 +59,7 @@ FORMS = {
 
 def expression(o: Object, kind: str, rng: random.Random) -> dict:
     """Attributes that refer to `o` without giving the answer away."""
-    parts = {}
+    parts = {}  # type: dict[str, str]
     for part in rng.choice(FORMS[kind].split()).split("+"):
         if part != "all":
             parts |= given_by(o, part, rng)
