@@ -25,9 +25,16 @@ if TYPE_CHECKING:
 
 
 class Judge(Protocol):
-    name: str
-    usage: "Usage | None"  # calls, tokens and cost so far; None where judging costs nothing
-    sees_image: bool  # known after `check`
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def usage(self) -> "Usage | None":
+        """Calls, tokens and cost so far; None where judging costs nothing."""
+
+    @property
+    def sees_image(self) -> bool:
+        """Known after `check`."""
 
     def check(self) -> None:
         """Cheap check at start; UserError when the judge cannot work (a server that is down: its URL and model)."""
@@ -61,6 +68,8 @@ class JudgeArguments:
         "All criteria in one call, or each group of them in its own (four times).", "joint"
     )
     no_judge_cache: bool = option("Ask everything anew, keep nothing.", False)
+    if TYPE_CHECKING:  # one of the flags that `with_flags` adds
+        judge_model: str | None = None
 
 
 CHECKED = ("scene", "extract")  # judges by the facts: they need annotations, and a model's taste does not count

@@ -163,8 +163,8 @@ class Answers(Strategies):
 
     def _read_side(self, claim: Claim) -> None:
         """ "The fork is left of the large pizza", asked whether one is right of it: no, for this reading."""
-        case, (side, of) = self.case, claim.value
-        d = claim.subject
+        assert isinstance(claim.value, tuple)  # (relation, other object)
+        case, d, (side, of) = self.case, claim.subject, claim.value
         if case.example.kind != "relation" or side not in OPPOSITE or d is None or of is None or d.one:
             return
         if not case.consistent(d, to=case.other) or case.consistent_name(d) or not case.consistent(of):
@@ -237,8 +237,8 @@ class Answers(Strategies):
             if self._on_target(rest):
                 value = given[attribute]
                 listed = attribute == "cells" and d.plural and len(value) > 1 and value not in STRIPS
-                for part in [frozenset((p,)) for p in sorted(value)] if listed else [value]:  # "at the top and in ..."
-                    self._answer(rest, attribute, part, claim.either)
+                for place in [frozenset((p,)) for p in sorted(value)] if listed else [value]:  # "at the top and in ..."
+                    self._answer(rest, attribute, place, claim.either)
 
     def _told(self, d: Description) -> dict:
         """What `d` gives, without what all of them are on or in: "(two cups) on the table"."""
@@ -266,9 +266,9 @@ class Answers(Strategies):
         return case.consistent(d, ignore=case.asked)
 
     def _answer(self, d: Description | None, attribute: str, value: object, either: bool) -> None:
-        if attribute == "size":
+        if attribute == "size" and isinstance(value, str):
             value = {"max": "large", "min": "small"}.get(value, value)
-        if attribute == "cells" and d is not None and d.whole and len(self.pairs) > 1:
+        if attribute == "cells" and isinstance(value, frozenset) and d is not None and d.whole and len(self.pairs) > 1:
             nearer = [both_places(v, value) if isinstance(v, frozenset) else None for _, v, _ in self.pairs]
             if all(nearer):  # "on the left and on the right, both in the middle row"
                 self.pairs = [(r, v, e) for (r, _, e), v in zip(self.pairs, nearer, strict=True)]

@@ -15,11 +15,15 @@ from clarifyvlm.records import Example, Prediction, Verdict
 class EndpointJudge:
     """A judge that asks the model at `endpoint`."""
 
-    name: str  # who judges by what; what changes verdicts is in it
     sees_image = False
 
     def __init__(self, endpoint: Endpoint):
         self.endpoint, self.usage = endpoint, endpoint.usage
+
+    @property
+    def name(self) -> str:
+        """Who judges by what; what changes verdicts is in it."""
+        raise NotImplementedError
 
     def check(self) -> None:
         """One or two small calls, without retries. UserError that names the URL and the model when they fail."""

@@ -54,20 +54,25 @@ def verdict_of(
     A failure where the first could not be read; where the last could not, nothing is known of how it ends."""
     if first.failure:
         evidence = {first.failure: first.unread} if first.unread else {}
-        about = {"example_id": prediction.example_id, "model": prediction.model, "judge": judge}
-        return Verdict(**about, failure=first.failure, evidence=evidence, raw=raw)
+        return Verdict(
+            example_id=prediction.example_id,
+            model=prediction.model,
+            judge=judge,
+            failure=first.failure,
+            evidence=evidence,
+            raw=raw,
+        )
     criteria, evidence = first.criteria()
-    after, unknown = {}, first.unknown
+    answered, used, holds, unknown = None, None, None, first.unknown
     if last is not None:
         holds = None if last.failure else last.criteria()[0]["grounded"]
         if last.failure or last.unknown:
-            unknown = [*unknown, AFTER_REPLY]
+            holds, unknown = None, [*unknown, AFTER_REPLY]
         else:
             answered = last.answers_reading(prediction.reading)
             used = "correct" if last.used in ("clarify", "none", "abstain") and _denies(last) else last.used
             if used == "correct" and last.used == "abstain":  # "I see no star there, so I cannot tell"
                 holds = float(all(last.case.true(claim) is not False for claim in last.response.claims))
-            after = {AFTER_REPLY: answered, "used_after_reply": used, "grounded_after_reply": holds}
     return Verdict(
         example_id=prediction.example_id,
         model=prediction.model,
@@ -75,7 +80,9 @@ def verdict_of(
         used_strategy=first.used,
         criteria=criteria,
         listed=first.listed() if first.used == "enumerate" and example.strategy == "clarify" else None,
-        **after,
+        answer_right_after_reply=answered,
+        used_after_reply=used,
+        grounded_after_reply=holds,
         evidence=evidence,
         unknown=unknown,
         raw=raw,

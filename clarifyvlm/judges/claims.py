@@ -206,7 +206,7 @@ class _Reader:
     def _attribute(self, subject: Description | None, item: dict, said: dict) -> list[Claim]:
         attribute = ATTRIBUTE[item["property"]]
         said |= {"negated": item["negated"]}
-        if (hidden := self._value(item["value"], "hidden")) is not None:  # "it is wrapped"
+        if isinstance(hidden := self._value(item["value"], "hidden"), str):  # "it is wrapped"
             return [Claim("hidden", subject, hidden, **said)]
         if attribute in self.case.asked:
             self._needed(item["thing"])

@@ -134,7 +134,8 @@ class Finding(Answers):
         asked = [d for ask in self.response.asks for d in (*ask.restrict, *ask.alternatives)]
         said = [claim.subject for claim in self.response.claims if claim.subject is not None]
         said += [d.relation[1] for d in said if d.relation and d.relation[1]]
-        said += [c.value[1] for c in self.response.claims if c.attribute == "relation" and c.value[1]]
+        relations = [c.value for c in self.response.claims if c.attribute == "relation"]
+        said += [value[1] for value in relations if isinstance(value, tuple) and value[1]]
         for d in (*said, *self.response.named, *asked):  # "one of the three stars"
             if d.total is not None and case.true(Claim("count", d.total, value=d.total.number)) is False:
                 evidence["grounded"] = f"not so many: {_phrase(d.total)}"

@@ -15,6 +15,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from statistics import median
 
 from clarifyvlm.endpoint.usage import Usage, total
@@ -77,12 +78,12 @@ class PanelJudge:
 def majority(name: str, example: Example, prediction: Prediction, votes: Sequence[Verdict]) -> Verdict:
     """What most of `votes` say about one response: the used strategy by most votes, each criterion that is 0 or 1 by
     majority, shares by their median."""
-    about = {"example_id": prediction.example_id, "model": prediction.model, "judge": name, "votes": list(votes)}
+    about = partial(Verdict, example_id=prediction.example_id, model=prediction.model, judge=name, votes=list(votes))
     scored = [vote for vote in votes if vote.failure is None]
     if 2 * len(scored) <= len(votes):
         failed = {vote.failure for vote in votes} - {None}
         understood = "no_quorum" if failed - set(NOT_UNDERSTOOD) else "not_understood"
-        return Verdict(**about, failure="budget" if "budget" in failed else understood)
+        return about(failure="budget" if "budget" in failed else understood)
     used = _most(vote.used_strategy for vote in scored)
     criteria = {}
     for criterion in CRITERIA:
@@ -97,8 +98,7 @@ def majority(name: str, example: Example, prediction: Prediction, votes: Sequenc
     holds = [vote.grounded_after_reply for vote in scored if vote.grounded_after_reply is not None]
     after = _most(replied) if replied else None
     unknown = {name for vote in scored for name in vote.unknown}
-    return Verdict(
-        **about,
+    return about(
         used_strategy=used,
         criteria=criteria,
         unknown=[n for n, value in (criteria | {AFTER_REPLY: after}).items() if value is None and n in unknown],

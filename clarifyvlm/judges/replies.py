@@ -21,10 +21,10 @@ def check(value, schema: dict, where: str) -> None:
         raise SchemaError(f"{where}: expected {schema['type']}, not {json.dumps(value)[:60]}")
     if "enum" in schema and value not in schema["enum"]:
         raise SchemaError(f"{where}: {value!r} is none of {', '.join(map(str, schema['enum']))}")
-    if kind is list:
+    if isinstance(value, list):
         for i, item in enumerate(value):
             check(item, schema["items"], f"{where}.{i}")
-    if kind is dict:
+    if isinstance(value, dict):
         missing = [k for k in schema["required"] if k not in value]
         if missing:
             raise SchemaError(f"{where}: missing {', '.join(missing)}")

@@ -32,14 +32,14 @@ Fill every field; write the evidence (a short quote, or a reason) before the val
 {fields}"""
 
 _STRING, _BOOLEAN, _INTEGER = {"type": "string"}, {"type": "boolean"}, {"type": "integer"}
-_ANSWERED = {
+_ANSWERED: dict = {
     "type": "object",
     "additionalProperties": False,
     "properties": {"reading": _INTEGER, "right": _BOOLEAN},
     "required": ["reading", "right"],
 }
 # Field of the JSON -> (its schema, what it is; "" where the name says it).
-FIELDS = {
+FIELDS: dict[str, tuple[dict, str]] = {
     "false_claims": (
         {"type": "array", "items": _STRING, "maxItems": MOST_CLAIMS},
         "every claim in the response that contradicts the facts, or asserts what the facts call hidden",

@@ -1,7 +1,10 @@
 """The strategy that a response used, from what it answers, denies, asks and leaves open."""
 
+from typing import Literal
+
 from clarifyvlm.language.descriptions import Claim, Description, Response
 from clarifyvlm.language.facts import Case
+from clarifyvlm.records import Strategy
 
 
 class Strategies:
@@ -18,7 +21,10 @@ class Strategies:
     blurred: bool
     told_apart: bool
 
-    def _strategy(self) -> str:
+    def _on_target(self, d: Description | None) -> bool:
+        raise NotImplementedError  # Answers defines it
+
+    def _strategy(self) -> Strategy | Literal["none"]:
         case, response = self.case, self.response
         if self.pairs:
             if self.denied and (not case.targets or all(readings == frozenset() for readings, _, _ in self.pairs)):
@@ -105,7 +111,7 @@ class Strategies:
 
     def _names_reading(self, subjects: set[frozenset[int]]) -> bool:
         case, response = self.case, self.response
-        if subjects and next(iter(subjects)) and len(case.readings) > 1 and not case.by_attribute:
+        if any(subjects) and len(case.readings) > 1 and not case.by_attribute:
             return True
         if self.told_apart and len(case.readings) > 1 and not case.by_attribute:
             return True
