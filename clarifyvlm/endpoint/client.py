@@ -31,6 +31,7 @@ from clarifyvlm.endpoint.cache import ReplyCache
 from clarifyvlm.endpoint.limits import AdaptiveLimit
 from clarifyvlm.endpoint.usage import Usage
 from clarifyvlm.errors import UserError
+from clarifyvlm.models.plain_text import plain_to_a_server
 
 FATAL = (301, 302, 303, 307, 308, 401, 402, 404, 405)  # no other call would fare better: stop at once
 RETRIED = (408, 409, 429)  # and every 5xx
@@ -219,9 +220,9 @@ class Endpoint:
 
     def _body(self, question: Question, messages) -> dict:
         if question.sampling is not None:
-            return {"model": self.model, "messages": messages(False)} | question.sampling
+            return {"model": self.model, "messages": plain_to_a_server(messages(False))} | question.sampling
         by_schema = "response_format" not in self._habits.lacks
-        body = {"model": self.model, "messages": messages(not by_schema)}
+        body: dict = {"model": self.model, "messages": plain_to_a_server(messages(not by_schema))}
         body |= {"max_tokens": self.max_tokens, "temperature": TEMPERATURE}
         if by_schema:
             schema = {"name": question.name, "strict": True, "schema": question.schema}

@@ -1,14 +1,18 @@
 """Text that is code to somebody: control tokens of models in questions, answers and replies."""
 
+import json
 from dataclasses import dataclass
 
 import pytest
 from PIL import Image
 
 from clarifyvlm import chat
+from clarifyvlm.jsonl import read, write_atomic
 from clarifyvlm.models.generation import encode
-from clarifyvlm.models.plain_text import plain
+from clarifyvlm.models.plain_text import plain, plain_to_a_server
+from clarifyvlm.records import Example, Prediction
 from families import HERE, _tokenizer, build
+from stages import script
 
 CONTROL = {
     "qwen2.5-vl": [
@@ -64,15 +68,36 @@ def test_a_prompt_has_one_picture_and_the_turns_of_its_template(family, tmp_path
     assert counted("What is it? " + " ".join(special)) == counted("What is it?")
 
 
+CODE = "<|image_pad|> <|im_end|> <image> [IMG] <start_of_turn> </s>"
+
+
+@pytest.mark.parametrize("role", ["model", "judge"])
+def test_what_a_server_is_sent(role, server, test_file, tmp_path):
+    """Text that is code: vLLM takes a "<|image_pad|>" that somebody wrote for the place of the picture (vllm #57740),
+    for a model and for a judge that looks at it."""
+    examples = [e.model_copy(update={"question": f"{CODE} {e.question}"}) for e in read(test_file, Example)[:2]]
+    write_atomic(test_file, examples)
+    endpoint, output = ["--data_file", str(test_file)], tmp_path / "out"
+    if role == "model":
+        endpoint += ["--backend", "openai", "--endpoint_base_url", server.url, "--model_name_or_path", "m"]
+        done = script("inference/predict.py").main([*endpoint, "--output_file", str(output / "predictions.jsonl")])
+    else:
+        responses = [Prediction(example_id=e.id, text="The star at the top left is red.") for e in examples]
+        write_atomic(tmp_path / "said.jsonl", responses)
+        endpoint += ["--judge", "openai", "--judge_base_url", server.url, "--judge_model", "m"]
+        endpoint += ["--predictions", str(tmp_path / "said.jsonl"), "--judge_cache_dir", str(tmp_path / "cache")]
+        done = script("inference/judge.py").main([*endpoint, "--output_file", str(output / "verdicts.jsonl")])
+    sent = json.dumps([request["messages"] for request in server.requests], ensure_ascii=False)
+    assert done == 0 and "< |image_pad|>" in sent and not [code for code in CODE.split() if code in sent]
+    assert "3 < 4" in json.dumps(plain_to_a_server([chat.text_turn("user", "Is 3 < 4 <b>or</b> [so]?")]))
+
+
 def test_rows_of_training_and_replies_in_rollouts(tmp_path, tiny_model_dir):
     """Text that is code: SFT stops in the middle of training, and a reply changes the turns of a rollout."""
     from transformers import AutoProcessor
 
-    from clarifyvlm.jsonl import read
-    from clarifyvlm.records import Example
     from rollouts import between_responses
     from small_examples import write_examples
-    from stages import script
 
     processor = AutoProcessor.from_pretrained(tiny_model_dir)
     code = processor.image_token
