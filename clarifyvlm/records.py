@@ -12,7 +12,7 @@ Strategy = Literal["answer", "infer", "enumerate", "clarify", "correct", "abstai
 AmbiguityType = Literal[
     "none", "referential", "attribute", "vague", "spatial", "lexical", "premise", "unanswerable", "unknown"
 ]
-UserKind = Literal["helpful", "terse", "changes_mind", "unsure", "wrong", "off_topic"]  # users.KINDS
+UserKind = Literal["helpful", "terse", "changes_mind", "unsure", "wrong", "off_topic"]  # users.USER_KINDS
 INFORMED: tuple[UserKind, ...] = ("helpful", "terse", "changes_mind")  # their reply says which reading they mean
 Split = Literal["train", "replay", "validation", "test", "unambiguous", "test_ood"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -133,7 +133,7 @@ class Prediction(Record):
     logprob: float | None = None  # sum over the first response's tokens
     confidence: float | None = None  # exp(mean log-probability) of the first response, 0..1
     reading: int | None = None  # the reading that the simulated user had in mind
-    user_kind: str | None = None  # of clarifyvlm.users.KINDS; None where nobody would reply
+    user_kind: str | None = None  # of clarifyvlm.users.USER_KINDS; None where nobody would reply
     ask_cost: float | None = None  # what the model was told that a question costs; a right answer is worth 1
     seed: int | None = None
     seconds: float | None = None

@@ -22,7 +22,7 @@ from pydantic import BaseModel
 
 from authoring.arguments import SPEED_ONLY, AuthorArguments
 from authoring.boxes import LARGE, SIZE, Convention, convention_of, drawn, fit
-from authoring.calls import Asker, Prompt, Said
+from authoring.calls import Asker, ParsedReply, Prompt
 from authoring.seen import MOST_OBJECTS, Scene, Thing, faults_of, graph, usable
 from clarifyvlm.config import REDO, option, parse_args
 from clarifyvlm.endpoint.arguments import make_endpoint
@@ -34,7 +34,7 @@ from photographs.scene_pictures import SUFFIXES
 BATCH = 32  # pictures
 
 
-class There(Said):
+class There(ParsedReply):
     there: bool
 
 

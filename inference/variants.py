@@ -23,11 +23,11 @@ from clarifyvlm.errors import UserError, run_main
 from clarifyvlm.models import loading
 from clarifyvlm.records import Example, Verdict
 from clarifyvlm.run_record import RunRecord
-from clarifyvlm.users import KINDS
+from clarifyvlm.users import USER_KINDS
 from predicting import transforms
 
 BLANK = ("blank_image", "blank_question")  # flags of predict.py
-USERS = {f"user_{kind}": kind for kind in KINDS if kind != "helpful"}  # its --user_kinds
+USERS = {f"user_{kind}": kind for kind in USER_KINDS if kind != "helpful"}  # its --user_kinds
 VARIANTS = (*transforms.TRANSFORMS, *BLANK, *USERS)
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 STAGE_NAMES = {"tuning_sft": "SFT", "tuning_grpo": "GRPO"}
 PICTURES = {"scenes": "generated pictures of colored shapes"}  # source -> in words
-KINDS = {  # the first words that fit -> what is asked
+QUESTION_STARTS = {  # the first words that fit -> what is asked
     r"\bcolou?rs?\b": "color",
     r"\bhow many\b|\bnumber of\b": "count",
     r"\bwhere\b|\bplace\b|\bposition\b": "position",
@@ -137,7 +137,9 @@ class Talk:
 
 def _unannotated(question: str, picture: "Image.Image") -> Example:
     """What the judge needs in order to say what a response does, where nobody knows what is in the picture."""
-    kind = next((kind for words, kind in KINDS.items() if re.search(words, question.lower().strip())), "other")
+    kind = next(
+        (kind for words, kind in QUESTION_STARTS.items() if re.search(words, question.lower().strip())), "other"
+    )
     facts = Facts(source="upload", width=picture.width, height=picture.height, objects=[], complete=False)
     return Example(
         id="upload",

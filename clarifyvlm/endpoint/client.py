@@ -50,7 +50,7 @@ class SchemaError(ValueError):
 
 
 @dataclass
-class Question:
+class ChatRequest:
     """What is asked, and how the reply is read."""
 
     key: str  # of the cache: everything that the reply depends on
@@ -125,7 +125,7 @@ class Endpoint:
         """One small call, with a picture if given, without retries. UserError names the URL and the model."""
         self.run(self.reach(picture_url))
 
-    async def ask(self, question: Question) -> Reply:
+    async def ask(self, question: ChatRequest) -> Reply:
         """The reply to one question, from the cache or from the endpoint, within the deadline."""
         if self.cache and (raw := self.cache.get(question.key)) is not None:
             with contextlib.suppress(ValueError):  # kept by an older parser: asked again
@@ -144,7 +144,7 @@ class Endpoint:
         self._show(reply)
         return reply
 
-    async def _try(self, question: Question, left: list[float], messages) -> Reply:
+    async def _try(self, question: ChatRequest, left: list[float], messages) -> Reply:
         """Calls until one is answered, none is allowed, or the deadline is there."""
         clock, reply = asyncio.get_running_loop().time, Reply(failure="timeout")
         self._limit = self._limit or AdaptiveLimit(self.concurrency)
@@ -169,7 +169,7 @@ class Endpoint:
             await asyncio.sleep(wait)
         return reply
 
-    async def _call(self, question: Question, messages, lowered: int, room: int | None = None) -> Reply:
+    async def _call(self, question: ChatRequest, messages, lowered: int, room: int | None = None) -> Reply:
         """One call. `room`: the most tokens of its reply, where the endpoint has said so."""
         import openai
 
@@ -218,7 +218,7 @@ class Endpoint:
             return Reply(failure="connection", raw=connection.reason(error, self.base_url), retry=True)
         return self._read(question, data)
 
-    def _body(self, question: Question, messages) -> dict:
+    def _body(self, question: ChatRequest, messages) -> dict:
         if question.sampling is not None:
             return {"model": self.model, "messages": plain_to_a_server(messages(False))} | question.sampling
         by_schema = "response_format" not in self._habits.lacks
@@ -229,7 +229,7 @@ class Endpoint:
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         return body
 
-    def _read(self, question: Question, data: bytes) -> Reply:
+    def _read(self, question: ChatRequest, data: bytes) -> Reply:
         """A 200: the model's reply, or what a proxy says in its place."""
         try:
             body = shapes.completion(data)
@@ -319,7 +319,7 @@ class Endpoint:
         print(f"the {self.role} at {self.base_url}: {reply.failure}{more}: {said}", file=sys.stderr)
 
 
-def _parsed(question: Question, text: str) -> dict:
+def _parsed(question: ChatRequest, text: str) -> dict:
     """ValueError, whatever is wrong with the text: a reply that cannot be used is asked for again, not kept."""
     try:
         return question.parse(text)

@@ -1,7 +1,7 @@
 """What a response answers of what is asked, and the strategy that it used."""
 
 from clarifyvlm.judges.strategies import Strategies
-from clarifyvlm.language.descriptions import Ask, Claim, Description, Response
+from clarifyvlm.language.descriptions import AskedBack, Claim, Description, Response
 from clarifyvlm.language.facts import Case
 from clarifyvlm.language.items import both_places
 from clarifyvlm.language.layout import plain
@@ -69,7 +69,7 @@ class Answers(Strategies):
         said, asked = TOKEN.findall(normalise(" ".join(text[:4000].split()))), self.case.question_tokens
         return said == asked * max(1, len(said) // max(1, len(asked)))
 
-    def _asks_nothing(self, ask: Ask) -> bool:
+    def _asks_nothing(self, ask: AskedBack) -> bool:
         """ "That star? It is red.", "What star? There is none.": repeats the question's words, and goes on."""
         named = self.case.question.given()
         plain = all(a in named for d in (*ask.alternatives, *ask.restrict) for a in d.given())

@@ -8,7 +8,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Sequence
 
-from clarifyvlm.endpoint.client import Endpoint, Question, Reply
+from clarifyvlm.endpoint.client import ChatRequest, Endpoint, Reply
 from clarifyvlm.records import Example, Prediction, Verdict
 
 
@@ -85,7 +85,7 @@ class EndpointJudge:
             raw=reply.raw,
         )
 
-    async def _once(self, asked: dict, question: Question) -> Reply:
+    async def _once(self, asked: dict, question: ChatRequest) -> Reply:
         """The reply to a question, which is put once however many responses of a batch need it."""
         if question.key in asked:
             self.usage.from_cache += 1

@@ -5,7 +5,7 @@ The model quotes (extract_schema.py); what the quoted words mean is decided here
 reading hangs on them, the response is not understood.
 """
 
-from clarifyvlm.language.descriptions import SLOTS, Ask, Claim, Description, Response
+from clarifyvlm.language.descriptions import SLOTS, AskedBack, Claim, Description, Response
 from clarifyvlm.language.facts import Case
 from clarifyvlm.language.items import items_of
 from clarifyvlm.language.normal import TOKEN, normalise
@@ -56,7 +56,7 @@ class _Reader:
                 response.named.append(Description(attribute=HIDDEN[item["property"]]))
         response.asks = [self._ask(item) for item in found["questions"]]
         if response.depends and not response.asks:
-            response.asks = [Ask(open=True, means=True, wonders=True)]
+            response.asks = [AskedBack(open=True, means=True, wonders=True)]
         return response
 
     # --- things
@@ -219,9 +219,9 @@ class _Reader:
 
     # --- questions
 
-    def _ask(self, item: dict) -> Ask:
+    def _ask(self, item: dict) -> AskedBack:
         offered = [number for number in item["offers"] if number]
-        ask = Ask(
+        ask = AskedBack(
             words=tuple(TOKEN.findall(" or ".join(self._phrase(number) for number in offered))),
             open=item["open"],
             dimensions={ATTRIBUTE[name] for name in item["properties"] if name != "none"},

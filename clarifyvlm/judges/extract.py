@@ -8,7 +8,7 @@ the failure `invented_span` or `left_out`. Words that nobody knows and that the 
 """
 
 from clarifyvlm.endpoint.cache import key_of
-from clarifyvlm.endpoint.client import TEMPERATURE, Endpoint, Question, Reply
+from clarifyvlm.endpoint.client import TEMPERATURE, ChatRequest, Endpoint, Reply
 from clarifyvlm.judges import extract_schema as schema
 from clarifyvlm.judges.asking import EndpointJudge
 from clarifyvlm.judges.checked import Cases, text_after_reply, verdict_of
@@ -76,7 +76,7 @@ class ExtractJudge(EndpointJudge):
         )
         return await self._once(
             asked,
-            Question(
+            ChatRequest(
                 key=key,
                 messages=lambda spelt_out: schema.messages(question, text, with_schema=spelt_out),
                 schema=schema.SCHEMA,

@@ -17,7 +17,7 @@ VERSION = "1"
 MOST = 24  # entries of a list: weak models go on for ever
 
 PROPERTIES = ("none", "color", "kind", "size", "pattern", "place", "number")
-KINDS = ("is", "exists", "absent", "count", "related", "hidden", "yes", "no")
+CLAIM_KINDS = ("is", "exists", "absent", "count", "related", "hidden", "yes", "no")
 # Of a thing, and of a claim: words that have to stand in its span.
 QUOTED = ("noun", "color", "size", "pattern", "place", "hidden", "number", "relation", "value")
 # Words that no reply may leave out: what says them says something of the picture.
@@ -85,7 +85,7 @@ THING = _object(
     number=_STRING, relation=_STRING, to=_INTEGER, definite=_BOOLEAN, plural=_BOOLEAN, all=_BOOLEAN, other=_BOOLEAN,
 )  # fmt: skip
 CLAIM = _object(
-    span=_STRING, kind={"type": "string", "enum": list(KINDS)}, thing=_INTEGER, property=_PROPERTY, value=_STRING,
+    span=_STRING, kind={"type": "string", "enum": list(CLAIM_KINDS)}, thing=_INTEGER, property=_PROPERTY, value=_STRING,
     to=_INTEGER, negated=_BOOLEAN, possible=_BOOLEAN, either=_BOOLEAN,
 )  # fmt: skip
 READING = _object(span=_STRING, thing=_INTEGER, property=_PROPERTY)

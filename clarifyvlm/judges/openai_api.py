@@ -8,7 +8,7 @@ import asyncio
 from pathlib import Path
 
 from clarifyvlm.endpoint.cache import key_of
-from clarifyvlm.endpoint.client import TEMPERATURE, Endpoint, Question, Reply
+from clarifyvlm.endpoint.client import TEMPERATURE, ChatRequest, Endpoint, Reply
 from clarifyvlm.endpoint.pictures import encoded, picture_url
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges import rubric
@@ -116,7 +116,7 @@ class OpenAIJudge(EndpointJudge):
         if self.sees_image:
             picture, digest = picture_url(self.image_root / example.image)
         readings = len(example.ambiguity.readings)
-        question = Question(
+        question = ChatRequest(
             key=key_of(
                 endpoint=self.endpoint.base_url,
                 model=self.endpoint.model,

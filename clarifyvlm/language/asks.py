@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from clarifyvlm.language.descriptions import STARTS, Ask, Description
+from clarifyvlm.language.descriptions import STARTS, AskedBack, Description
 from clarifyvlm.language.facts import Case
 from clarifyvlm.language.fitting import FIELDS
 from clarifyvlm.language.offers import Offer, offers_of
@@ -49,7 +49,7 @@ _DESCRIBE = re.compile(
 _REQUEST = re.compile(r"^(?:(?:could|can|would|will) you|please|tell me|specify|let me know)\b(?!.*\b(?:if|whether)\b)")
 
 
-def question_value(case: Case, asks: list[Ask]) -> float:
+def question_value(case: Case, asks: list[AskedBack]) -> float:
     """Share of the readings that a helpful user's reply to these questions singles out."""
     offers = _offers(case, asks)
     told = [_told(case, asks, offers, r) for r in range(len(case.readings))]
@@ -57,12 +57,12 @@ def question_value(case: Case, asks: list[Ask]) -> float:
     return sum(count[t] == 1 and any(part.kind != "nothing" for part in t) for t in told) / len(told)
 
 
-def tell(case: Case, asks: list[Ask], reading: int) -> tuple[Told, ...]:
+def tell(case: Case, asks: list[AskedBack], reading: int) -> tuple[Told, ...]:
     """What a helpful user who means `reading` tells; two readings for which it is the same stay together."""
     return _told(case, asks, _offers(case, asks), reading)
 
 
-def _offers(case: Case, asks: list[Ask]) -> list[list[Offer]]:
+def _offers(case: Case, asks: list[AskedBack]) -> list[list[Offer]]:
     """What each of `asks` offers to choose from."""
     found = []
     for ask in asks:
@@ -74,11 +74,11 @@ def _offers(case: Case, asks: list[Ask]) -> list[list[Offer]]:
     return found
 
 
-def _describes(ask: Ask) -> bool:
+def _describes(ask: AskedBack) -> bool:
     return not ask.dimensions and _DESCRIBE.search(" ".join(ask.words)) is not None
 
 
-def _told(case: Case, asks: list[Ask], offers: list[list[Offer]], reading: int) -> tuple[Told, ...]:
+def _told(case: Case, asks: list[AskedBack], offers: list[list[Offer]], reading: int) -> tuple[Told, ...]:
     parts = []
     for ask in _particular(asks):
         index = asks.index(ask)
@@ -100,7 +100,7 @@ def _told(case: Case, asks: list[Ask], offers: list[list[Offer]], reading: int) 
     return tuple(useful)
 
 
-def _particular(asks: list[Ask]) -> list[Ask]:
+def _particular(asks: list[AskedBack]) -> list[AskedBack]:
     """Without "could you be more specific?", "I am not sure which one you mean", where something is asked beside it."""
     loose = [ask for ask in asks if ask.wonders or _LOOSE.search(" ".join(ask.words))]
     loose = [ask for ask in loose if not ask.dimensions and not (set(ask.words) & {"or"})]
@@ -116,7 +116,7 @@ def _single(case: Case, values: list[Told], reading: int) -> bool:
     return [_values(case, attributes, r) for r in range(len(case.readings))].count(mine) == 1
 
 
-def _tell(case: Case, ask: Ask, offers: list[Offer], reading: int) -> Told:
+def _tell(case: Case, ask: AskedBack, offers: list[Offer], reading: int) -> Told:
     objects, attribute, _ = case.readings[reading]
     if case.by_attribute:
         named = [a for _, a, _ in case.readings if a in ask.dimensions]
@@ -161,14 +161,14 @@ def _chosen(case: Case, offers: list[Offer], reading: int) -> Told:
     return Told("offer", min(fitting, key=lambda i: len(offers[i].readings), default=None))
 
 
-def _is_about(case: Case, ask: Ask, objects: list[Object]) -> bool:
+def _is_about(case: Case, ask: AskedBack, objects: list[Object]) -> bool:
     """Whether "which square?" can be about the reading; what is named further on ("compared with the cross") does not
     matter."""
     named = _asked_of(case, ask) or ask.restrict
     return not named or any(_fits_reading(case, d, objects) for d in named)
 
 
-def _asked_of(case: Case, ask: Ask) -> list[Description]:
+def _asked_of(case: Case, ask: AskedBack) -> list[Description]:
     """The noun phrase after "which"."""
     if "which" not in ask.words:
         return []

@@ -1,4 +1,4 @@
-"""What is read from a response: Description, Claim, Ask, Response."""
+"""What is read from a response: Description, Claim, AskedBack, Response."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -95,7 +95,7 @@ class Claim:
 
 
 @dataclass(slots=True)
-class Ask:
+class AskedBack:
     """What the user is asked. `open`: which one; `dimensions`: attributes asked for; `alternatives` offered;
     `restrict`: noun phrases that the question is about."""
 
@@ -113,7 +113,7 @@ class Ask:
 class Response:
     claims: list[Claim] = field(default_factory=list)
     named: list[Description] = field(default_factory=list)  # readings named: "I take you to mean ..."
-    asks: list[Ask] = field(default_factory=list)
+    asks: list[AskedBack] = field(default_factory=list)
     unsure: bool = False  # "I cannot tell"
     guessed: bool = False  # "probably", "my guess is"
     hedged: bool = False  # "but", "maybe", "not sure": goes well with "I cannot tell"

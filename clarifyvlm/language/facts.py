@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 from clarifyvlm.language.descriptions import Claim, Description
 from clarifyvlm.language.fitting import CENTER, NO, NOT_ANNOTATED, YES, Fitting, is_guess, is_one_of, lies
-from clarifyvlm.language.lexicon import KINDS
+from clarifyvlm.language.lexicon import MEMBERS
 from clarifyvlm.records import Object
 
 
@@ -320,7 +320,7 @@ class Case(Fitting):
     def consistent(self, d: Description, ignore: frozenset[str] = frozenset(), to: Description | None = None) -> bool:
         """Whether `d` could be about what the question names (or about `to`): no attribute of both differs."""
         q = to or self.question
-        if q.group and isinstance(d.name, str) and d.name not in KINDS[q.group]:
+        if q.group and isinstance(d.name, str) and d.name not in MEMBERS[q.group]:
             return False
         for attribute in ("name", "color", "size", "pattern"):
             mine, asked = getattr(d, attribute), getattr(q, attribute)

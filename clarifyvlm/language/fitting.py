@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from clarifyvlm.language.descriptions import STARTS, Description
 from clarifyvlm.language.items import both_places, cells_of
-from clarifyvlm.language.lexicon import COCO_NAMES, COLORS, KINDS, KNOWN_NAMES, PATTERNS, PEOPLE, SHAPES, vocabulary
+from clarifyvlm.language.lexicon import COCO_NAMES, COLORS, KNOWN_NAMES, MEMBERS, PATTERNS, PEOPLE, SHAPES, vocabulary
 from clarifyvlm.language.normal import TOKEN, normalise
 from clarifyvlm.language.phrases import Phrases
 from clarifyvlm.records import Example, Object
@@ -130,7 +130,7 @@ class Fitting:
         worst = YES
         if d.abstract or (d.unknown and not (self.readings and self.is_question_word(d.unknown))):
             return NOT_ANNOTATED  # a word that facts do not know
-        if d.group and o.name not in KINDS[d.group]:
+        if d.group and o.name not in MEMBERS[d.group]:
             return NO
         if d.name is not None and not is_one_of(o.name, d.name):
             if "name" not in o.hidden:

@@ -197,7 +197,7 @@ GENERIC = {"object": 0, "objects": 1, "thing": 0, "things": 1, "item": 0, "items
            "ones": 1, "something": 0, "anything": 0,
            }  # fmt: skip
 # Which things of a photograph are such.
-KINDS = {
+MEMBERS = {
     "animal": frozenset("bird cat dog horse sheep cow elephant bear zebra giraffe".split()),
     "vehicle": frozenset("bicycle car motorcycle airplane bus train truck boat".split()),
 }
@@ -250,7 +250,7 @@ class Vocabulary:
     def __init__(self, names: frozenset[str], has_colors: bool):
         self.one: dict[str, tuple] = {w: ("ign", None) for w in IGNORED}
         self.one |= {w: ("g", bool(p)) for w, p in GENERIC.items()} | FUNCTION
-        self.one |= {w + s: ("g", (w, bool(s))) for w in KINDS for s in ("", "s")}
+        self.one |= {w + s: ("g", (w, bool(s))) for w in MEMBERS for s in ("", "s")}
         self.one |= {w: ("abs", w) for w in ABSTRACT if w not in self.one}
         self.one |= {w: ("attr", a) for w, a in ATTRIBUTES.items()} | {w: ("hide", a) for w, a in HIDING.items()}
         self.one |= {w: ("#", n) for w, n in NUMBERS.items()} | {w: ("many", n) for w, n in MANY.items()}

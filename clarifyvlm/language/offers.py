@@ -4,7 +4,7 @@ from the left?". An offer is the set of readings that it fits."""
 import re
 from dataclasses import dataclass, field
 
-from clarifyvlm.language.descriptions import STARTS, Ask, Description
+from clarifyvlm.language.descriptions import STARTS, AskedBack, Description
 from clarifyvlm.language.facts import Case
 from clarifyvlm.language.fitting import CENTER, CROSS, NOT_ANNOTATED, TOUCH, YES, center, shared
 from clarifyvlm.language.normal import TOKEN, normalise
@@ -53,7 +53,7 @@ class Offer:
         return given | ({"cells"} if self.extreme or self.order else set())
 
 
-def offers_of(case: Case, ask: Ask) -> list[Offer]:
+def offers_of(case: Case, ask: AskedBack) -> list[Offer]:
     """What `ask` offers, in order; [] where it leaves the words to the user."""
     text = _after_question_word(" ".join(ask.words))
     if not text or _EXAMPLE.match(" ".join(ask.words).removeprefix("you mean ")):

@@ -8,7 +8,7 @@ the reading taken ("I take you to mean ..."). It knows words, not facts: judges/
 
 import re
 
-from clarifyvlm.language.descriptions import STARTS, Ask, Description, Response
+from clarifyvlm.language.descriptions import STARTS, AskedBack, Description, Response
 from clarifyvlm.language.empty import asks_what_is_meant, is_small_talk, is_tautology, strange
 from clarifyvlm.language.items import items_of
 from clarifyvlm.language.lexicon import Vocabulary
@@ -215,7 +215,7 @@ class _Reader(Statements):
 
     def ask(self, tokens: list[str], wonders: bool = False, elliptic: bool = False) -> None:
         self.load(tokens)
-        ask, i = Ask(wonders=wonders, words=tuple(tokens)), 0
+        ask, i = AskedBack(wonders=wonders, words=tuple(tokens)), 0
         has_or = any(k == "or" for k, _ in self.items)
         means = any(k == "mean" for k, _ in self.items) or tokens[1:2] == ["about"]  # "what about the red one"
         after_which = False
@@ -274,7 +274,7 @@ class _Reader(Statements):
         else:
             self.response.skipped.append(" ".join(tokens))
 
-    def _asks_something(self, ask: Ask) -> bool:
+    def _asks_something(self, ask: AskedBack) -> bool:
         """Whether a question is one about what is meant: not "who drew it?", "are you ready?"."""
         tokens = list(ask.words)
         content = ask.open or ask.dimensions or ask.alternatives or ask.restrict

@@ -4,9 +4,9 @@ photographs."""
 from collections.abc import Sequence
 
 from clarifyvlm.errors import UserError
-from clarifyvlm.users.arguments import KINDS, SPEED_ONLY, Asked, UserArguments, parse_kinds
+from clarifyvlm.users.arguments import SPEED_ONLY, USER_KINDS, Asked, UserArguments, parse_kinds
 
-__all__ = ["KINDS", "SPEED_ONLY", "Asked", "Scripted", "UserArguments", "make_user", "parse_kinds"]
+__all__ = ["USER_KINDS", "SPEED_ONLY", "Asked", "Scripted", "UserArguments", "make_user", "parse_kinds"]
 
 
 def make_user(args: UserArguments, turns: int):

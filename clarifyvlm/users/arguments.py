@@ -9,7 +9,7 @@ from clarifyvlm.endpoint.arguments import speed_only, with_flags
 from clarifyvlm.errors import UserError
 from clarifyvlm.records import Example
 
-KINDS = {
+USER_KINDS = {
     "helpful": "says what was asked for, and no more",
     "terse": "says the same in as few words as will do",
     "changes_mind": "names another reading first, and then the one they mean",
@@ -50,6 +50,6 @@ SPEED_ONLY = speed_only("user")  # these change nothing that is said: a rerun ma
 def parse_kinds(tokens: Sequence[str], flag: str) -> dict[str, float]:
     """["helpful=0.6", "terse=0.4"], ["helpful"] -> weight per kind of user. UserError, with the `flag`, for others."""
     weights = parse_weights(flag, tokens, "kind=weight, as in terse=0.2", alone=1.0)
-    if unknown := [kind for kind in weights if kind not in KINDS]:
-        raise UserError(f"{flag}: no user is {unknown[0]!r}; there are {', '.join(KINDS)}.")
+    if unknown := [kind for kind in weights if kind not in USER_KINDS]:
+        raise UserError(f"{flag}: no user is {unknown[0]!r}; there are {', '.join(USER_KINDS)}.")
     return weights

@@ -4,15 +4,15 @@ The user says what was asked for and no more: the place when asked where, the si
 one?", yes or no when asked "is it the red one?", and never the answer to their own question. What is told is decided by
 clarifyvlm/language/asks.py, which also says what the question is worth; the words are those of replies.yaml.
 `dataset_generation` writes its dialogues with this function, too.
-Other kinds of users (KINDS in arguments.py) say less, or nothing that helps: what a model does then is no matter of
-knowing the answer.
+Other kinds of users (USER_KINDS in arguments.py) say less, or nothing that helps: what a model does then is no matter
+of knowing the answer.
 """
 
 import random
 
 from clarifyvlm.judges.finding import Finding
 from clarifyvlm.language.asks import tell
-from clarifyvlm.language.descriptions import Ask
+from clarifyvlm.language.descriptions import AskedBack
 from clarifyvlm.language.facts import Case
 from clarifyvlm.language.offers import offers_of
 from clarifyvlm.records import INFORMED, Example
@@ -68,7 +68,7 @@ def _unhelpful(kind: str, example: Example, reading: int, turn: int) -> str:
     return rng.sample(lines, len(lines))[(turn - 1) % len(lines)]
 
 
-def _changes_mind(case: Case, asks: list[Ask], reading: int, speech: wording.Speech) -> str:
+def _changes_mind(case: Case, asks: list[AskedBack], reading: int, speech: wording.Speech) -> str:
     """ "The one at the top left. No, the one in the center." """
     told = tell(case, asks, reading)
     meant = wording.say(case, asks, told, reading, speech)
@@ -119,7 +119,7 @@ def _wrong(case: Case, attribute: str, value: str, speech: wording.Speech) -> st
     return wording.values_words({attribute: value}, noun, speech)
 
 
-def _described(case: Case, asks: list[Ask], speech: wording.Speech) -> list[tuple[str, str]]:
+def _described(case: Case, asks: list[AskedBack], speech: wording.Speech) -> list[tuple[str, str]]:
     """(attribute, value) of the kind that is asked for, none of which fits a reading; [] where every value fits one."""
     if case.by_attribute:
         return [("property", p) for p in ("weight", "price")]

@@ -12,7 +12,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from clarifyvlm.endpoint.cache import key_of
-from clarifyvlm.endpoint.client import TEMPERATURE, Endpoint, Question
+from clarifyvlm.endpoint.client import TEMPERATURE, ChatRequest, Endpoint
 from clarifyvlm.endpoint.shapes import json_object
 from clarifyvlm.errors import UserError
 
@@ -21,13 +21,13 @@ PASSING = ("timeout", "connection", "rate_limited", "http_5xx")  # faults of the
 TRIES = 3  # of a call that ends with one of these; the endpoint retries within each
 
 
-class Said(BaseModel):
+class ParsedReply(BaseModel):
     """What a reply must be: all fields, and no others."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-S = TypeVar("S", bound=Said)
+S = TypeVar("S", bound=ParsedReply)
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Prompt:
 
     rules: str
     data: dict
-    reply: type[Said]
+    reply: type[ParsedReply]
     picture: tuple[str, str] | None = None
 
     def messages(self, nonce: str | None = None, with_schema: bool = False, picture: str | None = None) -> list[dict]:
@@ -62,7 +62,7 @@ class Asker:
         self.stopped: UserError | None = None
         self._on_its_way: dict[str, asyncio.Future] = {}  # the same is not asked twice at once
 
-    async def ask(self, endpoint: Endpoint, prompt: Prompt) -> tuple[Said | None, str | None]:
+    async def ask(self, endpoint: Endpoint, prompt: Prompt) -> tuple[ParsedReply | None, str | None]:
         """(reply, None), or (None, what is wrong with it). UserError where the budget is spent or the endpoint fails:
         the run is to end, and continues with the same command."""
         text, fault = await self._text(endpoint, prompt)
@@ -70,7 +70,7 @@ class Asker:
 
     async def _text(self, endpoint: Endpoint, prompt: Prompt) -> tuple[str | None, str | None]:
         url, digest = prompt.picture or (None, None)
-        question = Question(
+        question = ChatRequest(
             key=key_of(
                 endpoint=endpoint.base_url,
                 model=endpoint.model,
@@ -92,7 +92,7 @@ class Asker:
         finally:
             self._on_its_way.pop(question.key, None)
 
-    async def _tried(self, endpoint: Endpoint, question: Question) -> tuple[str | None, str | None]:
+    async def _tried(self, endpoint: Endpoint, question: ChatRequest) -> tuple[str | None, str | None]:
         for _ in range(TRIES):
             if self.stopped:
                 raise self.stopped

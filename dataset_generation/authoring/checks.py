@@ -14,7 +14,7 @@ import re
 from collections import Counter
 from functools import lru_cache
 
-from authoring.calls import Asker, Said
+from authoring.calls import Asker, ParsedReply
 from authoring.prompts import BLIND_HOW, Dialogue, blind_prompt, readings_prompt, salient
 from clarifyvlm.endpoint.client import Endpoint
 from clarifyvlm.language.facts import Case
@@ -211,7 +211,7 @@ async def asked_blind(asker: Asker, verifier: Endpoint, example: Example) -> Fau
 # --- responses ------------------------------------------------------------------------------------------------------
 
 
-def check_response(said: Said, example: Example, steps: set[str]) -> Fault | None:
+def check_response(said: ParsedReply, example: Example, steps: set[str]) -> Fault | None:
     """What code sees of a response and, for `clarify`, of the user's reply."""
     for part, text in said.model_dump().items():
         if fault := check_text(text, part, example, steps):
@@ -233,7 +233,7 @@ def meant_by(reply: str, example: Example) -> set[int]:
     return set(readings_named(case, reply))
 
 
-def predictions(said: Said, example: Example) -> list[tuple[Example, Prediction]]:
+def predictions(said: ParsedReply, example: Example) -> list[tuple[Example, Prediction]]:
     """What a judge is to look at: the response, and a final answer as one to the reading that was drawn."""
     asked = [(example, Prediction(example_id=example.id, text=said.response, model="author"))]
     if isinstance(said, Dialogue):

@@ -6,7 +6,7 @@ give away. Questions that several examples of a group share are worded once for 
 
 import random
 
-from authoring.calls import Prompt, Said
+from authoring.calls import ParsedReply, Prompt
 from clarifyvlm.records import Example, Object
 from clarifyvlm.strategies import STRATEGIES
 
@@ -27,34 +27,34 @@ STYLES = (
 )
 
 
-class Question(Said):
+class Question(ParsedReply):
     question: str
 
 
-class Response(Said):
+class Response(ParsedReply):
     response: str
 
 
-class Dialogue(Said):
+class Dialogue(ParsedReply):
     response: str
     reply: str
     answer: str
 
 
-class Derived(Said):
+class Derived(ParsedReply):
     objects: list[str]
     answer: str | None
 
 
-class Readings(Said):
+class Readings(ParsedReply):
     readings: list[Derived]
 
 
-class Guess(Said):
+class Guess(ParsedReply):
     answer: str
 
 
-class Strategy(Said):
+class Strategy(ParsedReply):
     strategy: str
 
 

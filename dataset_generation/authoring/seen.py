@@ -4,7 +4,7 @@ import re
 from collections import Counter
 
 from authoring.boxes import SCALE
-from authoring.calls import Said
+from authoring.calls import ParsedReply
 from photographs.boxes import overlap
 
 SLACK = 20  # so far outside, a box is cut off at the edge; further, it is wrong
@@ -15,20 +15,20 @@ MOST_FAULTS = 10  # that the model is told of
 WORDS = re.compile(r"[a-z]+(?:[ -][a-z]+){0,2}")  # a name, an attribute: one to three words
 
 
-class Thing(Said):
+class Thing(ParsedReply):
     id: int
     name: str
     attributes: list[str]
     box: list[float]
 
 
-class Relation(Said):
+class Relation(ParsedReply):
     subject: int
     predicate: str
     object: int
 
 
-class Scene(Said):
+class Scene(ParsedReply):
     objects: list[Thing]
     relations: list[Relation]
 

@@ -10,7 +10,7 @@ from clarifyvlm.strategies import AMBIGUITY_TYPES, STRATEGIES
 
 OF_THEIR_OWN = ("replay", "unambiguous")  # splits that do not have the shares of the others
 SMALL_FIRST = ("test", "validation", "unambiguous", "test_ood", "replay", "train")  # in order of work
-KINDS = ("color", "shape", "size", "position", "count", "existence", "relation", "comparison", "attribute")
+QUESTION_KINDS = ("color", "shape", "size", "position", "count", "existence", "relation", "comparison", "attribute")
 TYPES = tuple(name for name in AMBIGUITY_TYPES if name != "unknown")
 
 
@@ -48,8 +48,8 @@ def parse_shares(tokens: list[str]) -> dict[Slot, float]:
 def parse_kinds(tokens: list[str]) -> dict[str, float]:
     """["color=40", ...] -> weight per kind of question."""
     weights = parse_weights("kinds", tokens, "kind=weight, as in color=40")
-    if unknown := [kind for kind in weights if kind not in KINDS]:
-        raise UserError(f"kinds: unknown kind {unknown[0]!r}; known: {', '.join(KINDS)}")
+    if unknown := [kind for kind in weights if kind not in QUESTION_KINDS]:
+        raise UserError(f"kinds: unknown kind {unknown[0]!r}; known: {', '.join(QUESTION_KINDS)}")
     return weights
 
 

@@ -2,7 +2,7 @@ import re
 
 from released.items import Benchmark, Item, blank
 
-KINDS = ("aad", "iasd", "ivqd")
+UNSOLVABLE = ("aad", "iasd", "ivqd")
 BENCHMARK = Benchmark(
     name="MM-UPD",
     what="multiple choice, solvable and made unsolvable",
@@ -35,10 +35,10 @@ def items(row: dict) -> list[Item]:
     pair = None if blank(row.get("index")) else str(row["index"])  # both versions have it: for the dual score
     about = {"pair": pair, "category": row.get("category")}
     type_, answer = str(row["type"]).strip().lower(), row.get("answer")
-    if type_ not in ("standard", "upd", *KINDS):
-        raise ValueError(f"type is {row['type']!r}: standard, upd, {', '.join(KINDS)} was expected")
+    if type_ not in ("standard", "upd", *UNSOLVABLE):
+        raise ValueError(f"type is {row['type']!r}: standard, upd, {', '.join(UNSOLVABLE)} was expected")
     if type_ != "standard":
-        kind = type_ if type_ in KINDS else _kind(row)
+        kind = type_ if type_ in UNSOLVABLE else _kind(row)
         return [Item(question, "correct", "premise", reference=options.get(answer, ""), kind=kind, about=about)]
     if answer not in options:
         raise ValueError(f"answer is {answer!r}, which is none of its options {', '.join(options)}")

@@ -22,12 +22,12 @@ TYPES_OF = {"correct": ("premise",), "abstain": ("unanswerable",)}  # of the oth
 
 
 @cache  # a million examples are half a million asks, of which few thousand differ
-def _ask(kind: str, form: str, slots: tuple[Slot, ...]) -> "Ask":
-    return Ask(kind, form, slots)
+def _ask(kind: str, form: str, slots: tuple[Slot, ...]) -> "Slotted":
+    return Slotted(kind, form, slots)
 
 
 @dataclass(frozen=True)
-class Ask:
+class Slotted:
     """One question: its kind and form, and per picture ("a", "b") what it has to be there."""
 
     kind: str
@@ -216,7 +216,7 @@ def _weighted(names: list[str], left: dict, rng) -> str:
     return rng.choices(names, [len(left[s]) for s in names])[0]
 
 
-def _group(pairs: list[Ask], singles: list[Ask], rng) -> list[Group]:
+def _group(pairs: list[Slotted], singles: list[Slotted], rng) -> list[Group]:
     """Two questions that share two pictures, oriented so that each picture has two strategies."""
     rng.shuffle(pairs)
     groups = []
@@ -243,7 +243,7 @@ def _group(pairs: list[Ask], singles: list[Ask], rng) -> list[Group]:
     return groups
 
 
-def _can_share_pictures(first: Ask, second: Ask) -> bool:
+def _can_share_pictures(first: Slotted, second: Slotted) -> bool:
     """Whether each picture gets two strategies that go together."""
     return all(
         x.strategy != y.strategy and not _undoes(first, x, second, y) and not _undoes(second, y, first, x)
@@ -251,7 +251,7 @@ def _can_share_pictures(first: Ask, second: Ask) -> bool:
     )
 
 
-def _undoes(ask: Ask, slot: Slot, other: Ask, other_slot: Slot) -> bool:
+def _undoes(ask: Slotted, slot: Slot, other: Slotted, other_slot: Slot) -> bool:
     """Whether what one question needs in the picture is what the other says is not there."""
     if slot.strategy != "correct":
         return False

@@ -11,7 +11,7 @@ Where the model asked and nobody replied, only the first is known. `served` is t
 metrics.served; `questions`, the mean number of clarifying questions of the dialogues; `tokens_per_served`, all tokens
 that the model wrote over the questions that it served.
 
-By kind of user (clarifyvlm.users.KINDS), of the same run or of runs of their own: what the last response does then.
+By kind of user (users.USER_KINDS), of the same run or of runs of their own: what the last response does then.
 After "I don't know" the right answer cannot be known; whoever asserts one reading all the same guesses confidently.
 `by_chance` is how often a guess among the readings is right: often more than one of them has the same answer.
 """
@@ -25,7 +25,7 @@ import numpy as np
 from clarifyvlm import rewards
 from clarifyvlm.records import AFTER_REPLY, INFORMED, Example, Prediction, Verdict
 from clarifyvlm.strategies import STRATEGIES
-from clarifyvlm.users import KINDS
+from clarifyvlm.users import USER_KINDS
 from measures import intervals, metrics
 from measures.intervals import NO_VALUE, Resampled
 from measures.judged import Judged
@@ -63,12 +63,14 @@ def measure(
             "questions": rows["questions"],
             "tokens_per_served": _ratio(sample, "tokens", "served"),
         }
-    runs = {kind: [_with(kind, model) for model in models] for kind in KINDS} | {
+    runs = {kind: [_with(kind, model) for model in models] for kind in USER_KINDS} | {
         name.removeprefix(PREFIX): judged for name, judged in variants.items() if name.startswith(PREFIX)
     }
     users = {
         kind: {run.name: row for run in runs[kind] if (row := _user(kind, examples, run, clusters, seed, resamples))}
-        for kind in sorted(runs, key=lambda kind: list(KINDS).index(kind) if kind in KINDS else len(KINDS))
+        for kind in sorted(
+            runs, key=lambda kind: list(USER_KINDS).index(kind) if kind in USER_KINDS else len(USER_KINDS)
+        )
     }
     users = {kind: rows for kind, rows in users.items() if rows}
     return {"models": found, "by_chance": _by_chance(examples), "users": users}

@@ -13,7 +13,7 @@ import numpy as np
 from clarifyvlm import rewards
 from clarifyvlm.records import AFTER_REPLY, INFORMED, Example, Prediction, Verdict
 from clarifyvlm.strategies import AMBIGUITY_TYPES, STRATEGIES
-from clarifyvlm.users import KINDS
+from clarifyvlm.users import USER_KINDS
 from measures.judged import Judged, taken_as_wrong, title
 
 
@@ -282,7 +282,7 @@ def columns(examples: Sequence[Example], model: Judged, *, as_wrong: bool = Fals
     for strategy in STRATEGIES:
         result[f"strategy_accuracy.{strategy}"] = np.where(strategies == strategy, right, np.nan)
     predictions = [model.predictions.get(example.id) for example in examples]
-    for kind in KINDS:
+    for kind in USER_KINDS:
         who = np.array([p is not None and p.user_kind == kind for p in predictions])
         ended = np.where(who & (strategies == "clarify"), result["right_in_the_end"], np.nan)
         result[f"right_in_the_end.{kind}"] = ended

@@ -7,11 +7,11 @@ import numpy as np
 
 from clarifyvlm.records import Example
 from clarifyvlm.strategies import AMBIGUITY_TYPES, STRATEGIES
-from clarifyvlm.users import KINDS
+from clarifyvlm.users import USER_KINDS
 from measures import intervals, metrics
 from measures.judged import Judged
 
-BY_USER = [f"right_in_the_end.{kind}" for kind in KINDS]
+BY_USER = [f"right_in_the_end.{kind}" for kind in USER_KINDS]
 BY_STRATEGY = [f"strategy_accuracy.{s}" for s in STRATEGIES]
 METRICS_SHOWN = [key for key in metrics.OVERVIEW if key != metrics.MACRO]
 AS_WRONG = "not understood as wrong"
@@ -91,7 +91,7 @@ def _one(model: Judged, examples: Sequence[Example], sample: intervals.Resampled
             t: row for t in AMBIGUITY_TYPES if (row := estimate(f"strategy_accuracy_by_type.{t}"))["n"]
         },
     }
-    by_user = {kind: estimate(key) for kind, key in zip(KINDS, BY_USER, strict=True)}
+    by_user = {kind: estimate(key) for kind, key in zip(USER_KINDS, BY_USER, strict=True)}
     result["right_in_the_end_by_user"] = {kind: row for kind, row in by_user.items() if row["n"]}
     result |= {key: estimate(key) for key in metrics.METRICS if key != "strategy_accuracy"}
     failures = model.failures

@@ -12,7 +12,7 @@ from PIL import Image
 
 from clarifyvlm.endpoint.arguments import make_endpoint
 from clarifyvlm.endpoint.cache import key_of
-from clarifyvlm.endpoint.client import Question, Reply
+from clarifyvlm.endpoint.client import ChatRequest, Reply
 from clarifyvlm.endpoint.pictures import encoded
 from clarifyvlm.endpoint.shapes import mended, said_in
 from clarifyvlm.errors import UserError
@@ -22,7 +22,7 @@ STOPPED = {"length": "length"}  # finish reasons that are not "stop"
 
 
 @dataclass
-class Said:
+class EndpointResponse:
     """One response. `logprob` (sum over its tokens) and `confidence` are None where the endpoint gives none."""
 
     text: str
@@ -52,21 +52,23 @@ class EndpointGenerator:
         self.endpoint.check()
         self._told = False
 
-    def __call__(self, conversations: Sequence[list[dict]], images: Sequence[Image.Image], seed: int) -> list[Said]:
+    def __call__(
+        self, conversations: Sequence[list[dict]], images: Sequence[Image.Image], seed: int
+    ) -> list[EndpointResponse]:
         """UserError where a call fails for good; the replies that came are kept and not paid for again."""
         return self.endpoint.run(self._all(conversations, images, seed))
 
-    async def _all(self, conversations, images, seed: int) -> list[Said]:
+    async def _all(self, conversations, images, seed: int) -> list[EndpointResponse]:
         asked = (self._one(*pair, seed + i) for i, pair in enumerate(zip(conversations, images, strict=True)))
         results = await asyncio.gather(*asked, return_exceptions=True)
         if error := next((r for r in results if isinstance(r, BaseException)), None):
             raise error
         return results
 
-    async def _one(self, conversation: list[dict], image: Image.Image, seed: int) -> Said:
+    async def _one(self, conversation: list[dict], image: Image.Image, seed: int) -> EndpointResponse:
         url, digest = encoded(image)
         sampling = self.sampling | ({"seed": seed} if self.sampling["temperature"] else {})
-        question = Question(
+        question = ChatRequest(
             key=key_of(
                 endpoint=self.endpoint.base_url,
                 model=self.endpoint.model,
@@ -80,7 +82,7 @@ class EndpointGenerator:
         )
         reply = await self.endpoint.ask(question)
         if reply.failure == "refused":  # this one input: the model says nothing about it
-            return Said("", 0, "stop", None, None)
+            return EndpointResponse("", 0, "stop", None, None)
         if reply.failure is not None:
             raise self._failed(reply)
         response = reply.found["said"]
@@ -118,7 +120,7 @@ def as_sent(conversation: list[dict], picture: str) -> list[dict]:
     ]
 
 
-def said(found: dict) -> Said:
+def said(found: dict) -> EndpointResponse:
     """The response in a reply's first choice. A refusal or a filtered reply is what the model said: "" or its words.
     ValueError, TypeError, ... where it is none."""
     choice, usage = found["choice"], found["usage"]
@@ -128,7 +130,7 @@ def said(found: dict) -> Said:
     count = usage.get("completion_tokens")
     known = bool(tokens) and all(isinstance(t, int | float) and math.isfinite(t) for t in tokens)
     total = math.fsum(tokens) if known else None
-    return Said(
+    return EndpointResponse(
         text=text,
         tokens=count if isinstance(count, int) and count else len(tokens),
         finish_reason=STOPPED.get(finish, "stop"),

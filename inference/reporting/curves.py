@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clarifyvlm.errors import UserError
 from clarifyvlm.strategies import STRATEGIES
-from clarifyvlm.users import KINDS
+from clarifyvlm.users import USER_KINDS
 from measures.judged import title
 from reporting import plots
 
@@ -76,7 +76,7 @@ GROUPS = (
         "Right in the end, by kind of user",
         "Training dialogues that end with the right result after the user's reply.",
         "share right",
-        {f"resolved/{kind}": kind.replace("_", " ").capitalize() for kind in KINDS},
+        {f"resolved/{kind}": kind.replace("_", " ").capitalize() for kind in USER_KINDS},
         share=True,
     ),
     Group(

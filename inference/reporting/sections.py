@@ -12,7 +12,7 @@ from pathlib import Path
 
 from clarifyvlm.records import Example
 from clarifyvlm.strategies import AMBIGUITY_TYPES
-from clarifyvlm.users import KINDS
+from clarifyvlm.users import USER_KINDS
 from measures import (
     calibration,
     dialogues,
@@ -203,7 +203,7 @@ SECTIONS = (
         "Does asking pay off in the end?",
         dialogues.measure,
         on_variants=True,
-        view=lambda report: {"kinds": KINDS},
+        view=lambda report: {"kinds": USER_KINDS},
     ),
     Section(
         "calibration",

@@ -14,7 +14,7 @@ import pytest
 
 from clarifyvlm import jsonl
 from clarifyvlm.endpoint.cache import ReplyCache
-from clarifyvlm.endpoint.client import Endpoint, Question
+from clarifyvlm.endpoint.client import ChatRequest, Endpoint
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges import JudgeArguments, extract_schema, make_judge
 from clarifyvlm.records import Example, Prediction, Verdict
@@ -79,9 +79,9 @@ def test_structured_output(process, folder):
         "required": ["color", "sure"],
     }
 
-    def question(number: int) -> Question:
+    def question(number: int) -> ChatRequest:
         chat = [{"role": "user", "content": f"Name the color of fire truck number {number}, as JSON."}]
-        return Question(f"key {number}", lambda spelt_out: chat, schema, json.loads)
+        return ChatRequest(f"key {number}", lambda spelt_out: chat, schema, json.loads)
 
     async def ask(endpoint):
         return await asyncio.gather(*(endpoint.ask(question(n)) for n in range(6)))

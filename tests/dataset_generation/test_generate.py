@@ -14,7 +14,7 @@ import pytest
 from clarifyvlm import rewards
 from clarifyvlm.judges.scene import SceneJudge
 from clarifyvlm.records import Example, Prediction
-from clarifyvlm.users import KINDS
+from clarifyvlm.users import USER_KINDS
 from clarifyvlm.users.scripted import UNSURE, reply
 from folder import dialogues
 from stages import FEW, ROOT, script
@@ -194,8 +194,8 @@ def test_other_users_reply_and_are_answered_as_they_should_be(data, examples, tm
                     assert told or d.answer == dialogues.UNSEEN
                     counts["told so"] += told
     assert counts.pop("told so") > 0.5 * counts["wrong"]
-    share = {kind: counts[kind] / counts.total() for kind in KINDS}
-    assert 0.1 < share["helpful"] < 0.4 and all(0.03 < share[kind] < 0.35 for kind in KINDS), counts
+    share = {kind: counts[kind] / counts.total() for kind in USER_KINDS}
+    assert 0.1 < share["helpful"] < 0.4 and all(0.03 < share[kind] < 0.35 for kind in USER_KINDS), counts
 
 
 def test_the_same_bytes_with_any_number_of_workers(data, tmp_path):

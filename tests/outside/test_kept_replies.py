@@ -8,7 +8,7 @@ import pytest
 import predict
 from clarifyvlm import jsonl
 from clarifyvlm.endpoint.cache import FILE, ReplyCache
-from clarifyvlm.endpoint.client import Endpoint, Question
+from clarifyvlm.endpoint.client import ChatRequest, Endpoint
 from clarifyvlm.endpoint.shapes import json_object
 from clarifyvlm.judges import JudgeArguments, make_judge
 from clarifyvlm.records import Prediction, Verdict
@@ -108,7 +108,7 @@ def test_a_reader_that_fails_is_a_failure_of_the_reply(server, tmp_path, wrong):
 
     cache = ReplyCache(tmp_path / "cache")
     endpoint = Endpoint(server.url, "m", max_retries=0, cache=cache)
-    question = Question("key", lambda spelt_out: [{"role": "user", "content": "x"}], {}, parse)
+    question = ChatRequest("key", lambda spelt_out: [{"role": "user", "content": "x"}], {}, parse)
     assert endpoint.run(endpoint.ask(question)).failure == "unparsable"
     assert cache.get("key") is None
 

@@ -7,7 +7,7 @@ import json
 import pytest
 from PIL import Image
 
-from authoring.calls import Asker, Prompt, Said
+from authoring.calls import Asker, ParsedReply, Prompt
 from clarifyvlm import chat, users
 from clarifyvlm.endpoint.client import Endpoint
 from clarifyvlm.errors import UserError
@@ -23,7 +23,7 @@ RETRIES = 0
 RESPONSE = "Which star do you mean? Where is it?"
 
 
-class Scene(Said):
+class Scene(ParsedReply):
     objects: list[str]
 
 
