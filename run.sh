@@ -3,7 +3,7 @@
 #
 #     ./run.sh [preset] [run_dir] [flags for every stage]
 #
-#     ./run.sh                              # preset tiny into runs/tiny: minutes on two cores, no GPU, no network
+#     ./run.sh                              # preset tiny into runs/tiny: minutes on two cores; no GPU
 #     ./run.sh smoke                        # the same at the smallest sizes, into runs/smoke
 #     ./run.sh tiny runs/tiny --overwrite   # anew, over what is there
 #     ./run.sh tiny runs/seed1 --seed 1     # another seed, in every stage
@@ -14,7 +14,7 @@
 #     DATA_DIR=runs/mixed/data ./run.sh tiny runs/mixed  # data of your own, of mix.py, benchmark.py or author.py
 #     UNAMBIGUOUS_FILE=gqa/test.jsonl ./run.sh qwen2.5-vl-3b   # what tuning cost, on questions with one reading of yours
 #     GENERATE_ARGS="--num_workers 8" SFT_ARGS="--learning_rate 1.0e-4" ./run.sh tiny runs/other
-#     ACCELERATE_CONFIG=configs/accelerate/ddp.yaml ./run.sh qwen2.5-vl-3b   # all GPUs of this machine
+#     ACCELERATE_CONFIG=configs/accelerate/ddp.yaml ./run.sh qwen3-vl-2b     # all GPUs of this machine
 #
 #     DATA_CONFIG=dataset_generation/configs/coco.yaml GENERATE_ARGS="--coco_annotations instances_train2017.json \
 #         --image_dir 'my photographs'" ./run.sh qwen2.5-vl-3b runs/photographs

@@ -32,9 +32,9 @@ MODELS = {"base": "base", "sft": "SFT", "grpo": "SFT + GRPO"}
 METRICS = {  # key in metrics.json -> row of the table; those of the README's short table are in SHORT
     "strategy_accuracy_macro": "Strategy accuracy, mean over the six strategies",
     "grounded": "Grounded",
-    "overconfident": "Overconfident: asserts one reading of an ambiguous question",
-    "over_asked": "Asks needlessly where there is one reading",
-    "answer_accuracy": "Answer accuracy where there is one reading",
+    "overconfident": "Overconfident: asserts one answer where it should not",
+    "over_asked": "Asks although there is a single answer",
+    "answer_accuracy": "Answer accuracy where there is a single answer",
 }
 SHORT = ("strategy_accuracy_macro", "overconfident", "over_asked")
 USERS = {
@@ -145,7 +145,10 @@ def tables(run: dict) -> dict[str, str]:
     ]
     rows = {key: line(label, [models[name][key] for name in MODELS]) for key, label in METRICS.items()}
     count = run["one_reading"]["base"]["n"]
-    cost = line(f"Right on {count:,} questions with one reading", [run["one_reading"][name] for name in MODELS])
+    cost = line(
+        f"Right on {count:,} other questions, with one reading (what tuning costs)",
+        [run["one_reading"][name] for name in MODELS],
+    )
     reward = line("Mean reward, at most 1", [models[name]["reward"] for name in MODELS], "{:.2f}", 1)
     coverage = line("Understood by the judge", [models[name]["coverage"] for name in MODELS])
     return {

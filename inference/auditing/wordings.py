@@ -24,6 +24,7 @@ FOLDER = Path(__file__).parent / "natural"
 FILES = ("development", "blind")
 PAID_CALLS = 200  # responses by default for a judge whose calls cost something
 FEW = 10  # responses from which on there is a warning
+ENOUGH_BLIND = 100  # of blind.jsonl
 MIN_ALL_MET = 0.92  # share of the responses that it understands on which a judge should meet all labels
 MAX_UNGROUNDED_PAID = 0.03  # share of ungrounded responses that it may call grounded
 
@@ -120,22 +121,24 @@ def _row(r: Response, v: Verdict) -> dict[str, float | None]:
 
 
 def warnings(found: dict | None) -> list[str]:
-    """What is low, in sentences."""
+    """What is low, in sentences: of blind.jsonl, which no judge was tuned on, where enough of it was judged."""
     if not found:
         return []
-    all_, said_of = found["all"], "of responses as models and people write them"
+    measured, said_of = found["files"]["blind"], "of held-out responses in natural wordings"
+    if measured["understood"]["n"] < ENOUGH_BLIND:
+        measured, said_of = found["all"], "of responses in natural wordings"
     sentences = []
-    if all_["understood"]["n"] >= FEW and all_["understood"]["value"] < MIN_COVERAGE:
+    if measured["understood"]["n"] >= FEW and measured["understood"]["value"] < MIN_COVERAGE:
         sentences.append(
-            f"low coverage: {said_of}, the judge understands {_percent(all_['understood'])}, less than "
+            f"low coverage: {said_of}, the judge understands {_percent(measured['understood'])}, less than "
             f"{100 * MIN_COVERAGE:g} %: its numbers are about those. {OTHER_JUDGES}"
         )
-    if all_["all_met"]["n"] >= FEW and all_["all_met"]["value"] < MIN_ALL_MET:
+    if measured["all_met"]["n"] >= FEW and measured["all_met"]["value"] < MIN_ALL_MET:
         sentences.append(
-            f"low agreement: {said_of} and it understands, the judge meets all labels on {_percent(all_['all_met'])}, "
-            f"less than {100 * MIN_ALL_MET:g} %"
+            f"low agreement: {said_of} that it understands, the judge meets all labels on "
+            f"{_percent(measured['all_met'])}, less than {100 * MIN_ALL_MET:g} %"
         )
-    paid = all_["ungrounded_paid"]
+    paid = measured["ungrounded_paid"]
     if paid["n"] >= FEW and paid["value"] > MAX_UNGROUNDED_PAID:
         sentences.append(f"false claims pass: {said_of}, the judge calls {_percent(paid)} of the ungrounded grounded")
     return sentences

@@ -253,7 +253,7 @@ def test_a_judge_that_reads_no_natural_wording_is_called_so_first(data, tmp_path
     found = run(data, tmp_path / "a.json", *flags)
     assert found["natural"]["responses"] == 300 and found["natural"]["facts_alone"] is False
     assert 0.5 < found["natural"]["all"]["understood"]["value"] < 0.8
-    assert found["warnings"][0].startswith("low coverage: of responses as models and people write them")
+    assert found["warnings"][0].startswith("low coverage: of responses in natural wordings")
     assert "--judge openai" in found["warnings"][0]
     said = capsys.readouterr().out.split("30 responses of known labels")[1].splitlines()
     assert said[1].startswith("WARNINGS") and "low coverage" in said[2] and "natural: 300 responses" in "\n".join(said)
