@@ -104,7 +104,7 @@ def _report(
 ) -> dict:
     """Write metrics.json, report.md, report.html and paper/. Returns counts for run.json."""
     from measures import comparison, constant_policies, metrics, published, results
-    from reporting import coverage, page, plots, schema, tables
+    from reporting import coverage, page, plots, schema, story, tables
     from reporting.sections import SECTIONS, Report
 
     examples = jsonl.read(args.data_file, Example, unique="id")
@@ -165,7 +165,7 @@ def _report(
     output = Path(args.output_dir)
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     jsonl.write_text_atomic(output / "metrics.json", text)
-    jsonl.write_text_atomic(output / "report.md", tables.markdown(content))
+    jsonl.write_text_atomic(output / "report.md", tables.markdown(content, story.sentences(content)))
     trainings = curves.sections(args.training_dirs)
     shown = Report(content, examples, models, floors, Path(args.data_file).parent, args.gallery, trainings)
     if args.paper:

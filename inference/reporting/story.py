@@ -62,7 +62,7 @@ def sentences(content: dict) -> list[str]:
     who, key = title(subject), "right_in_the_end"
     return [
         f"{who} gets {of(key)} of the questions right in the end, counting the user's reply when it asks{others(key)}.",
-        f"When a question is ambiguous, it answers as if there were only one meaning in {of('overconfident')} of the "
+        f"Where a plain answer is not right, it asserts one all the same in {of('overconfident')} of the "
         f"cases{others('overconfident')}.",
         f"It asks needlessly about {of('over_asked')} of the questions with a single answer{others('over_asked')}.",
     ]

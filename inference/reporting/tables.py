@@ -34,11 +34,12 @@ def label(key: str) -> str:
     return "Strategy accuracy" if key == "strategy_accuracy_micro" else metrics.label(key)
 
 
-def markdown(content: dict) -> str:
-    """report.md of metrics.json's content."""
+def markdown(content: dict, opening: list[str]) -> str:
+    """report.md of metrics.json's content; `opening` has its first sentences."""
     models = content["models"]
     parts = [
         "# ClarifyVLM report",
+        " ".join(opening),
         f"{content['examples']:,} questions on {content['pictures']:,} pictures of `{content['data']}`, judged by "
         f"{content['judge']}. Percent, with 95 % intervals (bootstrap over pictures, seed {content['seed']}); "
         "the reward is at most 1.",

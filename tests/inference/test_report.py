@@ -168,6 +168,7 @@ def test_a_model_made_for_other_pictures_is_named(three_models, test_file, make)
     (note,) = (note for note in metrics["notes"] if "was made for" in note)
     assert note.startswith("SFT was made for pictures of paintings only") and "of scenes its numbers" in note
     assert note in markdown and note in parse(html).text
+    assert " of the questions right in the end" in markdown.splitlines()[2], "what changed comes first"
 
 
 def test_text_alone_does_not_say_who_was_served(tmp_path, test_file, make):
