@@ -8,6 +8,7 @@ import gc
 import json
 import math
 import re
+import sys
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
@@ -39,6 +40,8 @@ KEPT = (
     "supercategory",
     "url",
 )
+# Names of boxes in which nobody marked anything, though it may be there: KITTI's DontCare, VisDrone's ignored regions.
+UNMARKED = re.compile(r"(?:don'?t ?care|ignored?)(?:[ _-](?:region|area|object)s?)?|unlabell?ed|void", re.I)
 NOTHING = (None, 0, "0", "")
 CREATIVE_COMMONS = re.compile(r"creativecommons\.org/licenses/([a-z-]+)/([0-9.]+)")
 
@@ -102,7 +105,8 @@ def load(path: str) -> Annotations:
     by_image = defaultdict(list)
     for id, image, category, box, crowd in rows:
         by_image[image].append((id, names[category], box, crowd))
-    used = {names[c] for c in {r[2] for r in rows}}
+    used = {name for name in {names[r[2]] for r in rows} if not UNMARKED.fullmatch(name)}
+    _spread_unmarked(path, by_image, used)
     groups = {c["name"]: c.get("supercategory", "") for c in data["categories"] if c["name"] in used}
     bare = sum(i["id"] not in by_image for i in images)
     federated = any(key in i for i in images for key in FEDERATED)
@@ -115,6 +119,22 @@ def load(path: str) -> Annotations:
     return Annotations(
         str(path), {i["file_name"]: i for i in images}, dict(by_image), groups, bare, licenses, federated
     )
+
+
+def _spread_unmarked(path: Path, by_image: dict[int, list[tuple]], names: set[str]) -> None:
+    """In place of a region in which nobody marked anything: of each class there may be more, as in a crowd."""
+    unmarked = {image: [r for r in rows if UNMARKED.fullmatch(r[1])] for image, rows in by_image.items()}
+    unmarked = {image: regions for image, regions in unmarked.items() if regions}
+    for image, regions in unmarked.items():
+        marked = [row for row in by_image[image] if row not in regions]
+        by_image[image] = marked + [(id, name, box, True) for id, _, box, _ in regions for name in sorted(names)]
+    if unmarked:
+        called = sorted({row[1] for regions in unmarked.values() for row in regions})
+        print(
+            f"{path}: {len(unmarked):,} pictures have boxes called {', '.join(called)}, in which anything may be: "
+            "nothing is asked about these pictures",
+            file=sys.stderr,
+        )
 
 
 def _parse(path: Path, data: dict) -> None:

@@ -103,3 +103,22 @@ def test_what_has_another_name_is_not_denied():
     assert not denied("purse", "bag") and not denied("monitor", "tv") and denied("purse", "giraffe")
     assert denied("auto", "tractor") and not denied("auto", "tractor", senses=dict.fromkeys(["auto", "tractor"], {"x"}))
     assert not NAMES.may_be("cup", "person")
+
+
+@pytest.mark.parametrize("name", ["DontCare", "ignored regions", "Don't care", "ignore"])
+def test_regions_in_which_nobody_looked(tmp_path, name, capsys):
+    """Absence that nobody annotated: KITTI's DontCare and VisDrone's ignored regions are taken for things ("Is there a
+    DontCare?"), and what may be in them is denied or counted (ultralytics/yolov5 #2340)."""
+    regions = set()
+
+    def change(content):
+        content["categories"].append({"id": 99, "name": name})
+        for image in content["images"][::2]:
+            regions.add(image["file_name"])
+            row = {"id": 1000 + image["id"], "image_id": image["id"], "category_id": 99, "iscrowd": 0}
+            content["annotations"].append(row | {"bbox": [10, 10, 30, 30]})
+
+    examples = generate(coco(tmp_path / "in", [f"{i}.png" for i in range(60)], change), tmp_path / "out")
+    assert examples and not {e["image"].rpartition("/")[2] for e in examples} & regions
+    assert name.lower() not in json.dumps([e["question"] for e in examples]).lower()
+    assert "30 pictures have boxes called" in capsys.readouterr().err
