@@ -11,7 +11,18 @@ from clarifyvlm.config import parse_args
 from clarifyvlm.errors import run_main
 from measure import ROOT
 
-RESULTS = ("predict", "training", "memory", "pipeline", "startup", "generation", "judge", "report", "photographs")
+RESULTS = (
+    "predict",
+    "training",
+    "memory",
+    "pipeline",
+    "startup",
+    "generation",
+    "judge",
+    "report",
+    "photographs",
+    "conversion",
+)
 BEGIN, END = "<!-- benchmarks/table.py: begin -->", "<!-- benchmarks/table.py: end -->"
 
 
