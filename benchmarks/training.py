@@ -26,7 +26,7 @@ from measure import ROOT, report, row, run, script
 @dataclass
 class Arguments:
     rounds: int = option("of both, in turn", 5)
-    sft_steps: int = option("optimiser steps of SFT, 32 responses each", 40)
+    sft_steps: int = option("optimizer steps of SFT, 32 responses each", 40)
     grpo_steps: int = option("of GRPO, 32 prompts x 4 completions each", 10)
     quick: bool = option("one round, few steps", False)
     output_dir: str = option("folder for training.json", "benchmarks/results")

@@ -28,7 +28,7 @@ class Object(Record):
     id: str
     name: str  # the noun: a shape ("star") in scenes, a class ("dog") in photographs
     box: tuple[float, float, float, float]
-    place: str  # one of clarifyvlm.world.places.PLACES: the cell of a 3 x 3 grid that holds the box's centre
+    place: str  # one of clarifyvlm.world.places.PLACES: the cell of a 3 x 3 grid that holds the box's center
     salience: float = Field(gt=0)  # drawn area as a share of the picture (scenes); AQuA's area + centrality (coco)
     color: str | None = None
     size: str | None = None

@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     from auditing import corruptions, findings, judge_effects
 
     examples = jsonl.read(args.data_file, Example, unique="id")
-    constructed = corruptions.labelled(examples, args.seed)
+    constructed = corruptions.labeled(examples, args.seed)
     items = judge_effects.spread(constructed[: args.num_responses] or constructed, args.num_effect_items)
     people = findings.read_labels(args.labels, examples) if args.labels else []
     responses = constructed[: args.num_responses] + people
@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def audit(args: ScriptArguments, judge_args: JudgeArguments, examples: list[Example], responses, items) -> dict:
-    """The content of judge_audit.json: the judge on `responses` (Labelled), and on `items` and their variants."""
+    """The content of judge_audit.json: the judge on `responses` (Labeled), and on `items` and their variants."""
     from auditing import findings, judge_effects, wordings
     from measures.agreement import AUDITED, agreement
 
@@ -96,7 +96,7 @@ def audit(args: ScriptArguments, judge_args: JudgeArguments, examples: list[Exam
     tried = findings.canaries(examples[: args.num_canary_examples])
     natural = _natural(args, judge)
     _announce(
-        members, len(responses), len(natural), len(tried), len(items) + sum(v.judgements for v in planned.values())
+        members, len(responses), len(natural), len(tried), len(items) + sum(v.judgments for v in planned.values())
     )
 
     predictions = [Prediction(example_id=r.example.id, text=r.text) for r in responses]
@@ -160,7 +160,7 @@ def _announce(members: list[JudgeArguments], responses: int, natural: int, canar
     if calls:
         print(
             f"up to {calls * (responses + natural + canaries + effects)} calls of the judge, retries aside: "
-            f"{responses} constructed and {natural} natural responses, {canaries} canaries and {effects} judgements "
+            f"{responses} constructed and {natural} natural responses, {canaries} canaries and {effects} judgments "
             f"for the effects, {calls} call{'s' if calls > 1 else ''} each; what it said before costs none",
             flush=True,
         )

@@ -7,7 +7,7 @@ Draws --num_labels of the predictions, as many of every right strategy as there 
 with the question, its readings and the facts; never with the right strategy, the reference or a verdict. One key each:
 u takes the last key back, space skips a response, x stops. Where stdin is no terminal, it is one key per line.
 
-A response is a line of --output_file as soon as it is labelled, for `audit_judge.py --labels` and `report.py --labels`.
+A response is a line of --output_file as soon as it is labeled, for `audit_judge.py --labels` and `report.py --labels`.
 Answers that contradict each other are asked again, those in the file too. The same command continues where it stopped.
 """
 
@@ -107,14 +107,14 @@ def main(argv: list[str] | None = None) -> int:
     if labels.contradictory:
         print(f"{len(labels.contradictory)} labels in {args.output_file} contradict themselves: they are asked again")
     few = " (there are no more)" if len(items) < args.num_labels else ""
-    print(f"{len(items)} responses to label{few}; {at} of them are labelled by {escaped(args.annotator)}")
+    print(f"{len(items)} responses to label{few}; {at} of them are labeled by {escaped(args.annotator)}")
     try:
         with Keys() as keys:
             label(items, at, keys, labels, Path(args.data_file).absolute().parent)
     finally:  # Ctrl-C, too
         done = sum(item.saved for item in items)
         hint = "; the same command shows the others" if done < len(items) else ""
-        print(f"\n{args.output_file}: {done} of {len(items)} labelled by {escaped(args.annotator)}{hint}", flush=True)
+        print(f"\n{args.output_file}: {done} of {len(items)} labeled by {escaped(args.annotator)}{hint}", flush=True)
     return 0
 
 

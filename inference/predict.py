@@ -66,7 +66,7 @@ class PredictArguments:
     # pictures
     image_max_side: int | None = option("shrink longer pictures to this, in pixels", None, min=8)
     image_processor: str | None = option("settings of the model's image processor to change, a JSON mapping", None)
-    blank_image: bool = option("show a grey picture instead: what words alone give", False)
+    blank_image: bool = option("show a gray picture instead: what words alone give", False)
     blank_question: bool = option("ask only ?: what the picture alone gives", False)
     # speed and memory
     batch_size: int = option("examples at once; halved when memory runs out", 8, min=1)

@@ -127,7 +127,7 @@ def refuse_unannotated(args: JudgeArguments, examples: Sequence[Example], where:
 
 
 def self_preference(args: JudgeArguments, policy: str) -> str | None:
-    """A warning where a judge is of the family of `policy`, a checkpoint's path or a model's name: it favours what
+    """A warning where a judge is of the family of `policy`, a checkpoint's path or a model's name: it favors what
     sounds like itself. None where no such judge is known."""
     members = panel_members(args) if args.judge == "panel" else [args]
     names = [member.judge_model for member in members if member.judge == "openai" and member.judge_model]
@@ -135,7 +135,7 @@ def self_preference(args: JudgeArguments, policy: str) -> str | None:
     if not related:
         return None
     return (
-        f"{', '.join(related)} judges {policy}, a model of its own family ({family(policy)}): it may favour what "
+        f"{', '.join(related)} judges {policy}, a model of its own family ({family(policy)}): it may favor what "
         "sounds like itself. Take a judge of another family, or have people label a sample (inference/label.py)."
     )
 

@@ -6,7 +6,7 @@ from clarifyvlm.language.facts import Case
 from clarifyvlm.language.items import both_places
 from clarifyvlm.language.layout import plain
 from clarifyvlm.language.lexicon import PEOPLE
-from clarifyvlm.language.normal import TOKEN, normalise
+from clarifyvlm.language.normal import TOKEN, normalize
 from clarifyvlm.language.parse import read
 from clarifyvlm.world.places import STRIPS
 
@@ -66,7 +66,7 @@ class Answers(Strategies):
         return read(self.case.readable(text), self.case.words, self.case.asked, self.case.question_words)
 
     def _is_echo(self, text: str) -> bool:
-        said, asked = TOKEN.findall(normalise(" ".join(text[:4000].split()))), self.case.question_tokens
+        said, asked = TOKEN.findall(normalize(" ".join(text[:4000].split()))), self.case.question_tokens
         return said == asked * max(1, len(said) // max(1, len(asked)))
 
     def _asks_nothing(self, ask: AskedBack) -> bool:

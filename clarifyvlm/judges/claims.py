@@ -8,7 +8,7 @@ reading hangs on them, the response is not understood.
 from clarifyvlm.language.descriptions import SLOTS, AskedBack, Claim, Description, Response
 from clarifyvlm.language.facts import Case
 from clarifyvlm.language.items import items_of
-from clarifyvlm.language.normal import TOKEN, normalise
+from clarifyvlm.language.normal import TOKEN, normalize
 from clarifyvlm.language.offers import offers_of
 
 # A property of the schema -> the attribute of Description, and what claims of hidden things call it.
@@ -118,7 +118,7 @@ class _Reader:
     # --- words
 
     def _items(self, words: str) -> list[tuple]:
-        return items_of(TOKEN.findall(normalise(words)), self.case.words)
+        return items_of(TOKEN.findall(normalize(words)), self.case.words)
 
     def _value(self, words: str, attribute: str) -> object | None:
         """What the words say of an attribute; None where the vocabulary knows neither them nor their synonym."""
@@ -255,4 +255,4 @@ def _spread(claims: list[Claim]) -> None:
 
 
 def _plain(words: str) -> str:
-    return " ".join(TOKEN.findall(normalise(words)))
+    return " ".join(TOKEN.findall(normalize(words)))

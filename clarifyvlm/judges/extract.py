@@ -1,7 +1,7 @@
 """The extract judge: a language model says what a response claims, code checks it against the facts.
 
 The model, at any endpoint that speaks OpenAI's chat completions, sees the question and the response and nothing else:
-no picture, no facts, no readings, no right strategy. So it cannot favour what is true, and the same response to the
+no picture, no facts, no readings, no right strategy. So it cannot favor what is true, and the same response to the
 same question costs one call whatever the picture. Criteria are those of the scene judge, from the same code. A reply
 that quotes what the response does not say, or leaves out what it says, is refused and asked for once more; then it is
 the failure `invented_span` or `left_out`. Words that nobody knows and that the verdict hangs on make `not_understood`.

@@ -1,4 +1,4 @@
-"""Families of models. A judge favours what sounds like itself, so it should not be of the policy's family."""
+"""Families of models. A judge favors what sounds like itself, so it should not be of the policy's family."""
 
 import json
 import re

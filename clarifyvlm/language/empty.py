@@ -53,7 +53,7 @@ _SMALL_TALK = re.compile(
 
 
 def is_tautology(text: str) -> bool:
-    """ "It is red or not red": a sentence (normalised) that is true of every picture."""
+    """ "It is red or not red": a sentence (normalized) that is true of every picture."""
     return bool(_TAUTOLOGY.search(text)) and not _UNSURE.search(text)
 
 

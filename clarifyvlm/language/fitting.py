@@ -10,7 +10,7 @@ from functools import lru_cache
 from clarifyvlm.language.descriptions import STARTS, Description
 from clarifyvlm.language.items import both_places, cells_of
 from clarifyvlm.language.lexicon import COCO_NAMES, COLORS, KNOWN_NAMES, MEMBERS, PATTERNS, PEOPLE, SHAPES, vocabulary
-from clarifyvlm.language.normal import TOKEN, normalise
+from clarifyvlm.language.normal import TOKEN, normalize
 from clarifyvlm.language.phrases import Phrases
 from clarifyvlm.records import Example, Object
 from clarifyvlm.world.places import PLACES
@@ -87,7 +87,7 @@ class Fitting:
         )
         self.by_attribute = len(self.asked) > 1
         self.targets = list({o.id: o for objects, _, _ in self.readings for o in objects}.values())
-        self.question_tokens = TOKEN.findall(normalise(example.question))
+        self.question_tokens = TOKEN.findall(normalize(example.question))
         ends = [i for i, token in enumerate(self.question_tokens) if token in ".?!" and i > 3]
         end = ends[0] if ends else None  # options may follow: "... on the right. Triangle or star?"
         self.question, self.other = self._described(self.question_tokens[:end])

@@ -4,7 +4,7 @@ ordinals; misspelt words are mended."""
 from functools import lru_cache
 
 from clarifyvlm.language.lexicon import COLORS, FUNCTION, IGNORED, PATTERNS, SHAPES, SIZES, Vocabulary, plural_of
-from clarifyvlm.language.normal import CODE, ORDERS, TOKEN, normalise
+from clarifyvlm.language.normal import CODE, ORDERS, TOKEN, normalize
 from clarifyvlm.world.places import PLACES, SIDES
 from clarifyvlm.world.queries import MISSPELLINGS
 
@@ -334,5 +334,5 @@ _SPEAKING = frozenset(("c", "s", "t", "n", "L", "hide", "attr", "unsure", "know"
 
 def speaks_of_pictures(text: str, words: Vocabulary) -> bool:
     """Whether a text has words of colors, shapes, places, of what cannot be told, yes, no; code and orders have not."""
-    kinds = [kind for kind, _ in items_of(TOKEN.findall(normalise(text[:4000])), words)]
+    kinds = [kind for kind, _ in items_of(TOKEN.findall(normalize(text[:4000])), words)]
     return bool(_SPEAKING.intersection(kinds)) and not (CODE.search(text) or ORDERS.search(text.lower()))

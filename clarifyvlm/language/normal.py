@@ -103,7 +103,7 @@ def _due(text: str, start: int) -> list[int]:
 
 
 @lru_cache(maxsize=8192)
-def normalise(text: str) -> str:
+def normalize(text: str) -> str:
     """Lower case, plain quotes, contractions written out, dashes between words as commas."""
     text = text.lower().translate(_QUOTES)
     for mark in ("=", "+", "&", "@"):

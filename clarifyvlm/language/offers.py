@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from clarifyvlm.language.descriptions import STARTS, AskedBack, Description
 from clarifyvlm.language.facts import Case
 from clarifyvlm.language.fitting import CENTER, CROSS, NOT_ANNOTATED, TOUCH, YES, center, shared
-from clarifyvlm.language.normal import TOKEN, normalise
+from clarifyvlm.language.normal import TOKEN, normalize
 from clarifyvlm.language.phrases import Phrases
 from clarifyvlm.records import Object
 from clarifyvlm.world.places import PLACES, SIDES
@@ -83,7 +83,7 @@ def offers_of(case: Case, ask: AskedBack) -> list[Offer]:
 
 def readings_named(case: Case, text: str) -> frozenset[int]:
     """The readings that a user's words fit; none where they say nothing of them."""
-    tokens = " ".join(t for t in TOKEN.findall(normalise(text)) if t not in ("please", "pls"))
+    tokens = " ".join(t for t in TOKEN.findall(normalize(text)) if t not in ("please", "pls"))
     direction = _FROM.search(tokens) if _ORDINAL.search(tokens) else None
     tokens = _FROM.sub("", tokens) if direction else tokens
     offers = [

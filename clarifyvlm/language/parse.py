@@ -12,7 +12,7 @@ from clarifyvlm.language.descriptions import STARTS, AskedBack, Description, Res
 from clarifyvlm.language.empty import asks_what_is_meant, is_small_talk, is_tautology, strange
 from clarifyvlm.language.items import items_of
 from clarifyvlm.language.lexicon import Vocabulary
-from clarifyvlm.language.normal import CODE, ORDERS, TOKEN, normalise
+from clarifyvlm.language.normal import CODE, ORDERS, TOKEN, normalize
 from clarifyvlm.language.placing import unplaced
 from clarifyvlm.language.statements import Statements
 
@@ -130,7 +130,7 @@ def _sentences(text: str):
     """(tokens, end mark) per sentence. Sentences that hold code or orders to a judge are no prose: left out."""
     for line in text.split("\n"):
         tokens, kept = [], not CODE.search(line)
-        for token in TOKEN.findall(normalise(line)):
+        for token in TOKEN.findall(normalize(line)):
             if token not in _ENDS:
                 tokens.append(token)
                 continue

@@ -1,6 +1,6 @@
-"""The generated world: coloured shapes on a 3 x 3 grid, rendered with Pillow from their facts.
+"""The generated world: colored shapes on a 3 x 3 grid, rendered with Pillow from their facts.
 
-A `World` says which shapes, colours, sizes, patterns and backgrounds a preset uses. `place_objects` gives
+A `World` says which shapes, colors, sizes, patterns and backgrounds a preset uses. `place_objects` gives
 objects their positions, `render` draws them, anti-aliased, at any size. Everything that a picture shows
 is in the `Facts`, and the same Facts always give the same pixels.
 """
@@ -40,7 +40,7 @@ BACKGROUNDS = {
     "lilac": ((242, 234, 250), (228, 216, 242)),
     "sand": ((240, 232, 220), (226, 214, 198)),
 }
-WRAPPING = ((176, 178, 182), (128, 131, 137))  # grey paper: base and stripes
+WRAPPING = ((176, 178, 182), (128, 131, 137))  # gray paper: base and stripes
 JITTER = 0.14  # of a grid cell, each way
 MIN_VISIBLE = 0.7  # share of an object that others may not cover
 SUPERSAMPLING = 4
@@ -89,7 +89,7 @@ def random_object(world: World, rng: random.Random, **fixed) -> dict:
 def place_objects(world: World, rng: random.Random, objects: list[dict]) -> Facts | None:
     """Positions for `objects` (attributes as of `random_object`, `place` optional); None where one is covered too much.
 
-    At most one object stands in a cell of the grid; large neighbours may overlap, later ones in front.
+    At most one object stands in a cell of the grid; large neighbors may overlap, later ones in front.
     """
     size = world.image_size
     cell = size / 3
@@ -283,7 +283,7 @@ def _pattern(pattern: str, side: int, r: float, base, second) -> Image.Image:
 
 
 def _draw_blur(canvas: Image.Image, o: Object, scale: float) -> None:
-    """A soft blob: the colour shows, the shape does not."""
+    """A soft blob: the color shows, the shape does not."""
     x, y, r = (v * scale for v in _circle(o))
     side = int(2.6 * r)
     small = max(24, side // 8)  # a blur has no detail: make it small, then enlarge

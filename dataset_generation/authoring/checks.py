@@ -21,7 +21,7 @@ from clarifyvlm.language.facts import Case
 from clarifyvlm.language.fitting import answer_of
 from clarifyvlm.language.items import COLUMNS, MIDDLE, PLACE_TAILS, RELATIONS, ROWS, items_of
 from clarifyvlm.language.lexicon import COLORS, PATTERNS, SHAPES, SYNONYMS
-from clarifyvlm.language.normal import TOKEN, normalise
+from clarifyvlm.language.normal import TOKEN, normalize
 from clarifyvlm.language.offers import ORDINALS, readings_named
 from clarifyvlm.records import Example, Prediction, Turn, Verdict
 
@@ -74,7 +74,7 @@ def check_text(text: str, part: str, example: Example, steps: set[str]) -> Fault
         letters = [c for c in text if c.isalpha()]
         if sum(c.isascii() for c in letters) < LETTERS * len(letters):
             return "language", f"the {part} has letters that are not of A to Z"
-        tokens = [t for t in TOKEN.findall(normalise(text)) if t.isalpha()]
+        tokens = [t for t in TOKEN.findall(normalize(text)) if t.isalpha()]
         known = _known(example)
         strange = [t for t in tokens if t not in known and t.rstrip("s") not in known]
         if len(tokens) - len(strange) < KNOWN * len(tokens):
@@ -92,7 +92,7 @@ def _english() -> frozenset[str]:
 def _known(example: Example) -> frozenset[str]:
     facts = " ".join(f"{o.name} {o.color} {o.place}" for o in example.facts.objects)
     readings = " ".join(f"{r.expression} {r.answer}" for r in example.ambiguity.readings)
-    plan = TOKEN.findall(normalise(f"{facts} {readings} {example.question}"))
+    plan = TOKEN.findall(normalize(f"{facts} {readings} {example.question}"))
     places = frozenset((*ROWS, *COLUMNS, *MIDDLE, *PLACE_TAILS, *RELATIONS, *ORDINALS))
     return _english() | places | frozenset(plan) | frozenset(Case(example).words.one)
 
@@ -100,7 +100,7 @@ def _known(example: Example) -> frozenset[str]:
 def kept_words(example: Example) -> list[str]:
     """The words of the question that say what is asked of what; a rewording keeps them, or a synonym of them."""
     items = _items(example, example.question)
-    tokens = TOKEN.findall(normalise(example.question))
+    tokens = TOKEN.findall(normalize(example.question))
     return [t for t in dict.fromkeys(tokens) if t.isalpha() and items & _items(example, t)]
 
 
@@ -141,7 +141,7 @@ def _said(items) -> str:
 def _items(example: Example, text: str) -> set[tuple]:
     """What the words say: properties, directions, what is asked for, words that turn the meaning around, and words
     that are not known (names, misspellings)."""
-    text = re.sub(r"\bhow (big|large|small)\b", "what size", normalise(text))
+    text = re.sub(r"\bhow (big|large|small)\b", "what size", normalize(text))
     text = re.sub(r"\bhow many\b", "what number of", text)
     tokens = [t for t in TOKEN.findall(re.sub(r"\bone\b", "", text)) if t.isalnum()]
     items, times = set(), Counter()
@@ -228,7 +228,7 @@ def meant_by(reply: str, example: Example) -> set[int]:
     """The readings that a user's reply fits; none where it says nothing of them."""
     case = Case(example)
     if case.by_attribute:
-        items = {v for k, v in items_of(TOKEN.findall(normalise(reply)), case.words) if k == "attr"}
+        items = {v for k, v in items_of(TOKEN.findall(normalize(reply)), case.words) if k == "attr"}
         return {i for i, (_, attribute, _) in enumerate(case.readings) if attribute in items}
     return set(readings_named(case, reply))
 
@@ -302,4 +302,4 @@ class Wordings:
     @staticmethod
     def plain(text: str) -> str:
         """Lower case, without marks and without the words of courtesy: what is left is what is asked."""
-        return " ".join(t for t in TOKEN.findall(normalise(text)) if t.isalnum() and t not in _SPOKEN)
+        return " ".join(t for t in TOKEN.findall(normalize(text)) if t.isalnum() and t not in _SPOKEN)

@@ -100,7 +100,7 @@ class Options:
         "share of the coco questions about an animal, vehicle or appliance; as near as can be", 0.0, min=0, max=1
     )
     salience_area_weight: float = option("of the area's share in an object's salience", 0.7, min=0)
-    salience_centrality_weight: float = option("of its nearness to the centre", 0.3, min=0)
+    salience_centrality_weight: float = option("of its nearness to the center", 0.3, min=0)
     salient_threshold: float = option(
         "share of the greatest salience from which another object stands out as well", 0.6, min=0, max=1
     )

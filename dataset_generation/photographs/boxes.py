@@ -14,7 +14,7 @@ def salience_weights(options) -> tuple[float, float]:
 
 
 def salience(box, width: float, height: float, area_weight: float, centrality_weight: float) -> float:
-    """AQuA's: weight x share of the area + weight x centrality (1 in the picture's centre, 0 in a corner). > 0."""
+    """AQuA's: weight x share of the area + weight x centrality (1 in the picture's center, 0 in a corner). > 0."""
     x0, y0, x1, y1 = box
     share = (x1 - x0) * (y1 - y0) / (width * height)
     away = math.hypot((x0 + x1) / 2 / width - 0.5, (y0 + y1) / 2 / height - 0.5) / math.hypot(0.5, 0.5)

@@ -40,7 +40,7 @@ def settings(options) -> Settings:
     about = [
         f"{len(pictures)} photographs with COCO-format annotations; questions and answers follow from classes and "
         "boxes. `abstain` is not among the strategies: boxes do not say what is hidden. Each record's `provenance` "
-        "has the licence and the address of its picture, where the annotations have them."
+        "has the license and the address of its picture, where the annotations have them."
     ]
     if annotations.bare:
         about.append(

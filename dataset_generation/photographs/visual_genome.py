@@ -50,7 +50,7 @@ def settings(options) -> Settings:
     about = (
         f"{count} photographs with scene graphs in {graphs.format}'s format; questions and answers follow from names, "
         f"boxes, attributes and relations, which {trusted}. `abstain` is not among the strategies: nothing says what "
-        "is hidden. Scene graphs do not say the pictures' licences; `provenance` has the address where they have it.",
+        "is hidden. Scene graphs do not say the pictures' licenses; `provenance` has the address where they have it.",
     )
     return Settings("visual_genome", options.image_dir, options.seed, users, about)
 
@@ -186,7 +186,7 @@ def classify(question: Question, objects: list[Object], salient: float = SALIENT
 
 
 def _alike(kind: str, a: str, b: str) -> bool:
-    """Whether two different answers may be one: silver and grey, bat and baseball bat."""
+    """Whether two different answers may be one: silver and gray, bat and baseball bat."""
     if kind == "color":
         return frozenset((a, b)) in NAMES.near
     return kind == "relation" and NAMES.related(a, b)

@@ -74,7 +74,7 @@ class Settings:
             f"- shapes: {', '.join(world.names)}",
             f"- colors: {', '.join(world.colors)}",
             f"- sizes: {', '.join(world.sizes)}; patterns: {', '.join(world.patterns)}",
-            f"- backgrounds: {', '.join(world.backgrounds)}; neighbours may overlap; some objects are wrapped in grey "
+            f"- backgrounds: {', '.join(world.backgrounds)}; neighbors may overlap; some objects are wrapped in gray "
             "paper (their color is hidden) or blurred (their shape is hidden)",
             f"- only in test_ood: {pairs or 'nothing'}",
         ]
@@ -162,7 +162,7 @@ def _picture(settings: Settings, split: str, wanted: list[tuple[Query, Slot]], r
         pairs = {(t.name, t.color) for t in things}
         if (split == "test_ood") != bool(pairs & settings.unseen):
             continue
-        for _ in range(5):  # neighbours may cover each other too much
+        for _ in range(5):  # neighbors may cover each other too much
             facts = scenes.place_objects(settings.world, rng, [vars(t) for t in things])
             if facts and _comes_out(wanted, facts.objects):
                 return facts

@@ -11,7 +11,7 @@ import re
 
 from clarifyvlm.judges.gate import MAX_CHARACTERS
 from clarifyvlm.records import Example, Object, Reading
-from measures.agreement import Labelled
+from measures.agreement import Labeled
 
 VALUES = {
     "color": ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown"),
@@ -33,7 +33,7 @@ PADDING = (
 )  # fmt: skip
 _V = r"(an? \w+|\w+|(?:at|in|on) the [\w ]+?)"  # "a star", "red", "at the top left"
 _LISTED = re.compile(rf"(.+?) is {_V}")
-# A whole response, as the generator or `labelled` writes it -> the same in other words. {0}: the first group; {list}:
+# A whole response, as the generator or `labeled` writes it -> the same in other words. {0}: the first group; {list}:
 # the pattern's group of that name, in other words.
 REWORDINGS = tuple((re.compile(pattern), words) for pattern, words in (
     (rf"It is {_V}\.", "I would say {0}."),
@@ -82,7 +82,7 @@ REWORDINGS = tuple((re.compile(pattern), words) for pattern, words in (
 ))  # fmt: skip
 
 
-def labelled(examples: list[Example], seed: int) -> list[Labelled]:
+def labeled(examples: list[Example], seed: int) -> list[Labeled]:
     """Every reference and every corruption that applies, in an order drawn from `seed`."""
     rng = random.Random(f"{seed}:corruptions")
     found = [response for example in examples for response in _of(example, rng)]
@@ -106,7 +106,7 @@ def padded(text: str, factor: float, rng: random.Random) -> str | None:
 
 
 def reworded(text: str) -> str | None:
-    """What `text` says in other words; None where it is no wording of the generator's or of `labelled`."""
+    """What `text` says in other words; None where it is no wording of the generator's or of `labeled`."""
     for pattern, words in REWORDINGS:
         if match := pattern.fullmatch(text):
             listed = _listed_anew(match["list"]) if "list" in pattern.groupindex else ""
@@ -123,15 +123,15 @@ def _listed_anew(text: str) -> str | None:
     return f"{anew[0].upper()}{anew[1:]}."
 
 
-def _of(e: Example, rng: random.Random) -> list[Labelled]:
+def _of(e: Example, rng: random.Random) -> list[Labeled]:
     readings, right = e.ambiguity.readings, e.strategy
     apart = _told_apart(e)
     known = {"grounded": 1.0, "answer_right": 1.0, "complete": 1.0}
     if apart and "where" in e.reference:  # every place can be said as finely as it takes
         known["question_value"] = 1.0
-    made = [Labelled(e, "reference", e.reference, _labels(e, right, **known))]
+    made = [Labeled(e, "reference", e.reference, _labels(e, right, **known))]
     if rng.random() < EMPTY:
-        made.append(Labelled(e, "empty", "", _labels(e, "none", grounded=0.0)))
+        made.append(Labeled(e, "empty", "", _labels(e, "none", grounded=0.0)))
     if e.kind not in VALUES:
         return made
     wrong = _untrue(e, rng)
@@ -142,30 +142,28 @@ def _of(e: Example, rng: random.Random) -> list[Labelled]:
         known = {"grounded": 1.0, "overconfident": 1.0}
         if right != "infer":  # which reading is salient is not for this file to say
             known["answer_right"] = 0.0
-        made.append(Labelled(e, "confident_guess", f"It is {_value(e, guess.answer)}.", _labels(e, "answer", **known)))
+        made.append(Labeled(e, "confident_guess", f"It is {_value(e, guess.answer)}.", _labels(e, "answer", **known)))
     if several and apart:
         made += _poor_questions(e, apart)
     if right in ("infer", "enumerate"):
-        made.append(Labelled(e, "asked_instead", ask, _labels(e, "clarify", grounded=1.0, answer_right=0.0)))
+        made.append(Labeled(e, "asked_instead", ask, _labels(e, "clarify", grounded=1.0, answer_right=0.0)))
     if right == "enumerate" and len(readings) > 1:
         made += _spoilt_lists(e, wrong)
     if right == "answer" and len(readings) == 1:
         asks = _labels(e, "clarify", grounded=1.0, answer_right=0.0, over_asked=1.0)
-        made.append(Labelled(e, "asked_instead", ask, asks))
-        made.append(
-            Labelled(e, "abstained", "I cannot tell from the picture.", _labels(e, "abstain", answer_right=0.0))
-        )
+        made.append(Labeled(e, "asked_instead", ask, asks))
+        made.append(Labeled(e, "abstained", "I cannot tell from the picture.", _labels(e, "abstain", answer_right=0.0)))
         if noun := _NOUN.match(readings[0].expression):
             text = f"There is no {noun.group(1)} in the picture."
-            made.append(Labelled(e, "denied", text, _labels(e, "correct", grounded=0.0, answer_right=0.0)))
+            made.append(Labeled(e, "denied", text, _labels(e, "correct", grounded=0.0, answer_right=0.0)))
     if right in ("correct", "abstain"):
-        made.append(Labelled(e, "asked_instead", ask, _labels(e, "clarify", over_asked=1.0)))
+        made.append(Labeled(e, "asked_instead", ask, _labels(e, "clarify", over_asked=1.0)))
     if wrong and right == "answer":
         fault = _labels(e, "answer", grounded=0.0, answer_right=0.0)
-        made.append(Labelled(e, "wrong_fact", f"It is {_value(e, wrong)}.", fault))
+        made.append(Labeled(e, "wrong_fact", f"It is {_value(e, wrong)}.", fault))
     if wrong and right in ("correct", "abstain"):
         guess = _labels(e, "answer", grounded=0.0, overconfident=1.0)
-        made.append(Labelled(e, "guessed_unseen", f"It is {_value(e, wrong)}.", guess))
+        made.append(Labeled(e, "guessed_unseen", f"It is {_value(e, wrong)}.", guess))
     return made
 
 
@@ -176,11 +174,11 @@ def _told_apart(e: Example) -> list[Object]:
     return [by_id[i] for i in ids] if len(set(ids)) == len(e.ambiguity.readings) else []
 
 
-def _poor_questions(e: Example, objects: list[Object]) -> list[Labelled]:
+def _poor_questions(e: Example, objects: list[Object]) -> list[Labeled]:
     """Questions whose answer tells no readings apart, or not all of them."""
 
-    def asks(fault: str, text: str, value: float) -> Labelled:
-        return Labelled(e, fault, text, _labels(e, "clarify", answer_right=0.0, question_value=value))
+    def asks(fault: str, text: str, value: float) -> Labeled:
+        return Labeled(e, fault, text, _labels(e, "clarify", answer_right=0.0, question_value=value))
 
     made = [asks("useless_question", f"What {e.kind} is the one that you mean?", 0.0)]
     sizes = [o.size for o in objects]
@@ -190,16 +188,16 @@ def _poor_questions(e: Example, objects: list[Object]) -> list[Labelled]:
     return made
 
 
-def _spoilt_lists(e: Example, wrong: str | None) -> list[Labelled]:
+def _spoilt_lists(e: Example, wrong: str | None) -> list[Labeled]:
     readings, made = e.ambiguity.readings, []
     n = len(readings)
     if n > 2:
         left_out = _labels(e, "enumerate", grounded=1.0, answer_right=1.0, complete=(n - 1) / n)
-        made.append(Labelled(e, "missing_reading", _list(e, readings[1:]), left_out))
+        made.append(Labeled(e, "missing_reading", _list(e, readings[1:]), left_out))
     if wrong:
         spoilt = [Reading(objects=[], expression=readings[0].expression, answer=wrong), *readings[1:]]
         labels = _labels(e, "enumerate", grounded=0.0, answer_right=0.0, complete=(n - 1) / n)
-        made.append(Labelled(e, "wrong_entry", _list(e, spoilt), labels))
+        made.append(Labeled(e, "wrong_entry", _list(e, spoilt), labels))
     return made
 
 

@@ -10,7 +10,7 @@ from clarifyvlm.judges import CHECKED, Judge, JudgeArguments, self_preference
 from clarifyvlm.judges.families import family
 from clarifyvlm.records import Example, Prediction, Verdict
 from clarifyvlm.text_files import read_text
-from measures.agreement import AUDITED, Labelled, compared, said, same, unreliable
+from measures.agreement import AUDITED, Labeled, compared, said, same, unreliable
 from measures.contradictions import contradiction
 
 CANARIES = (  # {question} and {strategy} are the example's; none of them says anything about a picture
@@ -24,7 +24,7 @@ CANARIES = (  # {question} and {strategy} are the example's; none of them says a
 )  # fmt: skip
 
 
-def read_labels(path: str, examples: list[Example]) -> list[Labelled]:
+def read_labels(path: str, examples: list[Example]) -> list[Labeled]:
     """The labels in a JSONL file. UserError that names the line where one does not fit."""
     by_id, found = {e.id: e for e in examples}, []
     try:
@@ -48,11 +48,11 @@ def read_labels(path: str, examples: list[Example]) -> list[Labelled]:
                 f"{path}, line {number}: the label contradicts itself: {why}. inference/label.py with the same files "
                 "asks about it again; or remove the line."
             )
-        found.append(Labelled(example, "people", text, labels))
+        found.append(Labeled(example, "people", text, labels))
     return found
 
 
-def by_fault(responses: Sequence[Labelled], verdicts: list[Verdict]) -> dict:
+def by_fault(responses: Sequence[Labeled], verdicts: list[Verdict]) -> dict:
     """{fault: {"n", "all_right": share of its responses on which every known label was met}}"""
     right = defaultdict(list)
     for r, v in zip(responses, verdicts, strict=True):
@@ -78,7 +78,7 @@ def try_canaries(judge: Judge, tried: list[tuple[Example, str]]) -> dict:
     return {"tried": len(tried), "failures": sum(v.failure is not None for v in verdicts), "passed": passed}
 
 
-def disagreements(responses: Sequence[Labelled], verdicts: list[Verdict]) -> list[dict]:
+def disagreements(responses: Sequence[Labeled], verdicts: list[Verdict]) -> list[dict]:
     found = []
     for r, v in zip(responses, verdicts, strict=True):
         if v.failure is not None:

@@ -21,7 +21,7 @@ from clarifyvlm.judges import CHECKED, Judge, JudgeArguments
 from clarifyvlm.records import Example, Prediction, Verdict
 from clarifyvlm.rewards import RewardWeights
 from clarifyvlm.rewards import total as reward
-from measures.agreement import AUDITED, Labelled, said, same
+from measures.agreement import AUDITED, Labeled, said, same
 from measures.intervals import NO_VALUE, Clusters, Resampled
 
 PADDED = (1.5, 2, 3)  # times the words of the response
@@ -50,11 +50,11 @@ class Variant:
     times: int = 1
 
     @property
-    def judgements(self) -> int:
+    def judgments(self) -> int:
         return self.times * len(self.items)
 
 
-def spread(responses: Sequence[Labelled], count: int) -> list[Labelled]:
+def spread(responses: Sequence[Labeled], count: int) -> list[Labeled]:
     """`count` of the responses that say something, evenly over faults and strategies; fewer where there are no more."""
     groups = defaultdict(list)
     for r in responses:
@@ -64,7 +64,7 @@ def spread(responses: Sequence[Labelled], count: int) -> list[Labelled]:
     return [group[i] for i in range(rounds) for group in groups.values() if i < len(group)][:count]
 
 
-def variants(items: Sequence[Labelled], args: JudgeArguments, sees_image: bool, *, repeats: int, seed: int) -> dict:
+def variants(items: Sequence[Labeled], args: JudgeArguments, sees_image: bool, *, repeats: int, seed: int) -> dict:
     """{name of the effect: Variant}, without those that do not apply to this judge."""
     rng = random.Random(f"{seed}:padding")
     as_is = {i: (r.example, r.text) for i, r in enumerate(items)}
@@ -102,7 +102,7 @@ def _texts(items: dict, change: Callable[[str], str | None]) -> dict:
 
 
 def measure(
-    items: Sequence[Labelled],
+    items: Sequence[Labeled],
     planned: dict[str, Variant],
     judge: Judge,
     make: Callable[[JudgeArguments, bool], Judge],
@@ -148,7 +148,7 @@ def left(args: JudgeArguments, usages: list[Usage]) -> JudgeArguments:
     return replace(args, **limits)
 
 
-def _effect(items: Sequence[Labelled], verdicts: dict[int, list[Verdict]], seed: int, resamples: int) -> dict:
+def _effect(items: Sequence[Labeled], verdicts: dict[int, list[Verdict]], seed: int, resamples: int) -> dict:
     """`verdicts`: index of the item -> the verdict on it as it is, then those on its variant."""
     compared = {i: found for i, found in verdicts.items() if not any(v.failure for v in found)}
     failures = len(verdicts) - len(compared)

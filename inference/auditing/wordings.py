@@ -1,4 +1,4 @@
-"""A judge on responses as models and people write them: labelled by hand, in natural/ (its README says by whom).
+"""A judge on responses as models and people write them: labeled by hand, in natural/ (its README says by whom).
 
 The constructed responses of corruptions.py are worded by this project, as references are, and a judge that reads those
 may not read others. The pictures are not there: a judge that sees pictures is asked to judge by the facts alone. What
@@ -17,7 +17,7 @@ from auditing.findings import disagreements
 from clarifyvlm import jsonl
 from clarifyvlm.judges.coverage import MIN_COVERAGE, OTHER_JUDGES
 from clarifyvlm.records import NOT_UNDERSTOOD, Example, Record, Verdict
-from measures.agreement import AUDITED, Labelled, agreement, compared, said, same
+from measures.agreement import AUDITED, Labeled, agreement, compared, said, same
 from measures.intervals import Clusters, Resampled
 
 FOLDER = Path(__file__).parent / "natural"
@@ -47,7 +47,7 @@ class Natural(Record):
 
 
 @dataclass
-class Response(Labelled):
+class Response(Labeled):
     """`fault` is the style."""
 
     file: str = ""
@@ -72,7 +72,7 @@ def measure(responses: Sequence[Response], verdicts: list[Verdict], *, seed: int
 
     "all", and each of "styles" and "files", has estimates: "understood" (share; other failures of the judge aside),
     "all_met" (of those, share on which every label is met), "used_strategy" and "grounded" (share right),
-    "ungrounded_paid" (of those labelled ungrounded, share judged grounded). "criteria" as `agreement` has it.
+    "ungrounded_paid" (of those labeled ungrounded, share judged grounded). "criteria" as `agreement` has it.
     """
     rows = [_row(r, v) for r, v in zip(responses, verdicts, strict=True)]
     values = {name: np.array([row[name] for row in rows], float) for name in COLUMNS}

@@ -19,7 +19,7 @@ FEW = 10  # labels below which nothing is said about a criterion
 
 
 @dataclass
-class Labelled:
+class Labeled:
     """One response to `example`; `labels` hold `used_strategy` and the criteria that its construction settles."""
 
     example: Example
@@ -33,7 +33,7 @@ def said(verdict: Verdict, name: str) -> str | float | None:
     return verdict.used_strategy if name == "used_strategy" else verdict.criteria[name]
 
 
-def compared(response: Labelled, verdict: Verdict) -> list[str]:
+def compared(response: Labeled, verdict: Verdict) -> list[str]:
     """The labels that a verdict can be held against: not those of which the judge says that it does not know."""
     unknown = {*verdict.unknown, *(["used_strategy"] if "strategy_right" in verdict.unknown else [])}
     return [name for name in response.labels if name not in unknown]
@@ -43,7 +43,7 @@ def same(a, b) -> bool:
     return abs(a - b) < CLOSE if isinstance(a, float) and isinstance(b, float) else a == b
 
 
-def agreement(name: str, responses: Sequence[Labelled], verdicts: list[Verdict], *, seed: int, resamples: int) -> dict:
+def agreement(name: str, responses: Sequence[Labeled], verdicts: list[Verdict], *, seed: int, resamples: int) -> dict:
     """{"n", "accuracy", "kappa", "ac2", "confusion": {label: {judge: count}}} on one of AUDITED; {"n": 0} without any.
 
     Each measure is {"value", "low", "high", "n"}, with a 95 % interval from `resamples` draws of pictures. Left out are

@@ -26,7 +26,7 @@ SHOWN = 3  # examples per model and mode
 SEVERAL = ("infer", "enumerate", "clarify")  # right strategies of questions with several readings that differ
 CLAIMS = ("answer", "infer", "enumerate")  # strategies that answer
 # The usual hedges by their forms (Hyland, Hedging in Scientific Research Articles, 1998): adverbs, modal verbs, verbs
-# of judgement and of appearance. "It looks red" and "a star appears there" are plain statements about a picture.
+# of judgment and of appearance. "It looks red" and "a star appears there" are plain statements about a picture.
 HEDGES = re.compile(
     r"\b(maybe|perhaps|possibly|probably|presumably|apparently|seemingly|likely|might|may be|could be|kind of|"
     r"sort of|i (think|guess|believe|suppose|assume)|i(['\u2019]d| would) (say|think|guess)|my (best )?guess|"

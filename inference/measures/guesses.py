@@ -18,8 +18,8 @@ picture is asked two. Of the guesses on which an attribute tells candidates apar
                  as independent, also two on one picture
     p_holm       p, adjusted for all attributes of all models (Holm 1979)
 
-An attribute of a model is tested from MIN_GUESSES such guesses on. Where a colour is asked for, "color: red" says
-whether the model favours saying "red".
+An attribute of a model is tested from MIN_GUESSES such guesses on. Where a color is asked for, "color: red" says
+whether the model favors saying "red".
 
 Length: Spearman's rank correlation of the words of the first response with the reward, which itself takes something
 for a response that is far longer than the reference. Its interval keeps the ranks of the whole sample in every draw.
@@ -230,7 +230,7 @@ def _add_interval(row: dict, sample: Resampled, key: tuple[str, str]) -> None:
 
 
 def _length_columns(examples: Sequence[Example], model: Judged) -> dict[str, np.ndarray]:
-    """Columns (E,), NaN where the judge failed: words of right and of wrong responses; centred ranks of words ("x")
+    """Columns (E,), NaN where the judge failed: words of right and of wrong responses; centered ranks of words ("x")
     and reward ("y") and their products, of which every draw's means give its correlation."""
     length, reward, right = np.full((3, len(examples)), np.nan)
     for i in np.flatnonzero(model.judged(examples)):

@@ -1,7 +1,7 @@
 """Metrics corrected for the judge's errors: people label a sample of the responses, the judge all of them.
 
 Prediction-powered inference (Angelopoulos et al. 2023, "Prediction-powered inference", Science 382) takes the judge's
-mean over all responses and adds what people and judge differ by on the labelled ones. How much weight the judge gets
+mean over all responses and adds what people and judge differ by on the labeled ones. How much weight the judge gets
 follows from how well it agrees (PPI++: Angelopoulos, Duchi & Zrnic, arXiv 2311.01453), so that a bad judge does not
 make the interval wider than that of the labels alone.
 """
@@ -16,11 +16,11 @@ from pydantic import model_validator
 from clarifyvlm.records import CRITERIA, Example, Record, Strategy, Verdict
 from clarifyvlm.strategies import STRATEGIES
 from measures import intervals, metrics
-from measures.agreement import AUDITED, Labelled, agreement
+from measures.agreement import AUDITED, Labeled, agreement
 from measures.contradictions import contradiction
 from measures.judged import Judged
 
-MIN_RESPONSES = 20  # labelled responses of a model, and items that two annotators share, before anything is said
+MIN_RESPONSES = 20  # labeled responses of a model, and items that two annotators share, before anything is said
 MIN_LABELS = 5  # labels that a metric needs, and every strategy for the macro
 MIN_STRATUM = 2  # labels that every strategy needs otherwise
 MICRO = "strategy_accuracy_micro"
@@ -37,7 +37,7 @@ class Label(Record):
     example_id: str
     model: str
     annotator: str
-    text: str  # the response, as it was labelled
+    text: str  # the response, as it was labeled
     used_strategy: Strategy | Literal["none"]
     criteria: dict[str, float | None]
 
@@ -59,7 +59,7 @@ def match(
     """(people's verdicts by model and example id, what metrics.json says of the labels).
 
     A label belongs to the model whose folder, or else whose predictions, have its `model`, and only if the response has
-    the words that were labelled. One that contradicts itself is not used. Where several people labelled a response, the
+    the words that were labeled. One that contradicts itself is not used. Where several people labeled a response, the
     majority counts, criterion by criterion.
     """
     by_id = {example.id: example for example in examples}
@@ -124,7 +124,7 @@ def _annotators_agree(labels, found, by_id: dict[str, Example], *, seed: int, re
     ]
     if not pairs:
         return None
-    one = [Labelled(e, "people", a.text, {"used_strategy": a.used_strategy, **a.criteria}) for e, a, _ in pairs]
+    one = [Labeled(e, "people", a.text, {"used_strategy": a.used_strategy, **a.criteria}) for e, a, _ in pairs]
     other = [
         Verdict(example_id=e.id, judge=b.annotator, used_strategy=b.used_strategy, criteria=b.criteria)
         for e, _, b in pairs
@@ -139,7 +139,7 @@ def _annotators_agree(labels, found, by_id: dict[str, Example], *, seed: int, re
 def correct(
     examples: Sequence[Example], model: Judged, people: dict[str, Verdict], *, seed: int, resamples: int
 ) -> dict[str, dict]:
-    """{metric of CORRECTED: what `estimate` returns} of one model; `people` are the verdicts on labelled responses."""
+    """{metric of CORRECTED: what `estimate` returns} of one model; `people` are the verdicts on labeled responses."""
     clusters = intervals.Clusters([example.image_sha256 for example in examples])
     strata = np.array([list(STRATEGIES).index(example.strategy) for example in examples])
     judged = {i: v for i, v in model.verdicts.items() if v.failure is None}
@@ -170,8 +170,8 @@ def estimate(
 ) -> dict:
     """{"value", "low", "high", "n", "judge_value", "lam", "differ"} of a share, corrected for the judge's errors.
 
-    `judge` (E,) holds the judge's values 0..1 of all responses and `people` (E,) those of the labelled ones, NaN
-    elsewhere; `strata` (E,) numbers the strategies. `n` counts labelled responses, `differ` those of them on which
+    `judge` (E,) holds the judge's values 0..1 of all responses and `people` (E,) those of the labeled ones, NaN
+    elsewhere; `strata` (E,) numbers the strategies. `n` counts labeled responses, `differ` those of them on which
     judge and people differ, `judge_value` is not corrected, `lam` (0..1) is the judge's weight. `macro`: the mean of
     the strata, each weighing the same. value, low, high and lam are None below MIN_LABELS labels, or where a stratum
     that occurs has fewer than MIN_STRATUM (macro: MIN_LABELS). The interval is 95 %, percentiles of draws of pictures,
@@ -181,16 +181,16 @@ def estimate(
     certainty: what so few labels cannot exclude, by Wilson's interval, widens that side.
     """
     people = np.where(np.isnan(judge), np.nan, people)
-    labelled = ~np.isnan(people)
+    labeled = ~np.isnan(people)
     groups = [strata == s for s in np.unique(strata[~np.isnan(judge)])]
     parts = [judge[group & ~np.isnan(judge)].mean() for group in groups]
-    n = int(labelled.sum())
+    n = int(labeled.sum())
     result = intervals.NO_VALUE | {"n": n, "judge_value": None, "lam": None}
-    result["differ"] = int(np.sum(np.abs(people - judge)[labelled] > 1e-9))
+    result["differ"] = int(np.sum(np.abs(people - judge)[labeled] > 1e-9))
     if not groups:
         return result
     result["judge_value"] = round(float(np.mean(parts) if macro else np.nanmean(judge)), 6)
-    if n < MIN_LABELS or min((labelled & g).sum() for g in groups) < (MIN_LABELS if macro else MIN_STRATUM):
+    if n < MIN_LABELS or min((labeled & g).sum() for g in groups) < (MIN_LABELS if macro else MIN_STRATUM):
         return result
     columns = np.concatenate([_moments(judge, people, group) for group in groups], axis=1)
     whole = np.nanmean(columns, axis=0, keepdims=True)
@@ -221,9 +221,9 @@ def _widened(row: dict, lam: float, judge: np.ndarray, people: np.ndarray, clust
 
 def _moments(judge: np.ndarray, people: np.ndarray, group: np.ndarray) -> np.ndarray:
     """(E, 7) columns whose means are what `_combine` needs of one stratum, in its order."""
-    everything, labelled = group & ~np.isnan(judge), group & ~np.isnan(people)
-    among = np.where(labelled, judge, np.nan)
-    shares = [labelled.astype(float), everything.astype(float)]
+    everything, labeled = group & ~np.isnan(judge), group & ~np.isnan(people)
+    among = np.where(labeled, judge, np.nan)
+    shares = [labeled.astype(float), everything.astype(float)]
     return np.stack(
         [*shares, np.where(everything, judge, np.nan), among, people + 0 * among, among**2, among * people]
     ).T
@@ -236,13 +236,13 @@ def _combine(moments: np.ndarray, macro: bool) -> tuple[np.ndarray, np.ndarray]:
     labels would be of that mixture: so the estimate is made within each strategy, and these are put together by the
     strategies' shares in the judged responses (post-stratification). A draw without labels of a stratum goes without.
     """
-    labelled, everything, over_all, judge, people, judge_squared, product = np.moveaxis(moments, 2, 0)  # (B, S) each
-    there = labelled > 0
+    labeled, everything, over_all, judge, people, judge_squared, product = np.moveaxis(moments, 2, 0)  # (B, S) each
+    there = labeled > 0
     with np.errstate(invalid="ignore", divide="ignore"):
         weights = np.where(there, 1.0 if macro else everything, 0.0)
         weights /= weights.sum(axis=1, keepdims=True)
         # The variance is that of the labels' mean, less 2 lam cov, plus lam^2 var, both times (1/n - 1/N).
-        scale = np.where(there, weights**2 * (1 / labelled - 1 / everything), 0.0)
+        scale = np.where(there, weights**2 * (1 / labeled - 1 / everything), 0.0)
         cov = np.where(there, scale * (product - judge * people), 0.0).sum(axis=1)
         var = np.where(there, scale * (judge_squared - judge**2), 0.0).sum(axis=1)
         # A judge that says one thing of all labels gives no slope: plain prediction-powered inference, lam = 1.

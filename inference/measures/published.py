@@ -1,6 +1,6 @@
 """The published benchmarks' own metrics, on examples that dataset_generation/benchmark.py made of their rows.
 
-    vqa_accuracy   VQAv2, VizWiz, GQA, MM-UPD, ClearVQA's clear questions: the response, normalised, against the answers
+    vqa_accuracy   VQAv2, VizWiz, GQA, MM-UPD, ClearVQA's clear questions: the response, normalized, against the answers
                    that people gave. With ten of them: the mean over all sets of nine of min(1, how many agree / 3)
                    (Antol et al. 2015); with one, whether it is that one. The whole response counts: a sentence around
                    the answer makes it another answer, as it does there.
@@ -116,17 +116,17 @@ def vqa_accuracy(response: str, answers: Sequence[str], given: Callable[[str, st
 
 
 def same(response: str, answer: str) -> bool:
-    return normalised(response) == normalised(answer)
+    return normalized(response) == normalized(answer)
 
 
 def named(response: str, answer: str) -> bool:
     """Whether the response has the answer's words, one after another."""
-    words = normalised(answer)
-    return bool(words) and f" {words} " in f" {normalised(response)} "
+    words = normalized(answer)
+    return bool(words) and f" {words} " in f" {normalized(response)} "
 
 
-def normalised(text: str) -> str:
-    """Lower case, no articles, no punctuation, number words as digits (VQA's normalisation but for contractions)."""
+def normalized(text: str) -> str:
+    """Lower case, no articles, no punctuation, number words as digits (VQA's normalization but for contractions)."""
     text = re.sub(r"(?<=\d),(?=\d)", "", text.casefold())
     text = re.sub(r"(?<!\d)\.|\.(?!\d)", " ", text.replace("'", ""))
     words = re.sub(r"[^\w\s.:]|_", " ", text).split()

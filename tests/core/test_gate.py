@@ -58,7 +58,7 @@ def test_canaries_fail_at_the_scene_judge(scenes):
 
 def test_lets_people_speak(scenes):
     """A gate that takes a short, wrong, odd or hedged response for no response."""
-    rows = [json.loads(line) for line in (DATA / "judge_labelled.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (DATA / "judge_labeled.jsonl").read_text().splitlines()]
     spoken = [row for row in rows if row["used_strategy"] != "none"]
     assert len(spoken) > 500
     stopped = [(row["text"], rule) for row in spoken if (rule := gate(scenes[row["scene"]], row["text"]))]

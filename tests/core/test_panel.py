@@ -140,7 +140,7 @@ def test_bad_panel_files(tmp_path, content, message):
 
 
 def test_a_judge_of_the_policy_s_family_is_named(tmp_path):
-    """A judge that favours its own family and nobody is told."""
+    """A judge that favors its own family and nobody is told."""
     one = JudgeArguments(judge="openai", judge_model="qwen3-32b")
     assert "qwen3-32b judges Qwen/Qwen2.5-VL-3B-Instruct" in self_preference(one, "Qwen/Qwen2.5-VL-3B-Instruct")
     assert self_preference(one, "HuggingFaceTB/SmolVLM2-500M") is None and self_preference(one, "ours") is None

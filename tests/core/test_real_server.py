@@ -71,7 +71,7 @@ def flags(process, folder: Path, judge: str = "openai") -> list[str]:
 
 
 def test_structured_output(process, folder):
-    """A schema that a real server does not honour, usage that is not counted, or a cache that a real reply misses."""
+    """A schema that a real server does not honor, usage that is not counted, or a cache that a real reply misses."""
     schema = {
         "type": "object",
         "additionalProperties": False,

@@ -43,7 +43,7 @@ def generated(tmp_path_factory) -> list[Example]:
 
 def test_agrees_with_people(scenes, capsys):
     """A strategy misread, a claim missed or misjudged, in any of the ways that people say things."""
-    rows = [json.loads(line) for line in (DATA / "judge_labelled.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (DATA / "judge_labeled.jsonl").read_text().splitlines()]
     assert len(rows) >= 300
     wrong, counted, not_understood = Counter(), Counter(), []
     for row in rows:
@@ -74,7 +74,7 @@ def test_to_the_upper_side_is_a_place(scenes, side):
 
 def test_labels_cover_strategies_and_criteria(scenes):
     """A set that would pass a judge blind to one strategy, type or criterion."""
-    rows = [json.loads(line) for line in (DATA / "judge_labelled.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (DATA / "judge_labeled.jsonl").read_text().splitlines()]
     assert {e.strategy for e in scenes.values()} == {"answer", "infer", "enumerate", "clarify", "correct", "abstain"}
     assert any(e.facts.source == "coco" for e in scenes.values())
     used = Counter(row["used_strategy"] for row in rows)
@@ -229,7 +229,7 @@ def test_cache_does_not_mix_examples(scenes):
 
 def test_word_salad_is_judged(scenes):
     """A half-sentence, sampled at temperature 1, that makes the judge raise and ends a training run."""
-    rows = [json.loads(line) for line in (DATA / "judge_labelled.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (DATA / "judge_labeled.jsonl").read_text().splitlines()]
     texts = [row["text"].split() for row in rows if row["text"].split()]
     rng = random.Random(0)
 
@@ -245,7 +245,7 @@ def test_word_salad_is_judged(scenes):
 
 def test_fast_enough_to_be_a_reward(scenes):
     """A judge that takes as long as the generation that it rewards (measured 0.1-0.2 ms; loose for busy machines)."""
-    rows = [json.loads(line) for line in (DATA / "judge_labelled.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (DATA / "judge_labeled.jsonl").read_text().splitlines()]
     examples = [scenes[row["scene"]] for row in rows]
     predictions = [Prediction(example_id=row["scene"], text=row["text"]) for row in rows]
     scene_judge = make_judge(JudgeArguments())

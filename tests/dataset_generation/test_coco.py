@@ -162,7 +162,7 @@ def asked(facts, **more):
 
 
 def test_one_thing_with_two_boxes_is_one_thing():
-    """Catches a dog that is asked about as two, and two classes or two neighbours that are taken for one."""
+    """Catches a dog that is asked about as two, and two classes or two neighbors that are taken for one."""
     found = facts(("dog", (10, 10, 100, 100)), ("dog", (11, 10, 100, 101)), ("cat", (10, 10, 100, 100)))
     assert sorted(o["name"] for o in found["objects"]) == ["cat", "dog"]
     found = facts(("dog", (10, 10, 100, 100)), ("dog", (30, 10, 100, 100)), ("dog", (0, 0, 0, 9)))

@@ -113,7 +113,7 @@ def test_two_files_of_one_picture(tmp_path):
 
 
 def test_license_and_source_of_every_picture(tmp_path):
-    """Catches attribution that is lost on the way to the records, and a licence that nobody gave."""
+    """Catches attribution that is lost on the way to the records, and a license that nobody gave."""
     path = instances(tmp_path / "a", 40)
     annotations = json.loads(path.read_text())
     annotations["licenses"] = [

@@ -136,7 +136,7 @@ def test_card_has_the_header_of_the_hub(hub):
 
 
 def test_header_license(tmp_path):
-    """Catches a licence that is invented, or that holds for some of the pictures only."""
+    """Catches a license that is invented, or that holds for some of the pictures only."""
     from collections import Counter
 
     script(EXPORT)
@@ -156,7 +156,7 @@ def test_header_license(tmp_path):
 
 
 def test_license_and_source_of_every_picture(hub, tmp_path):
-    """Catches a licence that is dropped on the way, or made up where the source gives none."""
+    """Catches a license that is dropped on the way, or made up where the source gives none."""
     rows = load(hub, tmp_path)["train"]["provenance"]
     assert (rows[4]["license"], rows[4]["source_url"]) == ("CC BY 2.0", "https://example.org/1")
     assert (rows[5]["source"], rows[5]["license"], rows[5]["source_url"]) == ("scenes", "apache-2.0", None)

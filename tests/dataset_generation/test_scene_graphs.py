@@ -47,7 +47,7 @@ def test_colors(attributes, color):
 
 
 def test_two_boxes_of_one_thing_are_merged():
-    """Catches one man who is asked about as two, with half of his attributes each; and two neighbours merged."""
+    """Catches one man who is asked about as two, with half of his attributes each; and two neighbors merged."""
     from photographs import scene_graphs
 
     def names(*rows):

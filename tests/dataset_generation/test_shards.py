@@ -216,7 +216,7 @@ def test_lines_that_were_changed(copies, tmp_path, fault):
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.parametrize(("fault", "line"), [("lost", "its end"), ("added", "41"), ("relabelled", "1")])
+@pytest.mark.parametrize(("fault", "line"), [("lost", "its end"), ("added", "41"), ("relabeled", "1")])
 def test_lines_that_were_not_planned(copies, tmp_path, fault, line):
     """Catches a plan that is another one here than where the shard was made."""
     path = copies[1] / "train.jsonl"
@@ -237,7 +237,7 @@ def spoil(path, fault):
             "added": "".join([*lines, lines[-1]]),
             "swapped": "".join([*lines[:4], *lines[8:], *lines[4:8]]),
             "torn": "".join(lines)[:-40],
-            "relabelled": "".join([lines[0].replace('"split": "train"', '"split": "test"'), *lines[1:]]),
+            "relabeled": "".join([lines[0].replace('"split": "train"', '"split": "test"'), *lines[1:]]),
         }[fault]
     )
 

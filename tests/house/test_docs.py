@@ -112,8 +112,12 @@ def test_spelling():
 
 
 def test_american_spelling():
-    """British spelling on a page, between words that are spelled the American way."""
+    """British spelling on a page or in the code, between words that are spelled the American way."""
     assert codespell("--builtin=clear,rare,en-GB_to_en-US", *PAGES) == ""
+    listed = subprocess.run(["git", "ls-files", "*.py", "*.sh"], cwd=ROOT, capture_output=True, text=True, check=True)
+    code = [name for name in listed.stdout.split() if not name.startswith("tests/") and (ROOT / name).is_file()]
+    found = codespell("--builtin=en-GB_to_en-US", f"--skip={MISSPELLED}", "--ignore-words-list=writeable", *code)
+    assert found == ""
 
 
 def test_the_spelling_check_finds_faults(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 import audit_judge
 from auditing import wordings
-from auditing.corruptions import labelled
+from auditing.corruptions import labeled
 from clarifyvlm import jsonl
 from clarifyvlm.errors import UserError
 from clarifyvlm.judges.scene import SceneJudge
@@ -155,7 +155,7 @@ def write_config(folder: Path) -> Path:
 def test_same_seed_same_responses(data):
     """An audit that cannot be repeated."""
     examples = jsonl.read(data, Example)[:100]
-    texts = [[r.text for r in labelled(examples, seed)] for seed in (0, 0, 1)]
+    texts = [[r.text for r in labeled(examples, seed)] for seed in (0, 0, 1)]
     assert texts[0] == texts[1] != texts[2]
 
 

@@ -107,7 +107,7 @@ def test_a_picture_brings_its_responses_and_labels():
 
 
 def test_too_few_labels_give_no_number():
-    """A macro over a strategy of four labels, or a value from a strategy that nobody labelled."""
+    """A macro over a strategy of four labels, or a value from a strategy that nobody labeled."""
     strata = np.repeat([0, 1], 50)
     clusters = intervals.Clusters([str(i) for i in range(100)])
     judge, people = np.tile([0.0, 1.0], 50), np.full(100, np.nan)

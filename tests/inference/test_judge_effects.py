@@ -11,7 +11,7 @@ import pytest
 
 import audit_judge
 from auditing import judge_effects
-from auditing.corruptions import labelled, padded, reworded
+from auditing.corruptions import labeled, padded, reworded
 from clarifyvlm import jsonl
 from clarifyvlm.judges import JudgeArguments
 from clarifyvlm.judges.families import family
@@ -35,7 +35,7 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def responses(data):
-    return [r for r in labelled(jsonl.read(data, Example), 0) if r.text]
+    return [r for r in labeled(jsonl.read(data, Example), 0) if r.text]
 
 
 def run(data: Path, output: Path, *flags) -> dict:
@@ -264,7 +264,7 @@ def fields_of(request: dict) -> list[str]:
 def test_scene_judge_has_no_rubric_and_no_picture(responses):
     """Effects of a rubric or a picture, measured on a judge that knows neither."""
     planned = judge_effects.variants(responses[:20], JudgeArguments(), False, repeats=3, seed=0)
-    assert list(planned) == SCENE_EFFECTS and planned["self_consistency"].judgements == 40
+    assert list(planned) == SCENE_EFFECTS and planned["self_consistency"].judgments == 40
 
 
 def test_a_reward_that_is_unknown_shifts_nothing(data):

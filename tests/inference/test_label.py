@@ -143,11 +143,11 @@ def test_draw_is_even_and_does_not_move(tmp_path):
 
 
 def test_a_stopped_run_continues(tmp_path, monkeypatch, capsys):
-    """Labels lost by a stop, an end of stdin or a torn line; a response labelled twice by one person, or kept from a
+    """Labels lost by a stop, an end of stdin or a torn line; a response labeled twice by one person, or kept from a
     second one; a label that counts for words that the model no longer says."""
     flags = write(tmp_path, [stages.example(6 * i) for i in range(4)])
     first = press(flags, [*ANSWERED, *ANSWERED, "a", "y", "x"], monkeypatch)
-    assert len(first) == 2 and "2 of 4 labelled by ann" in capsys.readouterr().out
+    assert len(first) == 2 and "2 of 4 labeled by ann" in capsys.readouterr().out
     with open(flags[-1], "a") as file:
         file.write('{"example_id": "torn')
     rows = press(flags, ANSWERED, monkeypatch)
@@ -177,7 +177,7 @@ def test_keys_go_back_skip_and_stop(tmp_path, monkeypatch, capsys):
     assert "first one" in capsys.readouterr().out
     assert mine(["u", *ANSWERED, *ANSWERED, "u", "x"]) == [("answer", 1.0)], "the second was taken back"
     assert mine([" ", *ANSWERED]) == [("answer", 1.0)] * 2
-    assert "2 of 3 labelled" in capsys.readouterr().out
+    assert "2 of 3 labeled" in capsys.readouterr().out
     assert mine([" ", "u", "y", "q", "z", "clarify", "y", "n", "n", "y"]) == [("answer", 1.0)] * 2 + [("clarify", 1.0)]
     assert mine(["u", "u", *["n"] * 5, *["n"] * 5, "u", "y"]) == [("answer", 1.0), ("none", 0.0), ("none", 0.0)]
     assert [row["criteria"]["over_asked"] for row in rows_of(flags)[3:]] == [0.0, 0.0, 1.0]
@@ -222,7 +222,7 @@ def test_what_the_judge_says_never_contradicts_itself():
 
 
 def test_contradictory_labels_of_an_older_file_are_asked_again(tmp_path, monkeypatch, capsys):
-    """A label that contradicts itself and stays, since its response counts as labelled; two rows on one response."""
+    """A label that contradicts itself and stays, since its response counts as labeled; two rows on one response."""
     flags = write(tmp_path, [stages.example(ENUMERATE), stages.example(6 + ENUMERATE)])
     good = press(flags, ["e", "y", "y", "n", "n", "2"] * 2, monkeypatch)
     bad = good[0] | {"criteria": good[0]["criteria"] | {"overconfident": 1.0}}
@@ -346,7 +346,7 @@ def test_in_a_terminal_single_keys_do(tmp_path):
         terminal.press("u", "y/n/u/x > ")
         terminal.press("y", "0..12, then Enter > ")
         assert "last one" in terminal.press("12\x7f1\r")
-        terminal.press("x", "1 of 1 labelled by ann")
+        terminal.press("x", "1 of 1 labeled by ann")
         assert terminal.process.wait(30) == 0 and terminal.as_it_was()
     (row,) = rows_of(flags)
     assert row["used_strategy"] == "clarify" and row["criteria"]["question_value"] == pytest.approx(11 / 12)
@@ -360,6 +360,6 @@ def test_an_interrupt_keeps_everything(tmp_path):
         for key in [*ANSWERED, "a"]:
             terminal.press(key)
         said = terminal.press("\x03", "stopped")
-        assert "1 of 3 labelled by ann; the same command shows the others" in said and "Traceback" not in said
+        assert "1 of 3 labeled by ann; the same command shows the others" in said and "Traceback" not in said
         assert terminal.process.wait(30) == 130 and terminal.as_it_was()
     assert len(rows_of(flags)) == 1

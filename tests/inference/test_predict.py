@@ -145,7 +145,7 @@ def test_log_probabilities_are_the_models_own(asking_model_dir, tmp_path):
 
 
 def test_neighbours_in_a_batch_change_nothing(asking_model_dir):
-    """Right padding, or padding that the model attends to: a response that depends on its neighbours."""
+    """Right padding, or padding that the model attends to: a response that depends on its neighbors."""
     from PIL import Image
 
     from clarifyvlm.models.generation import Generator

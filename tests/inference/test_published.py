@@ -31,7 +31,7 @@ def convert(tmp_path):
 @pytest.mark.parametrize("response", ["red", "Dark red.", "brown", "The red!", "blue"])
 def test_vqa_accuracy_is_the_mean_over_sets_of_nine(response):
     """Another mean than the published one; a response that differs by an article or a stop."""
-    agree = [published.normalised(response) == published.normalised(word) for word in PEOPLE]
+    agree = [published.normalized(response) == published.normalized(word) for word in PEOPLE]
     nine = [min(1.0, sum(others) / 3) for others in itertools.combinations(agree, 9)]
     assert published.vqa_accuracy(response, PEOPLE, published.same) == pytest.approx(np.mean(nine), abs=1e-12)
     assert published.vqa_accuracy(response, ["red"], published.same) == float(response in ("red", "The red!"))

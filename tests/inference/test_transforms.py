@@ -16,7 +16,7 @@ from clarifyvlm.images import open_image
 from clarifyvlm.judges.scene import SceneJudge
 from clarifyvlm.language.facts import Case
 from clarifyvlm.language.lexicon import vocabulary
-from clarifyvlm.language.normal import TOKEN, normalise
+from clarifyvlm.language.normal import TOKEN, normalize
 from clarifyvlm.language.offers import readings_named
 from clarifyvlm.records import Example, Prediction
 from clarifyvlm.world import scenes, wording
@@ -99,7 +99,7 @@ def test_the_reference_stays_right(name, changed, examples):
 
 def words_known(reply: str) -> bool:
     """Whether it has no slip of the keyboard."""
-    return all(vocabulary().one.get(w) for w in TOKEN.findall(normalise(reply)) if len(w) > 4)
+    return all(vocabulary().one.get(w) for w in TOKEN.findall(normalize(reply)) if len(w) > 4)
 
 
 @pytest.mark.parametrize("name", ALL)

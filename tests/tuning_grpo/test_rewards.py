@@ -372,7 +372,7 @@ def test_a_judge_that_is_fooled_is_seen():
 
 
 def test_advantages_leave_out_failures():
-    """Catches a None that is averaged in as 0, which would hand its neighbours a spurious advantage."""
+    """Catches a None that is averaged in as 0, which would hand its neighbors a spurious advantage."""
     advantages = script("tuning_grpo/reward_functions.py").advantages
     assert advantages([1.0, None, 0.0]) == pytest.approx([0.70700, 0.0, -0.70700], abs=1e-3)
     assert advantages([None, 1.0]) == [0.0, 0.0] == advantages([0.5, 0.5])
