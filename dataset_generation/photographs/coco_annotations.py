@@ -105,8 +105,10 @@ def load(path: str) -> Annotations:
     by_image = defaultdict(list)
     for id, image, category, box, crowd in rows:
         by_image[image].append((id, names[category], box, crowd))
-    used = {name for name in {names[r[2]] for r in rows} if not UNMARKED.fullmatch(name)}
-    _spread_unmarked(path, by_image, used)
+    used = {names[c] for c in {r[2] for r in rows}}
+    if unmarked := {name for name in used if UNMARKED.fullmatch(name)}:
+        used -= unmarked
+        _spread_unmarked(path, by_image, unmarked, used)
     groups = {c["name"]: c.get("supercategory", "") for c in data["categories"] if c["name"] in used}
     bare = sum(i["id"] not in by_image for i in images)
     federated = any(key in i for i in images for key in FEDERATED)
@@ -121,20 +123,20 @@ def load(path: str) -> Annotations:
     )
 
 
-def _spread_unmarked(path: Path, by_image: dict[int, list[tuple]], names: set[str]) -> None:
+def _spread_unmarked(path: Path, by_image: dict[int, list[tuple]], unmarked: set[str], names: set[str]) -> None:
     """In place of a region in which nobody marked anything: of each class there may be more, as in a crowd."""
-    unmarked = {image: [r for r in rows if UNMARKED.fullmatch(r[1])] for image, rows in by_image.items()}
-    unmarked = {image: regions for image, regions in unmarked.items() if regions}
-    for image, regions in unmarked.items():
-        marked = [row for row in by_image[image] if row not in regions]
-        by_image[image] = marked + [(id, name, box, True) for id, _, box, _ in regions for name in sorted(names)]
-    if unmarked:
-        called = sorted({row[1] for regions in unmarked.values() for row in regions})
-        print(
-            f"{path}: {len(unmarked):,} pictures have boxes called {', '.join(called)}, in which anything may be: "
-            "nothing is asked about these pictures",
-            file=sys.stderr,
-        )
+    changed = 0
+    for image, rows in by_image.items():
+        regions = [row for row in rows if row[1] in unmarked]
+        if regions:
+            marked = [row for row in rows if row[1] not in unmarked]
+            by_image[image] = marked + [(id, name, box, True) for id, _, box, _ in regions for name in sorted(names)]
+            changed += 1
+    print(
+        f"{path}: {changed:,} pictures have boxes called {', '.join(sorted(unmarked))}, in which anything may be: "
+        "nothing is asked about these pictures",
+        file=sys.stderr,
+    )
 
 
 def _parse(path: Path, data: dict) -> None:

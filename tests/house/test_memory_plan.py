@@ -107,3 +107,10 @@ def test_shapes_are_those_of_the_published_models(preset):
     with torch.device("meta"):
         model = SHAPES[preset].build()
     assert sum(p.numel() for p in model.parameters()) == SHAPES[preset].parameters
+
+
+@pytest.mark.slow
+def test_the_step_that_a_card_measured():
+    """A plan that is right for toy shapes on a CPU and wrong for the shape and the card that people have."""
+    worked_out, allocated = memory_plan.against_card(ROOT / "benchmarks/results/gpu.json")
+    assert worked_out == pytest.approx(allocated, rel=0.15)
